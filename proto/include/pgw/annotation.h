@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * sqlcommenter annotations: block comments of key='value' pairs before the first token or behind the last one (also behind a final ;). Keys and values are
+ * percent-decoded, \' is a quote inside a value, white space is allowed around keys, = and commas. Anything else (unquoted, unterminated, colon or JSON
+ * forms, line comments, comments amid the statement) is no annotation.
+ */
+#ifndef PGW_ANNOTATION_H
+#define PGW_ANNOTATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define PGW_ANNOTATION_MAX_KEYS 32
+#define PGW_ANNOTATION_BYTES 4096 /* of decoded keys and values together; what does not fit is malformed */
+
+struct pgw_annotation {
+	unsigned n;
+	const char *keys[PGW_ANNOTATION_MAX_KEYS];   /* decoded, into `text` */
+	const char *values[PGW_ANNOTATION_MAX_KEYS];
+	unsigned n_malformed;	/* comments that look like an annotation (have an ml_ key) but are not well formed */
+	size_t n_text;
+	char text[PGW_ANNOTATION_BYTES];
+};
+
+/* Quick test, without lexing: could this text carry an annotation? False for nearly all statements. */
+bool pgw_annotation_possible(const char *sql, size_t n);
+/* Reads all annotations of the statement; the first occurrence of a key wins. Returns how many pairs were found. */
+unsigned pgw_annotation_read(const char *sql, size_t n, struct pgw_annotation *out_r);
+const char *pgw_annotation_get(const struct pgw_annotation *a, const char *key); /* NULL when absent */
+
+#endif

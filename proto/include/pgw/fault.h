@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Every error and notice that a client of pglane can see is one row of the table below: id, severity, SQLSTATE,
+ * message, hint. DETAIL is formatted at the site. A test finds each id used and each used id here.
+ */
+#ifndef PGW_FAULT_H
+#define PGW_FAULT_H
+
+#include <stddef.h>
+
+#define PGW_FAULT_TEXT_BYTES 512
+
+/* X(id, severity, sqlstate, message, hint) - messages follow PostgreSQL's Error Message Style Guide. */
+#define PGW_FAULTS(X)                                                                                                                    \
+	X(PROTOCOL_VIOLATION, "FATAL", "08P01", "protocol violation", "")                                                                \
+	X(UNSUPPORTED_PROTOCOL, "FATAL", "0A000", "unsupported frontend protocol", "pglane speaks protocol 3.0 and 3.2.")                \
+	X(PACKET_TOO_LONG, "FATAL", "08P01", "message is longer than allowed", "See max_packet_size.")                                   \
+	X(STARTUP_INVALID, "FATAL", "08P01", "invalid startup packet", "")                                                               \
+	X(STARTUP_PARAMETER, "FATAL", "08P01", "unsupported startup parameter", "See ignore_startup_parameters.")                       \
+	X(NO_USER, "FATAL", "28000", "no PostgreSQL user name specified in startup packet", "")                                          \
+	X(NO_DATABASE, "FATAL", "3D000", "no such database", "Databases are named in [databases].")                                      \
+	X(DATABASE_DISABLED, "FATAL", "3D000", "database is disabled", "")                                                               \
+	X(LOGIN_FAILED, "FATAL", "28P01", "password authentication failed", "")                                                          \
+	X(TLS_REQUIRED, "FATAL", "28000", "TLS connection is required", "Set sslmode=require or stronger in the connection string.")     \
+	X(LOGIN_TIMEOUT, "FATAL", "08P01", "login timed out", "See client_login_timeout.")                                               \
+	X(TOO_MANY_CLIENTS, "FATAL", "53300", "no more connections allowed", "See max_client_conn.")                                     \
+	X(TOO_MANY_USER_CLIENTS, "FATAL", "53300", "no more connections allowed for this user", "See max_user_client_connections.")      \
+	X(TOO_MANY_DB_CLIENTS, "FATAL", "53300", "no more connections allowed for this database", "See max_db_client_connections.")      \
+	X(NOT_ADMIN, "FATAL", "42501", "not allowed to use the console", "See admin_users and stats_users.")                             \
+	X(SHUTTING_DOWN, "FATAL", "57P01", "pglane is shutting down", "")                                                                \
+	X(KILLED, "FATAL", "57P01", "terminating connection due to administrator command", "")                                           \
+	X(IDLE_CLIENT, "FATAL", "57P05", "terminating connection due to client_idle_timeout", "")                                        \
+	X(IDLE_TRANSACTION, "FATAL", "25P03", "terminating connection due to idle-in-transaction timeout", "")                           \
+	X(TRANSACTION_TIMEOUT, "FATAL", "25P04", "terminating connection due to transaction timeout", "")                                \
+	X(SERVER_UNREACHABLE, "ERROR", "08006", "could not connect to the server", "")                                                   \
+	X(SERVER_LOGIN_FAILED, "ERROR", "08006", "server refused the login", "")                                                         \
+	X(SERVER_LOST, "ERROR", "08006", "server closed the connection unexpectedly", "The transaction is rolled back; run it again.")   \
+	X(SERVER_LOST_FATAL, "FATAL", "08006", "server closed the connection unexpectedly", "")                                          \
+	X(SERVER_PROTOCOL, "FATAL", "08P01", "server sent an unexpected message", "")                                                    \
+	X(QUEUE_TIMEOUT, "ERROR", "53300", "lane has no free permit", "See queue_timeout.")                                              \
+	X(QUEUE_FULL, "ERROR", "53300", "lane queue is full", "See max_waiting.")                                                        \
+	X(LANE_TIMEOUT, "ERROR", "57014", "canceling statement due to lane timeout", "")                                                 \
+	X(QUEUE_CANCELED, "ERROR", "57014", "canceling statement due to user request", "")                                               \
+	X(STATEMENT_POOLING, "ERROR", "0A000", "transactions are not allowed in statement pooling", "See pool_mode.")                    \
+	X(STATEMENT_EXISTS, "ERROR", "42P05", "prepared statement already exists", "")                                                   \
+	X(STATEMENT_UNKNOWN, "ERROR", "26000", "prepared statement does not exist", "")                                                  \
+	X(STATEMENT_MEMORY, "ERROR", "53200", "too much memory in prepared statements", "See max_client_prepared_bytes.")                \
+	X(DATABASE_PAUSED, "ERROR", "57P03", "database is paused", "")                                                                   \
+	X(CONSOLE_COMMAND, "ERROR", "08P01", "invalid command", "Use SHOW HELP.")                                                        \
+	X(CONSOLE_DENIED, "ERROR", "42501", "admin access needed", "")                                                                   \
+	X(CONSOLE_ARGUMENT, "ERROR", "22023", "invalid argument", "")                                                                    \
+	X(CONSOLE_PROTOCOL, "ERROR", "0A000", "the console does not support this message", "")                                          \
+	X(RELOAD_FAILED, "ERROR", "F0000", "configuration was not reloaded", "")                                                         \
+	X(CONSOLE_USAGE, "NOTICE", "00000", "Console usage", "")                                                                         \
+	X(SET_IGNORED, "NOTICE", "00000", "SET ignored", "")                                                                             \
+	X(QUEUED_NOTICE, "NOTICE", "00000", "waiting for a permit of the lane", "")                                                      \
+	X(LOGIN_NOTICE, "NOTICE", "00000", "", "")
+
+enum pgw_fault_id {
+#define PGW_FAULT_ENUM(id, severity, sqlstate, message, hint) PGW_FAULT_##id,
+	PGW_FAULTS(PGW_FAULT_ENUM)
+#undef PGW_FAULT_ENUM
+	PGW_N_FAULTS
+};
+
+/* A value: the row, with what is known at the site. Texts are copied in and cut at PGW_FAULT_TEXT_BYTES. */
+struct pgw_fault {
+	enum pgw_fault_id id;
+	const char *severity;
+	const char *sqlstate;
+	char message[PGW_FAULT_TEXT_BYTES];
+	char detail[PGW_FAULT_TEXT_BYTES];
+	char hint[PGW_FAULT_TEXT_BYTES];
+};
+
+struct pgw_fault pgw_fault_make(enum pgw_fault_id id); /* the row as it stands */
+/* The row with `: what` behind its message when what is not NULL, and a formatted DETAIL (format NULL: none). */
+void pgw_fault_set(struct pgw_fault *fault, enum pgw_fault_id id, const char *what, const char *detail_format, ...)
+	__attribute__((format(printf, 4, 5)));
+const char *pgw_fault_name(enum pgw_fault_id id);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: ISC */
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+static void *or_die(void *p)
+{
+	if (UNLIKELY(p == NULL))
+		base_panic(__FILE__, __LINE__, __func__, "out of memory");
+	return p;
+}
+
+void *mem_alloc(size_t n_bytes)
+{
+	return or_die(malloc(n_bytes ? n_bytes : 1));
+}
+
+void *mem_zalloc(size_t n_bytes)
+{
+	return or_die(calloc(1, n_bytes ? n_bytes : 1));
+}
+
+void *mem_realloc(void *p, size_t n_bytes)
+{
+	return or_die(realloc(p, n_bytes ? n_bytes : 1));
+}
+
+void *mem_dup(const void *p, size_t n_bytes)
+{
+	void *copy = mem_alloc(n_bytes);
+
+	if (n_bytes)
+		memcpy(copy, p, n_bytes);
+	return copy;
+}
+
+char *mem_strdup(const char *s)
+{
+	return s ? mem_dup(s, strlen(s) + 1) : NULL;
+}
+
+char *mem_strndup(const char *s, size_t len)
+{
+	char *copy = mem_alloc(len + 1);
+
+	memcpy(copy, s, len);
+	copy[len] = '\0';
+	return copy;
+}
+
+char *mem_printf(const char *fmt, ...)
+{
+	va_list ap;
+	char *out = NULL;
+
+	va_start(ap, fmt);
+	if (vasprintf(&out, fmt, ap) < 0)
+		out = NULL;
+	va_end(ap);
+	return or_die(out);
+}
+
+void mem_free(void *p)
+{
+	free(p);
+}

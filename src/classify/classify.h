@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What kind of work a statement is. Pure: a text and the session's facts in, a decision out. The meaning of the classes is given in
+ * src/classify/README.md. One pass of the lexer collects features; an ordered table of rules decides; the first that matches wins and is named.
+ * Threads: a struct classifier is immutable and shared by all workers.
+ */
+#ifndef CLASSIFY_CLASSIFY_H
+#define CLASSIFY_CLASSIFY_H
+
+#include "base/base.h"
+#include "pgw/fingerprint.h"
+
+enum query_class { QUERY_DEFAULT, QUERY_SERVING, QUERY_VECTOR, QUERY_HYBRID, QUERY_TRAINING, N_QUERY_CLASSES }; /* lightest to heaviest */
+const char *query_class_name(enum query_class class);
+bool query_class_parse(const char *text, size_t n, enum query_class *class_r);
+
+/* What the statement does to the session or transaction, as far as the data path must know. */
+enum statement_kind {
+	STATEMENT_WORK,		/* everything else */
+	STATEMENT_EMPTY,	/* no token at all, or only semicolons */
+	STATEMENT_BEGIN,	/* a lone BEGIN / START TRANSACTION whose forms cannot fail: it may be deferred */
+	STATEMENT_BEGIN_CHECKED, /* a lone one that can fail by itself (READ WRITE, SERIALIZABLE, DEFERRABLE …): not deferred */
+	STATEMENT_COMMIT,	/* lone COMMIT / END [WORK|TRANSACTION] [AND NO CHAIN] */
+	STATEMENT_ROLLBACK,	/* lone ROLLBACK / ABORT … (not TO SAVEPOINT) */
+	STATEMENT_NEUTRAL,	/* SET, RESET, SHOW, SAVEPOINT, RELEASE, ROLLBACK TO, DISCARD, DEALLOCATE, LISTEN, UNLISTEN, CLOSE …: does not decide a class */
+	STATEMENT_PREPARE,	/* PREPARE name AS …: name in `prepared_name` */
+	STATEMENT_EXECUTE,	/* EXECUTE name: the class is that of what was prepared */
+};
+
+/* Effects on session state that transaction pooling must know of; bits. A string of several statements has the union. */
+enum statement_effect {
+	EFFECT_SET = 1 << 0,		/* SET / RESET / set_config() not LOCAL */
+	EFFECT_LISTEN = 1 << 1,
+	EFFECT_TEMP_TABLE = 1 << 2,
+	EFFECT_ADVISORY_LOCK = 1 << 3,	/* session-level */
+	EFFECT_HOLD_CURSOR = 1 << 4,
+	EFFECT_LOAD = 1 << 5,
+	EFFECT_PREPARE = 1 << 6,	/* SQL PREPARE */
+	EFFECT_DEALLOCATE_ALL = 1 << 7,	/* DEALLOCATE ALL, DISCARD ALL, DISCARD PLANS: server-side statements are gone */
+	EFFECT_DISCARD_ALL = 1 << 8,
+	EFFECT_TRANSACTION = 1 << 9,	/* contains BEGIN/COMMIT/… amid other statements */
+};
+
+#define CLASSIFY_NAME_BYTES 64 /* PostgreSQL's NAMEDATALEN */
+#define CLASSIFY_RULE_BYTES 48
+
+struct classify_session {
+	const char *user, *database, *application_name; /* never NULL */
+	bool may_annotate;	/* annotations = route or all */
+	uint8_t max_priority;
+	bool has_class;		/* session setting pglane.class */
+	enum query_class class;
+	bool backslash_escapes;	/* standard_conforming_strings is off */
+};
+
+struct classify_result {
+	enum query_class class;
+	uint8_t priority;	/* 1..10 */
+	enum statement_kind kind;
+	uint32_t effects;	/* enum statement_effect */
+	uint64_t features;	/* enum feature bits, features.h */
+	char rule[CLASSIFY_RULE_BYTES];	/* which rule decided: "annotation", "setting", "rules:3", "vector-distance", "default" … */
+	bool bad_annotation;	/* malformed or not allowed; counted */
+	bool has_organization;
+	char organization[37];
+	char prepared_name[CLASSIFY_NAME_BYTES]; /* PREPARE, EXECUTE, DEALLOCATE name */
+};
+
+struct classifier; /* the operator's rules and extra names, compiled */
+/* rules: the lines of [rules], in order. On error NULL, with the line index and a text (the caller's 256 bytes). */
+struct classifier *classifier_new(const char *const *rules, unsigned n_rules, unsigned *bad_line_r, char error[static 256]);
+void classifier_free(struct classifier **classifier);
+
+/* Never fails: any bytes get a decision. sql need not end in NUL. */
+void classify(const struct classifier *classifier, const struct classify_session *session, const char *sql, size_t n, struct classify_result *result_r);
+/* Appends names of the set feature bits, comma-separated. */
+struct strbuf;
+void classify_feature_names(uint64_t features, struct strbuf *out);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The configuration as loaded: an immutable snapshot, shared by reference count. Times are microseconds whatever unit the file
+ * used. Strings belong to the snapshot. Which keys exist, their units, defaults and documentation: the one table in schema.c.
+ * Threads: a snapshot is read by any; config_ref/config_unref are atomic.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/base.h"
+#include "base/strbuf.h"
+
+enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT, POOL_MODE_UNSET };
+enum auth_type { AUTH_TRUST, AUTH_ANY, AUTH_PLAIN, AUTH_MD5, AUTH_SCRAM, AUTH_CERT };
+enum tls_mode { TLS_DISABLE, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
+enum annotation_right { ANNOTATIONS_NONE, ANNOTATIONS_ROUTE, ANNOTATIONS_ALL };
+
+#define CONFIG_INHERIT_US UINT64_MAX /* "not set here: the next wider scope decides" */
+#define CONFIG_INHERIT UINT32_MAX
+
+struct config_lane {
+	char *name;
+	uint32_t permits;
+	uint32_t class_mask;		/* 1 << enum query_class; 0 for the urgent lane */
+	bool urgent;			/* the lane `priority` */
+	uint64_t statement_timeout_us;	/* 0: none; the urgent lane uses that of the statement's home lane */
+	uint64_t queue_timeout_us;	/* CONFIG_INHERIT_US: the global one */
+	uint32_t max_waiting;
+};
+
+struct config_database {
+	char *name;		/* "*" is the fallback */
+	char *dbname;		/* NULL: the client's database name */
+	char *host;		/* NULL: unix socket in the default directory; starts with / : socket directory; comma list */
+	uint16_t port;
+	char *user, *password;	/* forced server user; NULL: the client's */
+	enum pool_mode pool_mode;
+	uint32_t pool_size, min_pool_size, reserve_pool_size; /* pool_size caps this pool's servers when set; CONFIG_INHERIT otherwise */
+	uint32_t max_db_connections, max_db_client_connections;
+	uint64_t server_lifetime_us, query_wait_timeout_us;
+	char *connect_query;
+	char *client_encoding, *datestyle, *timezone, *application_name;
+};
+
+struct config_user {
+	char *name;
+	enum pool_mode pool_mode;
+	uint32_t pool_size, reserve_pool_size, max_user_connections, max_user_client_connections;
+	uint64_t query_timeout_us, query_wait_timeout_us, idle_transaction_timeout_us, transaction_timeout_us, client_idle_timeout_us;
+	enum annotation_right annotations;
+	uint8_t max_priority;
+};
+
+struct config_secret { char *user; char *secret; }; /* auth_file, sorted by user: plain text, md5…, SCRAM-SHA-256$… or "" */
+
+struct config_tls {
+	enum tls_mode mode;
+	char *ca_file, *cert_file, *key_file, *protocols, *ciphers, *tls13_ciphers, *ecdhcurve, *dheparams;
+};
+
+struct config {
+	/* where and who */
+	char *listen_addr;		/* comma list; "*" all; NULL: no TCP */
+	uint16_t listen_port;
+	uint32_t listen_backlog;
+	char *unix_socket_dir;		/* NULL: none; "@…" abstract */
+	uint32_t unix_socket_mode;
+	char *unix_socket_group;
+	char *user;			/* setuid to it */
+	char *pidfile, *logfile;
+	bool syslog;
+	char *syslog_ident, *syslog_facility;
+	uint32_t verbose;
+	bool log_connections, log_disconnections, log_pooler_errors, log_stats;
+	uint32_t workers;		/* resolved: never 0 */
+	/* clients */
+	uint32_t max_client_conn, max_db_client_connections, max_user_client_connections;
+	uint64_t client_login_timeout_us, client_idle_timeout_us, idle_transaction_timeout_us, transaction_timeout_us;
+	enum auth_type auth_type;
+	char *auth_file;
+	uint32_t scram_iterations;
+	struct config_tls client_tls;
+	char **admin_users, **stats_users, **ignore_startup_parameters; /* NULL-terminated lists */
+	bool application_name_add_host;
+	char *login_notify_message;
+	/* pooling */
+	enum pool_mode pool_mode;
+	uint32_t default_pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_user_connections; /* 0: the budget and the lanes decide */
+	uint64_t query_timeout_us, query_wait_timeout_us;
+	uint32_t query_wait_notify_s;
+	char *server_reset_query;
+	bool server_reset_query_always, server_round_robin;
+	char *server_check_query;
+	uint64_t server_check_delay_us, server_connect_timeout_us, server_idle_timeout_us, server_lifetime_us, server_login_retry_us, cancel_wait_timeout_us;
+	struct config_tls server_tls;
+	/* lanes */
+	uint32_t budget;
+	struct config_lane *lanes;
+	unsigned n_lanes;
+	uint8_t lane_of_class[8];	/* enum query_class -> index into lanes */
+	int urgent_lane;		/* index or -1 */
+	uint64_t queue_timeout_us;	/* global default */
+	uint64_t cancel_grace_us;
+	char **rules;			/* the lines of [rules], in order, NULL-terminated */
+	unsigned n_rules;
+	/* protocol and memory */
+	uint64_t max_packet_bytes, inspect_limit_bytes;
+	uint32_t max_prepared_statements;
+	uint64_t max_client_prepared_bytes, max_prepared_bytes;
+	uint32_t tcp_keepalive, tcp_keepcnt, tcp_keepidle, tcp_keepintvl, tcp_user_timeout_ms, tcp_socket_buffer;
+	bool tcp_defer_accept;
+	/* services */
+	char *metrics_database;		/* entry of [databases] whose Postgres holds db_connection_pool_metrics; NULL: no sampler */
+	char *metrics_user, *metrics_password;
+	uint64_t sample_period_us;
+	uint32_t sample_backlog;	/* samples kept while the database is away */
+	uint64_t slow_query_us;
+	char *instance_id;
+	uint64_t stats_period_us;
+	/* scopes */
+	struct config_database *databases;
+	unsigned n_databases;
+	struct config_user *users;
+	unsigned n_users;
+	struct config_secret *secrets;
+	unsigned n_secrets;
+	char *file_name;
+	bool pgbouncer_section;		/* a [pgbouncer] section was read: its defaults apply */
+	int refs;			/* atomic */
+};
+
+/* One mistake. All of a file's are collected; the texts are "FILE:LINE: [section] key: what is wrong; what would be right". */
+struct config_problem { char *file; unsigned line; char *section; char *key; char *text; };
+struct config_problems { struct config_problem *items; unsigned n; };
+void config_problems_release(struct config_problems *problems);
+void config_problems_print(const struct config_problems *problems, struct strbuf *out);
+
+/* Loads file_name with its includes and auth_file. NULL when anything is wrong (then problems has at least one). Reference: 1. */
+struct config *config_load(const char *file_name, struct config_problems *problems) WARN_UNUSED;
+struct config *config_ref(struct config *config);
+void config_unref(struct config **config);
+
+/* The entry a database name means: the exact one, else "*", else NULL. */
+const struct config_database *config_find_database(const struct config *config, const char *name);
+const struct config_user *config_find_user(const struct config *config, const char *name); /* NULL: none */
+const char *config_find_secret(const struct config *config, const char *user);		   /* NULL: unknown user */
+bool config_list_has(char *const *list, const char *name);
+
+/* SHOW CONFIG and conf/pglane.ini: all keys in alphabetical order. Values as text, in the file's units. */
+struct config_row { const char *key; const char *default_text; bool changeable; const char *doc; const char *unit; };
+unsigned config_n_rows(void);
+const struct config_row *config_row(unsigned i);
+void config_row_value(const struct config *config, unsigned i, struct strbuf *out); /* secrets are shown as **** */
+/* SET key = value on the console: a copy of config with that one key changed; NULL and error text when not possible. */
+struct config *config_with(const struct config *config, const char *key, const char *value, char error[static 256]) WARN_UNUSED;
+void config_write_example(struct strbuf *out); /* conf/pglane.ini, generated */
+/* What a reload may not change (listen_port, workers …): appends "key: needs a restart" lines; the new snapshot keeps the old values. */
+void config_keep_boot_values(struct config *fresh, const struct config *running, struct strbuf *notes);
+
+#endif
