@@ -4,10 +4,11 @@
 #define BASE_BANNED_H
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
-#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok gmtime localtime ctime asctime gets atoi atol atoll alloca strerror
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok gmtime localtime ctime asctime gets atoi atol atoll strerror
 
 #endif
