@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One thread's event loop: an event_base without libevent locks, a timer wheel, and tasks that run at the end of a turn. A turn is one
+ * epoll_wait and the callbacks of what it returned. Objects are never freed inside a callback: their owner queues a task, and the
+ * task frees them when the turn's callbacks are over.
+ * Threads: everything here belongs to the loop's thread, except loop_stop() and what mailbox.h offers.
+ */
+#ifndef IO_LOOP_H
+#define IO_LOOP_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "base/base.h"
+#include "base/list.h"
+#include "io/timer.h"
+
+struct task {
+	STAILQ_ENTRY(task) link;
+	bool queued;
+	void (*run)(struct task *task);
+};
+
+struct loop {
+	struct event_base *base;
+	struct timer_wheel wheel;
+	STAILQ_HEAD(, task) tasks;
+	struct event *tick;	/* armed while a timer is */
+	bool tick_armed;
+	bool stopping;
+	void (*turn_end)(void *arg); /* after the callbacks of a turn, before its tasks; may be NULL */
+	void *turn_end_arg;
+};
+
+void loop_init(struct loop *loop);
+void loop_release(struct loop *loop);
+void loop_run(struct loop *loop); /* until loop_stop() */
+void loop_stop(struct loop *loop); /* from the loop's thread */
+
+/* Queues the task for the end of this turn; queueing it again before it ran changes nothing. */
+void loop_task(struct loop *loop, struct task *task, void (*run)(struct task *task));
+void loop_task_drop(struct loop *loop, struct task *task);
+
+/* Arms (or re-arms) a timer: `fire` runs on this loop within TIMER_TICK_US after delay_us. timer_stop() ends it. */
+void loop_timer(struct loop *loop, struct timer *timer, uint64_t delay_us, void (*fire)(struct timer *timer));
+
+#endif

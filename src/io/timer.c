@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: ISC */
+#include "io/timer.h"
+
+static uint64_t tick_of(uint64_t us)
+{
+	return us / TIMER_TICK_US;
+}
+
+void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_us)
+{
+	unsigned i;
+
+	for (i = 0; i < TIMER_SLOTS; i++)
+		LIST_INIT(&wheel->slots[i]);
+	wheel->done_tick = tick_of(now_us);
+	wheel->n_armed = 0;
+}
+
+void timer_start(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline_us, void (*fire)(struct timer *timer))
+{
+	uint64_t tick;
+
+	timer_stop(timer);
+	timer->deadline_us = MAX_OF(deadline_us, (uint64_t)1);
+	timer->fire = fire;
+	timer->wheel = wheel;
+	/* The tick after the deadline, so that it never fires early; never a slot that was swept already. */
+	tick = MAX_OF(tick_of(timer->deadline_us) + 1, wheel->done_tick + 1);
+	LIST_INSERT_HEAD(&wheel->slots[tick % TIMER_SLOTS], timer, link);
+	wheel->n_armed++;
+}
+
+void timer_stop(struct timer *timer)
+{
+	if (timer->deadline_us == 0)
+		return;
+	LIST_REMOVE(timer, link);
+	timer->deadline_us = 0;
+	timer->wheel->n_armed--;
+}
+
+/* Timers of later rounds share the slot and stay; a fired one may change the list, so the sweep starts over then. */
+static void sweep_slot(struct timer_wheel *wheel, unsigned slot, uint64_t now_us)
+{
+	struct timer *timer;
+
+again:
+	LIST_FOREACH(timer, &wheel->slots[slot], link) {
+		if (timer->deadline_us > now_us)
+			continue;
+		timer_stop(timer);
+		timer->fire(timer);
+		goto again;
+	}
+}
+
+void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_us)
+{
+	uint64_t now_tick = tick_of(now_us);
+	uint64_t n_ticks;
+
+	if (now_tick <= wheel->done_tick)
+		return;
+	/* After a long pause one round over all slots finds everything that is due. */
+	n_ticks = MIN_OF(now_tick - wheel->done_tick, (uint64_t)TIMER_SLOTS);
+	while (n_ticks-- > 0) {
+		uint64_t tick = now_tick - n_ticks;
+
+		wheel->done_tick = tick;
+		sweep_slot(wheel, (unsigned)(tick % TIMER_SLOTS), now_us);
+	}
+}
