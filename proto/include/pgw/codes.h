@@ -34,7 +34,8 @@ enum pgw_xact { PGW_XACT_IDLE = 'I', PGW_XACT_OPEN = 'T', PGW_XACT_FAILED = 'E' 
 #define PGW_CODE_GSSENC PGW_PROTOCOL(1234, 5680)
 
 #define PGW_HEADER_BYTES 5 /* type byte and int32 length; the length counts itself and the body */
+#define PGW_CANCEL_KEY_MIN_BYTES 4
 #define PGW_CANCEL_KEY_MAX_BYTES 256 /* protocol 3.2: 4 to 256; 3.0: exactly 4 */
-#define PGW_STARTUP_MAX_BYTES 10000 /* PostgreSQL's MAX_STARTUP_PACKET_LENGTH */
+#define PGW_STARTUP_MAX_BYTES 10000 /* with its length field; PostgreSQL's MAX_STARTUP_PACKET_LENGTH allows 10004 */
 
 #endif

@@ -74,9 +74,13 @@ struct pgw_fault {
 };
 
 struct pgw_fault pgw_fault_make(enum pgw_fault_id id); /* the row as it stands */
-/* The row with `: what` behind its message when what is not NULL, and a formatted DETAIL (format NULL: none). */
+/*
+ * The row with `: what` behind its message when what is not NULL, and a formatted DETAIL (format NULL: none). What does not fit is cut between
+ * UTF-8 characters. Neither text may point into *fault.
+ */
 void pgw_fault_set(struct pgw_fault *fault, enum pgw_fault_id id, const char *what, const char *detail_format, ...)
 	__attribute__((format(printf, 4, 5)));
+int pgw_fault_is_notice(enum pgw_fault_id id); /* a NoticeResponse, not an ErrorResponse */
 const char *pgw_fault_name(enum pgw_fault_id id);
 
 #endif

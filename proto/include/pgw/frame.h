@@ -41,7 +41,10 @@ static inline enum pgw_err pgw_frame_read(const uint8_t *bytes, size_t n, struct
 	return PGW_OK;
 }
 
-/* Is this a message type a client, or a server, may send after login? (Unknown types end the connection.) */
+/*
+ * Is this a message type a client, or a server, may send after login? (Unknown types end the connection.) What only a login exchanges, p of
+ * clients and R K v of servers, is not among them: login code names what it awaits.
+ */
 int pgw_is_frontend_type(uint8_t type);
 int pgw_is_backend_type(uint8_t type);
 

@@ -28,13 +28,24 @@ enum pgw_err pgw_view_execute(const uint8_t *body, size_t n, struct pgw_execute 
 
 enum pgw_err pgw_view_query(const uint8_t *body, size_t n, const char **sql_r, size_t *n_sql_r) PGW_WARN_UNUSED;
 
+/* A PasswordMessage; the same type byte carries SASL messages, of which only the login's state can tell. */
+enum pgw_err pgw_view_password(const uint8_t *body, size_t n, const char **password_r) PGW_WARN_UNUSED;
+/* SASLInitialResponse; data NULL: without one. A SASLResponse is the body itself. */
+struct pgw_sasl_initial { const char *mechanism; const uint8_t *data; size_t n_data; };
+enum pgw_err pgw_view_sasl_initial(const uint8_t *body, size_t n, struct pgw_sasl_initial *out_r) PGW_WARN_UNUSED;
+
 /* ---- from the server ---- */
 
+/* OK and CLEARTEXT have no data, MD5 has exactly 4 bytes of salt: anything else is an error. Codes we do not name pass as they are. */
 struct pgw_auth_request { uint32_t code; const uint8_t *data; size_t n_data; }; /* md5 salt, SASL mechanisms, SASL data */
 enum pgw_err pgw_view_auth(const uint8_t *body, size_t n, struct pgw_auth_request *out_r) PGW_WARN_UNUSED;
 enum pgw_err pgw_view_key_data(const uint8_t *body, size_t n, uint32_t *pid_r, const uint8_t **key_r, size_t *n_key_r) PGW_WARN_UNUSED;
 enum pgw_err pgw_view_parameter_status(const uint8_t *body, size_t n, const char **name_r, const char **value_r) PGW_WARN_UNUSED;
 enum pgw_err pgw_view_ready(const uint8_t *body, size_t n, enum pgw_xact *xact_r) PGW_WARN_UNUSED;
+enum pgw_err pgw_view_command_complete(const uint8_t *body, size_t n, const char **tag_r, size_t *n_tag_r) PGW_WARN_UNUSED;
+/* NegotiateProtocolVersion: the newest version it speaks, and n_options strings one behind the other: what it did not know. */
+struct pgw_negotiate { uint32_t protocol; const char *options; uint32_t n_options; };
+enum pgw_err pgw_view_negotiate(const uint8_t *body, size_t n, struct pgw_negotiate *out_r) PGW_WARN_UNUSED;
 /* Fields of an ErrorResponse or NoticeResponse; absent ones are "". */
 struct pgw_error_view { const char *severity; const char *sqlstate; const char *message; const char *detail; const char *hint; };
 enum pgw_err pgw_view_error(const uint8_t *body, size_t n, struct pgw_error_view *out_r) PGW_WARN_UNUSED;
@@ -45,7 +56,8 @@ void pgw_build_auth(struct pgw_writer *w, enum pgw_auth_code code, const void *d
 void pgw_build_auth_sasl(struct pgw_writer *w, const char *const *mechanisms, size_t n_mechanisms);
 void pgw_build_parameter_status(struct pgw_writer *w, const char *name, const char *value);
 void pgw_build_key_data(struct pgw_writer *w, uint32_t pid, const uint8_t *key, size_t n_key_bytes);
-void pgw_build_negotiate(struct pgw_writer *w, uint32_t minor, const char *const *unknown_options, size_t n_options); /* NegotiateProtocolVersion */
+/* NegotiateProtocolVersion. The manual says "minor version", but servers send and libpq reads the whole number 3.minor: so do we. */
+void pgw_build_negotiate(struct pgw_writer *w, uint32_t minor, const char *const *unknown_options, size_t n_options);
 void pgw_build_ready(struct pgw_writer *w, enum pgw_xact xact);
 void pgw_build_command_complete(struct pgw_writer *w, const char *tag);
 void pgw_build_empty(struct pgw_writer *w, uint8_t type); /* messages without a body: '1' '2' '3' 'n' 's' 'I' 'S' 'H' 'c' 'X' */
