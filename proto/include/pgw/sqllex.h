@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * PostgreSQL's lexer rules (scan.l of PostgreSQL 15 to 17) over a whole statement text in memory: no allocation, no recursion, never
- * reads past `end`, any bytes accepted. Source of the rules: PostgreSQL manual "Lexical Structure"; token boundaries agree with
+ * reads past `end`, any bytes accepted, time linear in the text. To come back to a place, keep a copy of the whole lexer. Source of the rules: PostgreSQL manual "Lexical Structure"; token boundaries agree with
  * libpg_query's scanner (tests/property/sql).
  */
 #ifndef PGW_SQLLEX_H
@@ -30,6 +30,7 @@ struct pgw_token {
 	const char *at;		/* borrowed from the text */
 	uint32_t len;
 	bool unterminated;	/* with ERROR: a literal, quoted identifier or comment runs to the end of the text */
+	bool escapes;		/* with STRING: a backslash escapes in it (E'…', or '…' without standard_conforming_strings) */
 };
 
 struct pgw_lexer {
@@ -37,6 +38,7 @@ struct pgw_lexer {
 	const char *end;
 	bool want_comments;
 	bool standard_conforming_strings; /* true by default; false: backslash escapes in '…' */
+	const char *signs_until; /* private: up to here every character is a + or - that stands alone */
 };
 
 static inline struct pgw_lexer pgw_lexer_on(const char *sql, size_t n)
