@@ -46,8 +46,9 @@ struct pgw_scram_server {
 	bool doomed;	/* mock: run the whole exchange, then fail */
 	uint8_t cb_data[PGW_SCRAM_MAX_CB_BYTES]; /* tls-server-end-point; n_cb_data 0: no TLS, -PLUS is not offered */
 	size_t n_cb_data;
+	bool has_mechanism; /* the client named one (an empty first response names it alone) */
 	bool plus;	/* the client chose SCRAM-SHA-256-PLUS */
-	char gs2_header[256];
+	char gs2_header[32];
 	char client_first_bare[PGW_SCRAM_MAX_MESSAGE_BYTES];
 	char server_first[PGW_SCRAM_MAX_MESSAGE_BYTES];
 	char nonce[256];	/* client's and ours */
@@ -58,6 +59,7 @@ struct pgw_scram_server {
 void pgw_scram_server_init(struct pgw_scram_server *s, const struct pgw_scram_secret *secret, bool doomed, const uint8_t *cb_data, size_t n_cb_data);
 /*
  * Feeds the client's message of the present state; writes the answer (NUL-terminated text) to out. mechanism is only read in EXPECT_FIRST.
+ * data NULL: a SASLInitialResponse without a response (length -1); the answer is empty and the client's first message comes in the next step.
  * PGW_OK: send `out` (server-first, then server-final). PGW_E_SASL: malformed; PGW_E_AUTH: wrong proof, channel binding, or doomed. After an error
  * the state is FAILED and nothing may be sent but the error.
  */
