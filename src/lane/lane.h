@@ -62,11 +62,16 @@ struct lane_idle {
 	struct lane_pool *pool;
 	enum lane_idle_state state;	  /* guarded by the ledger */
 	uint8_t port;			  /* whose worker owns the server */
+	bool claimed_to_close;		  /* guarded by the ledger: CLAIMED by an eviction, not by a move */
+	uint64_t used;			  /* guarded by the ledger: order of the last use, over all idle */
 };
 
-/* Embedded in a client. All fields belong to the ledger; the owner's thread may read state, lane, grant and times while it is not waiting. */
+/*
+ * Embedded in a client. All fields belong to the ledger. `state`, `source` and `idle` change only within calls of the owner's thread, which may read
+ * them at any time (so `state` is never DELIVERED: what another thread granted shows after lane_collect()); lane and times while it does not wait for a permit.
+ */
 struct lane_ticket {
-	TAILQ_ENTRY(lane_ticket) queued; /* lane queue, slot queue or port */
+	TAILQ_ENTRY(lane_ticket) queued; /* lane queue or port */
 	struct lane_pool *pool;
 	enum lane_ticket_state state;
 	uint8_t lane;		/* whose permit is held (with urgent overflow: the urgent lane) */
@@ -78,6 +83,13 @@ struct lane_ticket {
 	struct lane_idle *idle;
 	uint64_t enqueued_us;	/* mono_us of the arrival in the queue; 0 when it never waited */
 	uint64_t granted_us;
+
+	/* Guarded by the ledger, not for the owner: the ticket as it stands, ahead of what its owner has been told. */
+	TAILQ_ENTRY(lane_ticket) slot_queued;
+	enum lane_ticket_state standing;
+	enum lane_source coming;
+	struct lane_idle *coming_idle;
+	uint64_t arrival; /* order of the arrival in the queue, over all lanes */
 };
 
 enum lane_verdict {
@@ -99,6 +111,11 @@ struct lane_idle *lane_excess_idle(struct lane_ledger *ledger);
 
 struct lane_pool *lane_pool_new(struct lane_ledger *ledger);
 void lane_pool_free(struct lane_ledger *ledger, struct lane_pool **pool); /* MUST: no idle entries, no tickets */
+/*
+ * At most max_servers servers for the pool (0: no limit of its own), counted as permits held for it plus idle. Its tickets beyond that wait in their place
+ * in the lane's order without holding up other pools'. Lowering it makes lane_excess_idle() give the idle servers above it. Connecting orphans count once they are idle.
+ */
+void lane_pool_limit(struct lane_ledger *ledger, struct lane_pool *pool, uint32_t max_servers);
 
 /* Asks for a permit and the way to a server of `pool`, for the ticket's first statement. ticket->state must be NONE. */
 enum lane_verdict lane_acquire(struct lane_ledger *ledger, struct lane_ticket *ticket, struct lane_pool *pool, unsigned lane, unsigned priority,
@@ -130,6 +147,8 @@ bool lane_idle_remove(struct lane_ledger *ledger, struct lane_idle *idle);
 /* A claimed idle entry: the claim is executed (closing: the slot becomes `closing`), or undone. */
 void lane_claim_closing(struct lane_ledger *ledger, struct lane_idle *idle);
 void lane_claim_moved(struct lane_ledger *ledger, struct lane_idle *idle, unsigned new_port); /* handed over; now OUT, held by the claimer */
+/* The claimer of a FOREIGN_IDLE went away (its permit is back already) before the server was handed over. As lane_release(); false: lane_claim_closing() it. */
+bool lane_claim_undo(struct lane_ledger *ledger, struct lane_idle *idle, uint64_t mono_us) WARN_UNUSED;
 /* The promised server turned out dead (its slot is given back by its owner as closing/released): the holder needs another. As lane_acquire() for its source. */
 enum lane_verdict lane_again(struct lane_ledger *ledger, struct lane_ticket *ticket, uint64_t mono_us) WARN_UNUSED;
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Inside the ledger: its account books and the helpers that its files share. Everything here is
+ * called with the ledger's mutex held and calls nobody outside src/lane. The words are those of lane.h; the formulas
+ * that tie the counts together are in README.md and asserted in check.c.
+ */
+#ifndef LANE_PRIV_H
+#define LANE_PRIV_H
+
+#include <pthread.h>
+
+#include "lane/lane.h"
+
+TAILQ_HEAD(lane_ticket_list, lane_ticket);
+TAILQ_HEAD(lane_idle_list, lane_idle);
+
+/* Tickets in the order they are served: priority 10 first, within one priority by arrival. */
+struct lane_waitq {
+	struct lane_ticket_list by_priority[LANE_PRIORITY_MAX + 1];
+	uint32_t n_by_priority[LANE_PRIORITY_MAX + 1];
+	uint32_t filled; /* bit p: by_priority[p] is not empty */
+};
+
+/* The waiters in one lane of one pool with a limit of its own: apart, so that they hold up nobody else. */
+struct lane_group {
+	TAILQ_ENTRY(lane_group) of_lane; /* while filled */
+	struct lane_waitq q;
+	struct lane_pool *pool;
+};
+
+struct lane {
+	struct lane_spec spec;
+	uint32_t in_use;
+	uint32_t n_waiting; /* in q and in all groups */
+	uint32_t n_swaps;   /* those of them in WAITS_SWAP; always in q */
+	struct lane_waitq q;
+	TAILQ_HEAD(, lane_group) groups;
+	uint64_t n_granted, n_queued, n_refused, n_abandoned;
+	uint64_t total_wait_us, max_wait_us;
+};
+
+struct lane_pool {
+	TAILQ_ENTRY(lane_pool) of_ledger;
+	uint32_t max_servers;	  /* 0: no limit of its own */
+	uint32_t n_permits;	  /* held by tickets of this pool */
+	uint32_t n_waiting;	  /* tickets in lane queues, swaps apart */
+	uint32_t n_slot_waiters;  /* tickets in the slot queue */
+	uint32_t n_idle;	  /* registered */
+	uint32_t n_claimed;	  /* claimed, for a move or to close */
+	struct lane_group *groups; /* [n_lanes]; NULL until the pool is first limited */
+	uint64_t ports_filled;	  /* bit i: idle[i] is not empty */
+	struct lane_idle_list idle[]; /* [n_ports], most recently used first */
+};
+
+struct lane_port {
+	struct lane_ticket_list delivered;
+};
+
+struct lane_ledger {
+	pthread_mutex_t lock;
+	unsigned n_lanes, n_ports;
+	int urgent; /* index of the urgent lane, or -1 */
+	void (*wake)(void *arg, unsigned port);
+	void *wake_arg;
+	uint64_t ports_to_wake;	 /* bit i: port i was filled in this locked section */
+	uint32_t lanes_to_serve; /* bit i: this locked section may have made a waiter of lane i runnable */
+	uint64_t now_us;	/* the latest time any caller brought */
+	uint64_t n_arrivals, n_uses; /* give out lane_ticket.arrival and lane_idle.used */
+
+	/* Permits. */
+	uint32_t in_use; /* sum of lane.in_use */
+	uint32_t n_owed; /* sum of max(0, in_use - size): what a shrink left to be paid */
+	struct lane lanes[LANE_MAX];
+	uint32_t swaps[LANE_MAX][LANE_MAX]; /* [held][wanted]: tickets in WAITS_SWAP */
+
+	/* Slots. slots == n_idle + n_moving + n_evicting + n_held + n_orphans + n_closing */
+	uint32_t budget, slots;
+	uint32_t n_idle;     /* registered */
+	uint32_t n_moving;   /* claimed for a holder of a permit */
+	uint32_t n_evicting; /* claimed to be closed */
+	uint32_t n_held;     /* of holders of permits; connecting ones too */
+	uint32_t n_orphans;
+	uint32_t n_closing;
+	uint32_t n_promised; /* held or orphan, but refused as idle: lane_slot_closing() is about to be called */
+	struct lane_idle_list idle; /* registered, least recently used first */
+	struct lane_ticket_list slot_waiters;
+	uint32_t n_slot_waiters;
+
+	struct lane_port ports[LANE_PORTS_MAX];
+	TAILQ_HEAD(, lane_pool) pools;
+};
+
+/* ledger.c */
+void lane__lock(struct lane_ledger *l, uint64_t mono_us);
+void lane__finish(struct lane_ledger *l); /* grants what has become free, unlocks, wakes the ports that were filled */
+void lane__deliver(struct lane_ledger *l, struct lane_ticket *t);
+void lane__count_grant(struct lane_ledger *l, struct lane_ticket *t);
+
+/* waitq.c */
+void lane__waitq_init(struct lane_waitq *q);
+struct lane_ticket *lane__waitq_first(const struct lane_waitq *q);
+bool lane__is_before(const struct lane_ticket *a, const struct lane_ticket *b);
+void lane__enqueue(struct lane_ledger *l, struct lane_ticket *t); /* standing is WAITS_PERMIT or WAITS_SWAP */
+void lane__dequeue(struct lane_ledger *l, struct lane_ticket *t);
+/* The first ticket of the lane's queue that could use a permit of the lane if there was one. */
+struct lane_ticket *lane__first_runnable(struct lane_ledger *l, const struct lane *lane);
+void lane__regroup(struct lane_ledger *l, struct lane_pool *pool, uint32_t max_servers);
+
+/* swap.c */
+bool lane__swap_round(struct lane_ledger *l, struct lane_ticket *t, unsigned lane);
+
+/* slots.c */
+void lane__find_server(struct lane_ledger *l, struct lane_ticket *t);
+void lane__take_coming(struct lane_ledger *l, struct lane_ticket *t);
+void lane__give_back_coming(struct lane_ledger *l, struct lane_ticket *t);
+bool lane__place_idle(struct lane_ledger *l, struct lane_idle *idle) WARN_UNUSED;
+void lane__serve_slots(struct lane_ledger *l);
+void lane__match_slot_waiters(struct lane_ledger *l);
+void lane__leave_slot_queue(struct lane_ledger *l, struct lane_ticket *t);
+
+static inline struct lane *lane__queue_lane(struct lane_ledger *l, const struct lane_ticket *t)
+{
+	return &l->lanes[t->standing == LANE_TICKET_WAITS_SWAP ? t->wanted_lane : t->home_lane];
+}
+
+/* A server of the pool is at hand, or its own limit allows one more. */
+static inline bool lane__pool_has_room(const struct lane_pool *pool)
+{
+	return pool->max_servers == 0 || pool->n_idle > 0 || pool->n_permits < pool->max_servers;
+}
+
+static inline bool lane__has_permit(const struct lane *lane)
+{
+	return lane->in_use < lane->spec.size;
+}
+
+static inline uint32_t lane__all(const struct lane_ledger *l)
+{
+	return l->n_lanes == 32 ? UINT32_MAX : (UINT32_C(1) << l->n_lanes) - 1;
+}
+
+/*
+ * How many more servers must begin to close until everybody who waits for a slot will get one and the
+ * budget is kept. Not above 0 in steady state; above 0 with idle servers left only after a shrink.
+ */
+static inline int64_t lane__shortage(const struct lane_ledger *l)
+{
+	return (int64_t)l->slots + l->n_slot_waiters - l->budget -
+		((int64_t)l->n_closing + l->n_evicting + l->n_promised);
+}
+
+/* Told nobody yet: the claim to close coming_idle can still be taken back. */
+static inline bool lane__is_untold_eviction(const struct lane_ticket *t)
+{
+	return t->standing == LANE_TICKET_DELIVERED && t->coming == LANE_SOURCE_EVICT;
+}
+
+#endif

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Permits: who holds them, who gets the next one, and the calls by which a ticket lives. Each call locks once; what it grants to
+ * others it puts into their ports, and the ports' threads are woken after the mutex is free again.
+ */
+#include "lane/lane_priv.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+void lane__lock(struct lane_ledger *l, uint64_t mono_us)
+{
+	MUST(pthread_mutex_lock(&l->lock) == 0);
+	if (mono_us > l->now_us)
+		l->now_us = mono_us;
+}
+
+void lane__deliver(struct lane_ledger *l, struct lane_ticket *t)
+{
+	struct lane_port *port = &l->ports[t->port];
+
+	if (t->standing == LANE_TICKET_DELIVERED)
+		return;
+	t->standing = LANE_TICKET_DELIVERED;
+	if (TAILQ_EMPTY(&port->delivered))
+		l->ports_to_wake |= UINT64_C(1) << t->port;
+	TAILQ_INSERT_TAIL(&port->delivered, t, queued);
+}
+
+/* ---- The account of permits ---- */
+
+static void permit_take(struct lane_ledger *l, struct lane_ticket *t, unsigned to)
+{
+	struct lane *lane = &l->lanes[to];
+
+	lane->in_use++;
+	l->in_use++;
+	t->pool->n_permits++;
+	t->lane = (uint8_t)to;
+	t->granted_us = l->now_us;
+	MUST(lane->in_use <= lane->spec.size);
+}
+
+/* Somebody may be served now: in this lane; in any while a shrink's debt or the pool's limit held back others. */
+static void permit_return(struct lane_ledger *l, struct lane_ticket *t)
+{
+	struct lane *lane = &l->lanes[t->lane];
+	struct lane_pool *pool = t->pool;
+	bool was_held_back = l->n_owed > 0 || (pool->max_servers && pool->n_waiting > 0);
+
+	MUST(lane->in_use > 0 && l->in_use > 0 && pool->n_permits > 0);
+	if (lane->in_use > lane->spec.size)
+		l->n_owed--;
+	lane->in_use--;
+	l->in_use--;
+	pool->n_permits--;
+	l->lanes_to_serve |= was_held_back ? lane__all(l) : UINT32_C(1) << t->lane;
+}
+
+/* Counted for the lane whose statement it is; the urgent lane counts what it helped out with as well. */
+void lane__count_grant(struct lane_ledger *l, struct lane_ticket *t)
+{
+	struct lane *home = &l->lanes[t->home_lane];
+	uint64_t wait_us = 0;
+
+	if (t->enqueued_us && t->granted_us > t->enqueued_us)
+		wait_us = t->granted_us - t->enqueued_us;
+	home->n_granted++;
+	home->total_wait_us += wait_us;
+	home->max_wait_us = MAX_OF(home->max_wait_us, wait_us);
+	if (t->lane != t->home_lane)
+		l->lanes[t->lane].n_granted++;
+}
+
+/* Where a newcomer of this lane and priority would get a permit now, or -1. */
+static int free_lane(const struct lane_ledger *l, unsigned lane, unsigned priority)
+{
+	if (LIKELY(lane__has_permit(&l->lanes[lane])))
+		return (int)lane;
+	if (priority >= LANE_PRIORITY_URGENT && l->urgent >= 0 && lane__has_permit(&l->lanes[l->urgent]))
+		return l->urgent;
+	return -1;
+}
+
+/* ---- Serving ---- */
+
+static struct lane_ticket *first_urgent(struct lane_ledger *l)
+{
+	struct lane_ticket *best = NULL;
+
+	for (unsigned i = 0; i < l->n_lanes; i++) {
+		struct lane_ticket *t = lane__first_runnable(l, &l->lanes[i]);
+
+		if (t && t->priority >= LANE_PRIORITY_URGENT && (best == NULL || lane__is_before(t, best)))
+			best = t;
+	}
+	return best;
+}
+
+/* Hands a free permit of lane `to` to a waiter. */
+static void grant_waiter(struct lane_ledger *l, struct lane_ticket *t, unsigned to)
+{
+	lane__dequeue(l, t);
+	if (t->standing == LANE_TICKET_WAITS_SWAP) {
+		permit_return(l, t);
+		permit_take(l, t, to);
+		t->home_lane = t->wanted_lane;
+		t->coming = LANE_SOURCE_NONE;
+		t->coming_idle = NULL;
+	} else {
+		permit_take(l, t, to);
+		lane__find_server(l, t);
+	}
+	lane__count_grant(l, t);
+	lane__deliver(l, t);
+}
+
+/* Of the lanes to serve, the one whose first waiter comes first over all; lanes with nothing to do are struck off. */
+static struct lane_ticket *next_to_serve(struct lane_ledger *l, unsigned *to_r)
+{
+	struct lane_ticket *best = NULL;
+
+	for (uint32_t left = l->lanes_to_serve; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctz(left);
+		bool is_urgent = (int)i == l->urgent;
+		struct lane_ticket *t = NULL;
+
+		if (lane__has_permit(&l->lanes[i]))
+			t = is_urgent ? first_urgent(l) : lane__first_runnable(l, &l->lanes[i]);
+		if (t == NULL) {
+			l->lanes_to_serve &= ~(UINT32_C(1) << i);
+		} else if (best == NULL || lane__is_before(t, best) || (t == best && !is_urgent)) {
+			best = t;
+			*to_r = i;
+		}
+	}
+	return best;
+}
+
+void lane__finish(struct lane_ledger *l)
+{
+	struct lane_ticket *t;
+	uint64_t ports;
+	unsigned to = 0;
+
+	do {
+		while ((t = next_to_serve(l, &to)) != NULL)
+			grant_waiter(l, t, to);
+		if (UNLIKELY(l->n_slot_waiters && l->n_idle))
+			lane__match_slot_waiters(l);
+	} while (UNLIKELY(l->lanes_to_serve));
+	ports = l->ports_to_wake;
+	l->ports_to_wake = 0;
+	MUST(pthread_mutex_unlock(&l->lock) == 0);
+	for (; UNLIKELY(ports); ports &= ports - 1)
+		l->wake(l->wake_arg, (unsigned)__builtin_ctzll(ports));
+}
+
+/* ---- The life of a ticket ---- */
+
+static bool is_full(const struct lane *lane)
+{
+	return lane->spec.max_waiting && lane->n_waiting >= lane->spec.max_waiting;
+}
+
+static void start_ticket(struct lane_ticket *t, struct lane_pool *pool, unsigned lane, unsigned priority, unsigned port)
+{
+	t->pool = pool;
+	t->lane = t->home_lane = t->wanted_lane = (uint8_t)lane;
+	t->priority = (uint8_t)priority;
+	t->port = (uint8_t)port;
+	t->source = t->coming = LANE_SOURCE_NONE;
+	t->idle = t->coming_idle = NULL;
+	t->enqueued_us = t->granted_us = 0;
+}
+
+static enum lane_verdict enqueue_or_refuse(struct lane_ledger *l, struct lane_ticket *t, struct lane *lane,
+	enum lane_ticket_state waits)
+{
+	if (is_full(lane)) {
+		lane->n_refused++;
+		return LANE_REFUSED;
+	}
+	t->state = t->standing = waits;
+	t->enqueued_us = MAX_OF(l->now_us, 1);
+	lane__enqueue(l, t);
+	lane->n_queued++;
+	return LANE_QUEUED;
+}
+
+enum lane_verdict lane_acquire(struct lane_ledger *l, struct lane_ticket *t, struct lane_pool *pool, unsigned lane,
+	unsigned priority, unsigned port, uint64_t mono_us)
+{
+	enum lane_verdict verdict = LANE_GRANTED;
+	int to = -1;
+
+	MUST(t->state == LANE_TICKET_NONE && lane < l->n_lanes && (int)lane != l->urgent && port < l->n_ports);
+	MUST(priority >= LANE_PRIORITY_MIN && priority <= LANE_PRIORITY_MAX);
+	start_ticket(t, pool, lane, priority, port);
+	lane__lock(l, mono_us);
+	if (LIKELY(l->in_use < l->budget && lane__pool_has_room(pool)))
+		to = free_lane(l, lane, priority);
+	if (LIKELY(to >= 0)) {
+		MUST(lane__first_runnable(l, &l->lanes[lane]) == NULL || to != (int)lane);
+		permit_take(l, t, (unsigned)to);
+		lane__count_grant(l, t);
+		lane__find_server(l, t);
+		lane__take_coming(l, t);
+	} else {
+		verdict = enqueue_or_refuse(l, t, &l->lanes[lane], LANE_TICKET_WAITS_PERMIT);
+	}
+	lane__finish(l);
+	return verdict;
+}
+
+static void swap_now(struct lane_ledger *l, struct lane_ticket *t, unsigned lane, unsigned to)
+{
+	if (to != t->lane) {
+		permit_return(l, t);
+		permit_take(l, t, to);
+	}
+	t->home_lane = (uint8_t)lane;
+	lane__count_grant(l, t);
+}
+
+enum lane_verdict lane_swap(struct lane_ledger *l, struct lane_ticket *t, unsigned lane, unsigned priority, uint64_t mono_us)
+{
+	enum lane_verdict verdict = LANE_GRANTED;
+	int to;
+
+	MUST(t->state == LANE_TICKET_HOLDS && lane < l->n_lanes && (int)lane != l->urgent);
+	MUST(priority >= LANE_PRIORITY_MIN && priority <= LANE_PRIORITY_MAX);
+	lane__lock(l, mono_us);
+	t->priority = (uint8_t)priority;
+	t->wanted_lane = (uint8_t)lane;
+	t->source = LANE_SOURCE_NONE;
+	t->idle = NULL;
+	t->enqueued_us = 0;
+	to = lane == t->lane ? (int)lane : free_lane(l, lane, priority);
+	if (to < 0 && t->lane == l->urgent && priority >= LANE_PRIORITY_URGENT)
+		to = l->urgent;
+	if (to >= 0)
+		swap_now(l, t, lane, (unsigned)to);
+	else if (!lane__swap_round(l, t, lane))
+		verdict = enqueue_or_refuse(l, t, &l->lanes[lane], LANE_TICKET_WAITS_SWAP);
+	lane__finish(l);
+	return verdict;
+}
+
+unsigned lane_collect(struct lane_ledger *l, unsigned port, void (*take)(void *arg, struct lane_ticket *ticket), void *arg)
+{
+	struct lane_ticket_list *delivered = &l->ports[port].delivered;
+	struct lane_ticket *t;
+
+	MUST(port < l->n_ports);
+	/* One at a time: take() may abandon a ticket that lies behind this one. */
+	for (unsigned n = 0;; n++) {
+		lane__lock(l, 0);
+		t = TAILQ_FIRST(delivered);
+		if (t) {
+			TAILQ_REMOVE(delivered, t, queued);
+			lane__take_coming(l, t);
+		}
+		lane__finish(l);
+		if (t == NULL)
+			return n;
+		take(arg, t);
+	}
+}
+
+/* A ticket that has a permit and gives it up, with all that came or was to come with it. */
+static void abandon_grant(struct lane_ledger *l, struct lane_ticket *t)
+{
+	permit_return(l, t);
+	if (t->standing == LANE_TICKET_DELIVERED) {
+		TAILQ_REMOVE(&l->ports[t->port].delivered, t, queued);
+		lane__give_back_coming(l, t);
+	} else {
+		lane__leave_slot_queue(l, t);
+	}
+	t->state = t->standing = LANE_TICKET_NONE;
+}
+
+static void abandon_swap(struct lane_ledger *l, struct lane_ticket *t)
+{
+	if (t->standing == LANE_TICKET_DELIVERED)
+		TAILQ_REMOVE(&l->ports[t->port].delivered, t, queued);
+	else
+		lane__dequeue(l, t);
+	t->state = t->standing = LANE_TICKET_HOLDS;
+}
+
+void lane_abandon(struct lane_ledger *l, struct lane_ticket *t, uint64_t mono_us)
+{
+	if (t->state == LANE_TICKET_NONE)
+		return;
+	lane__lock(l, mono_us);
+	l->lanes[t->state == LANE_TICKET_WAITS_SWAP ? t->wanted_lane : t->home_lane].n_abandoned++;
+	switch (t->state) {
+	case LANE_TICKET_WAITS_PERMIT:
+		if (t->standing == LANE_TICKET_DELIVERED) {
+			abandon_grant(l, t);
+			break;
+		}
+		lane__dequeue(l, t);
+		t->state = t->standing = LANE_TICKET_NONE;
+		break;
+	case LANE_TICKET_WAITS_SLOT:
+		abandon_grant(l, t);
+		break;
+	case LANE_TICKET_WAITS_SWAP:
+		abandon_swap(l, t);
+		break;
+	case LANE_TICKET_NONE:
+	case LANE_TICKET_DELIVERED:
+	case LANE_TICKET_HOLDS:
+		UNREACHABLE("a ticket that waits for nothing is abandoned");
+	}
+	lane__finish(l);
+}
+
+bool lane_release(struct lane_ledger *l, struct lane_ticket *t, struct lane_idle *idle, uint64_t mono_us)
+{
+	bool stays = true;
+
+	MUST(t->state == LANE_TICKET_HOLDS);
+	lane__lock(l, mono_us);
+	permit_return(l, t);
+	t->state = t->standing = LANE_TICKET_NONE;
+	if (idle) {
+		MUST(idle->pool == t->pool && idle->state == LANE_IDLE_OUT && l->n_held > 0);
+		l->n_held--;
+		stays = lane__place_idle(l, idle);
+		if (!stays) {
+			l->n_held++;
+			l->n_promised++;
+		}
+	}
+	lane__finish(l);
+	return stays;
+}
+
+enum lane_verdict lane_again(struct lane_ledger *l, struct lane_ticket *t, uint64_t mono_us)
+{
+	MUST(t->state == LANE_TICKET_HOLDS);
+	lane__lock(l, mono_us);
+	lane__find_server(l, t);
+	lane__take_coming(l, t);
+	lane__finish(l);
+	return LANE_GRANTED;
+}
+
+/* ---- Making, resizing, freeing ---- */
+
+static void set_specs(struct lane_ledger *l, const struct lane_spec *specs, unsigned n_lanes, uint32_t budget)
+{
+	uint64_t sum = 0;
+
+	l->urgent = -1;
+	l->n_owed = 0;
+	for (unsigned i = 0; i < n_lanes; i++) {
+		struct lane *lane = &l->lanes[i];
+
+		lane->spec = specs[i];
+		sum += specs[i].size;
+		if (lane->in_use > specs[i].size)
+			l->n_owed += lane->in_use - specs[i].size;
+		if (specs[i].urgent) {
+			MUST(l->urgent < 0);
+			l->urgent = (int)i;
+		}
+	}
+	MUST(sum == budget);
+	l->budget = budget;
+}
+
+struct lane_ledger *lane_ledger_new(const struct lane_spec *specs, unsigned n_lanes, uint32_t budget, unsigned n_ports,
+	void (*wake)(void *arg, unsigned port), void *arg)
+{
+	struct lane_ledger *l = mem_zalloc(sizeof(*l));
+
+	MUST(n_lanes > 0 && n_lanes <= LANE_MAX && n_ports > 0 && n_ports <= LANE_PORTS_MAX && wake != NULL);
+	MUST(pthread_mutex_init(&l->lock, NULL) == 0);
+	l->n_lanes = n_lanes;
+	l->n_ports = n_ports;
+	l->wake = wake;
+	l->wake_arg = arg;
+	for (unsigned i = 0; i < n_lanes; i++) {
+		lane__waitq_init(&l->lanes[i].q);
+		TAILQ_INIT(&l->lanes[i].groups);
+	}
+	for (unsigned i = 0; i < n_ports; i++)
+		TAILQ_INIT(&l->ports[i].delivered);
+	TAILQ_INIT(&l->idle);
+	TAILQ_INIT(&l->slot_waiters);
+	TAILQ_INIT(&l->pools);
+	set_specs(l, specs, n_lanes, budget);
+	return l;
+}
+
+void lane_ledger_free(struct lane_ledger **ledger)
+{
+	struct lane_ledger *l = *ledger;
+
+	if (l == NULL)
+		return;
+	for (unsigned i = 0; i < l->n_lanes; i++)
+		MUST(l->lanes[i].in_use == 0 && l->lanes[i].n_waiting == 0);
+	MUST(l->n_idle == 0 && l->n_moving == 0 && l->n_evicting == 0 && l->n_held == 0 && l->n_slot_waiters == 0);
+	MUST(TAILQ_EMPTY(&l->pools));
+	MUST(pthread_mutex_destroy(&l->lock) == 0);
+	mem_free(l);
+	*ledger = NULL;
+}
+
+void lane_resize(struct lane_ledger *l, const struct lane_spec *specs, unsigned n_lanes, uint32_t budget)
+{
+	lane__lock(l, 0);
+	MUST(n_lanes == l->n_lanes);
+	for (unsigned i = 0; i < n_lanes; i++)
+		MUST(strcmp(specs[i].name, l->lanes[i].spec.name) == 0 && specs[i].urgent == l->lanes[i].spec.urgent);
+	set_specs(l, specs, n_lanes, budget);
+	lane__serve_slots(l);
+	l->lanes_to_serve = lane__all(l);
+	lane__finish(l);
+}
+
+struct lane_pool *lane_pool_new(struct lane_ledger *l)
+{
+	struct lane_pool *pool = mem_zalloc(sizeof(*pool) + l->n_ports * sizeof(pool->idle[0]));
+
+	for (unsigned i = 0; i < l->n_ports; i++)
+		TAILQ_INIT(&pool->idle[i]);
+	lane__lock(l, 0);
+	TAILQ_INSERT_TAIL(&l->pools, pool, of_ledger);
+	lane__finish(l);
+	return pool;
+}
+
+void lane_pool_free(struct lane_ledger *l, struct lane_pool **pool_p)
+{
+	struct lane_pool *pool = *pool_p;
+
+	if (pool == NULL)
+		return;
+	lane__lock(l, 0);
+	MUST(pool->n_permits == 0 && pool->n_waiting == 0 && pool->n_idle == 0 && pool->n_claimed == 0);
+	TAILQ_REMOVE(&l->pools, pool, of_ledger);
+	lane__finish(l);
+	mem_free(pool->groups);
+	mem_free(pool);
+	*pool_p = NULL;
+}
+
+void lane_pool_limit(struct lane_ledger *l, struct lane_pool *pool, uint32_t max_servers)
+{
+	lane__lock(l, 0);
+	if (max_servers != pool->max_servers) {
+		lane__regroup(l, pool, max_servers);
+		l->lanes_to_serve = lane__all(l);
+	}
+	lane__finish(l);
+}
