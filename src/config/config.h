@@ -18,6 +18,8 @@ enum annotation_right { ANNOTATIONS_NONE, ANNOTATIONS_ROUTE, ANNOTATIONS_ALL };
 #define CONFIG_INHERIT_US UINT64_MAX /* "not set here: the next wider scope decides" */
 #define CONFIG_INHERIT UINT32_MAX
 
+#define CONFIG_LANES_MAX 32 /* the ledger's bound */
+
 struct config_lane {
 	char *name;
 	uint32_t permits;
@@ -90,7 +92,7 @@ struct config {
 	uint32_t query_wait_notify_s;
 	char *server_reset_query;
 	bool server_reset_query_always, server_round_robin;
-	char *server_check_query;
+	char *server_check_query;	/* NULL: no check; "": an empty query */
 	uint64_t server_check_delay_us, server_connect_timeout_us, server_idle_timeout_us, server_lifetime_us, server_login_retry_us, cancel_wait_timeout_us;
 	struct config_tls server_tls;
 	/* lanes */
@@ -102,6 +104,7 @@ struct config {
 	uint64_t queue_timeout_us;	/* global default */
 	uint64_t cancel_grace_us;
 	char **rules;			/* the lines of [rules], in order, NULL-terminated */
+	char **rule_places;		/* "FILE:LINE" of each, for the mistakes that only their compiler can see */
 	unsigned n_rules;
 	/* protocol and memory */
 	uint64_t max_packet_bytes, inspect_limit_bytes;
@@ -115,7 +118,7 @@ struct config {
 	uint64_t sample_period_us;
 	uint32_t sample_backlog;	/* samples kept while the database is away */
 	uint64_t slow_query_us;
-	char *instance_id;
+	char *instance_id;		/* never NULL: the host name and port when it is not set */
 	uint64_t stats_period_us;
 	/* scopes */
 	struct config_database *databases;
@@ -126,6 +129,7 @@ struct config {
 	unsigned n_secrets;
 	char *file_name;
 	bool pgbouncer_section;		/* a [pgbouncer] section was read: its defaults apply */
+	char **accepted;		/* by row: the texts of keys that are accepted for compatibility and have no field */
 	int refs;			/* atomic */
 };
 
@@ -140,20 +144,30 @@ struct config *config_load(const char *file_name, struct config_problems *proble
 struct config *config_ref(struct config *config);
 void config_unref(struct config **config);
 
-/* The entry a database name means: the exact one, else "*", else NULL. */
+/* The entry a name means: the exact one, else "*", else NULL. A user without an entry has the defaults: CONFIG_USER_* below. */
 const struct config_database *config_find_database(const struct config *config, const char *name);
-const struct config_user *config_find_user(const struct config *config, const char *name); /* NULL: none */
+const struct config_user *config_find_user(const struct config *config, const char *name);
+#define CONFIG_USER_ANNOTATIONS ANNOTATIONS_ROUTE
+#define CONFIG_USER_MAX_PRIORITY 10
 const char *config_find_secret(const struct config *config, const char *user);		   /* NULL: unknown user */
 bool config_list_has(char *const *list, const char *name);
 
 /* SHOW CONFIG and conf/pglane.ini: all keys in alphabetical order. Values as text, in the file's units. */
-struct config_row { const char *key; const char *default_text; bool changeable; const char *doc; const char *unit; };
+struct config_row {
+	const char *key;
+	const char *default_text;	    /* in [pglane] */
+	const char *default_pgbouncer_text; /* when a [pgbouncer] section is read */
+	bool changeable;		    /* by SET and RELOAD */
+	const char *doc;
+	const char *unit;
+};
 unsigned config_n_rows(void);
 const struct config_row *config_row(unsigned i);
 void config_row_value(const struct config *config, unsigned i, struct strbuf *out); /* secrets are shown as **** */
 /* SET key = value on the console: a copy of config with that one key changed; NULL and error text when not possible. */
 struct config *config_with(const struct config *config, const char *key, const char *value, char error[static 256]) WARN_UNUSED;
 void config_write_example(struct strbuf *out); /* conf/pglane.ini, generated */
+void config_write_manual(struct strbuf *out);  /* conf/KEYS.md, generated: the manual's tables */
 /* What a reload may not change (listen_port, workers …): appends "key: needs a restart" lines; the new snapshot keeps the old values. */
 void config_keep_boot_values(struct config *fresh, const struct config *running, struct strbuf *notes);
 
