@@ -6,9 +6,9 @@
  */
 #include "pgw/annotation.h"
 
-#include <string.h>
-
 #include "pgw/sqllex.h"
+
+#include <string.h>
 
 /* Reads one comment; what it stores is part of the annotation only once `good` has been answered. */
 struct reader {

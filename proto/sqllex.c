@@ -9,9 +9,9 @@
  */
 #include "pgw/sqllex.h"
 
-#include <string.h>
-
 #include "sqllex_priv.h"
+
+#include <string.h>
 
 /* The longest operator that PostgreSQL accepts: NAMEDATALEN - 1. */
 #define OPERATOR_MAX 63

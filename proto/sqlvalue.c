@@ -6,9 +6,9 @@
  */
 #include "pgw/sqllex.h"
 
-#include <string.h>
-
 #include "sqllex_priv.h"
+
+#include <string.h>
 
 /* The caller's buffer: bytes beyond it are dropped. */
 struct out {

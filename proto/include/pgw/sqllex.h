@@ -25,12 +25,13 @@ enum pgw_token_kind {
 	PGW_TOK_ERROR,		 /* unterminated literal, comment, or a character no token begins with; consumes it */
 };
 
+/* 16 bytes, so that it is returned in registers: copying it from memory would cost more than lexing it. */
 struct pgw_token {
-	enum pgw_token_kind kind;
 	const char *at;		/* borrowed from the text */
 	uint32_t len;
-	bool unterminated;	/* with ERROR: a literal, quoted identifier or comment runs to the end of the text */
-	bool escapes;		/* with STRING: a backslash escapes in it (E'…', or '…' without standard_conforming_strings) */
+	enum pgw_token_kind kind : 8;
+	bool unterminated : 1;	/* with ERROR: a literal, quoted identifier or comment runs to the end of the text */
+	bool escapes : 1;	/* with STRING: a backslash escapes in it (E'…', or '…' without standard_conforming_strings) */
 };
 
 struct pgw_lexer {
