@@ -187,7 +187,8 @@ static void messages_have_these_bytes(void **state)
 		cases[i].put(&w);
 		if (w.err != PGW_OK || w.len != cases[i].n)
 			fail_msg("%s: %s, %zu bytes", cases[i].name, pgw_err_text(w.err), w.len);
-		assert_memory_equal(mem, cases[i].bytes, cases[i].n);
+		if (memcmp(mem, cases[i].bytes, cases[i].n) != 0)
+			fail_msg("%s: other bytes", cases[i].name);
 		free(mem);
 	}
 }
