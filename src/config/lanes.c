@@ -290,3 +290,17 @@ void lanes_check_sum(const struct config *config, const struct config_place *pla
 			(unsigned long long)sum, terms.data, config->budget);
 	strbuf_release(&terms);
 }
+
+void lanes_write_defaults(struct strbuf *out)
+{
+	for (unsigned i = 0; i < N_ELEMENTS(default_lanes); i++) {
+		const struct default_lane *lane = &default_lanes[i];
+		bool urgent = strcmp(lane->urgent, "0") != 0;
+
+		strbuf_addf(out, "[" LANES_SECTION_PREFIX "%s]\n;permits = %s\n", lane->name, lane->permits);
+		if (urgent)
+			strbuf_addf(out, ";urgent = %s\n\n", lane->urgent);
+		else
+			strbuf_addf(out, ";classes = %s\n;statement_timeout = %s\n\n", lane->classes, lane->statement_timeout);
+	}
+}

@@ -17,4 +17,7 @@ void lanes_load(struct config *config, const struct config_entries *entries, str
 /* sum(permits) == budget. place: what to name. */
 void lanes_check_sum(const struct config *config, const struct config_place *place, struct config_problems *problems);
 
+/* The default lanes as sections of an example, their keys commented out. */
+void lanes_write_defaults(struct strbuf *out);
+
 #endif

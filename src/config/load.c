@@ -447,6 +447,7 @@ static struct config *load_entries(const char *name, const struct config_entries
 		load_secrets(l.config, &place, problems);
 	}
 	load_check(l.config, entries, may_read_files, problems);
+	config_problems_sort(problems);
 	if (problems->n)
 		config_unref(&l.config);
 	return l.config;

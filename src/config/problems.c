@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "config/problems.h"
 
+#include <stdlib.h>
+
 #include "base/mem.h"
 
 /* A file may hold anything; what is quoted from it must not drive the operator's terminal. */
@@ -24,7 +26,7 @@ static void add_place(struct strbuf *out, const struct config_place *place)
 			strbuf_addf(out, ":%u", place->line);
 		strbuf_adds(out, ": ");
 	}
-	if (place->section) {
+	if (place->section && *place->section) {
 		strbuf_addc(out, '[');
 		add_visible(out, place->section);
 		strbuf_adds(out, place->key ? "] " : "]: ");
@@ -64,6 +66,50 @@ void config_problem_add(struct config_problems *problems, const struct config_pl
 		.key = mem_strdup(place->key),
 		.text = strbuf_detach(&text),
 	};
+}
+
+/* A problem and where it goes. */
+struct ranked {
+	struct config_problem problem;
+	unsigned file_rank, index;
+};
+
+static unsigned rank_of_file(const struct config_problems *problems, const char *file)
+{
+	unsigned rank = 0;
+
+	while (problems->items[rank].file == NULL || strcmp(problems->items[rank].file, file))
+		rank++;
+	return rank;
+}
+
+static int compare_ranked(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	if (x->file_rank != y->file_rank)
+		return x->file_rank < y->file_rank ? -1 : 1;
+	if (x->problem.line != y->problem.line)
+		return x->problem.line < y->problem.line ? -1 : 1;
+	return (x->index > y->index) - (x->index < y->index);
+}
+
+void config_problems_sort(struct config_problems *problems)
+{
+	struct ranked *ranked;
+
+	if (problems->n == 0)
+		return;
+	ranked = mem_alloc(problems->n * sizeof(*ranked));
+	for (unsigned i = 0; i < problems->n; i++) {
+		const char *file = problems->items[i].file;
+
+		ranked[i] = (struct ranked){ problems->items[i], file ? rank_of_file(problems, file) : UINT32_MAX, i };
+	}
+	qsort(ranked, problems->n, sizeof(*ranked), compare_ranked);
+	for (unsigned i = 0; i < problems->n; i++)
+		problems->items[i] = ranked[i].problem;
+	mem_free(ranked);
 }
 
 void config_problems_release(struct config_problems *problems)

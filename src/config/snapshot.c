@@ -126,6 +126,7 @@ static void release_secret(void *entry)
 	struct config_secret *secret = entry;
 
 	mem_free(secret->user);
+	explicit_bzero(secret->secret, strlen(secret->secret));
 	mem_free(secret->secret);
 }
 

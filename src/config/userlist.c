@@ -4,6 +4,7 @@
 #include <ctype.h>
 
 #include "base/mem.h"
+#include "pgw/scram.h"
 
 static const char *skip_blanks(const char *p, const char *end)
 {
@@ -28,33 +29,10 @@ static const char *read_field(const char *p, const char *end, struct strbuf *fie
 	return NULL;
 }
 
-static const char *skip_base64(const char *p)
-{
-	while (isalnum((unsigned char)*p) || (*p && strchr("+/=", *p)))
-		p++;
-	return p;
-}
-
-/* Has the form SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>; a broken one must not pass for a plain text password. */
-static bool is_scram_form(const char *secret)
-{
-	const char *p = secret + sizeof("SCRAM-SHA-256$") - 1;
-	const char *digits = p;
-
-	while (isdigit((unsigned char)*p))
-		p++;
-	if (p == digits || *p != ':')
-		return false;
-	for (const char *separators = "$:"; *separators; separators++) {
-		p = skip_base64(p + 1);
-		if (*p != *separators)
-			return false;
-	}
-	return p[1] && *skip_base64(p + 1) == '\0';
-}
-
 static const char *wrong_with(const struct strbuf *user, const struct strbuf *secret)
 {
+	struct pgw_scram_secret scram;
+
 	if (user->len == 0)
 		return "the user name is empty";
 	if (user->len > USERLIST_USER_MAX_BYTES)
@@ -63,7 +41,8 @@ static const char *wrong_with(const struct strbuf *user, const struct strbuf *se
 		return "the secret is too long; 2047 bytes is the most";
 	if (strlen(user->data) != user->len || strlen(secret->data) != secret->len)
 		return "there is a zero byte in this line";
-	if (strncmp(secret->data, "SCRAM-SHA-256$", 14) == 0 && !is_scram_form(secret->data))
+	/* A damaged secret must not pass for a plain text password. */
+	if (strncmp(secret->data, "SCRAM-SHA-256$", 14) == 0 && !pgw_scram_secret_parse(secret->data, &scram))
 		return "the secret is cut short or damaged; expected SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>";
 	return NULL;
 }
