@@ -19,7 +19,7 @@ ALARM = re.compile(r"PANIC|ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime 
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
-    "TSAN_OPTIONS": f"exitcode=99:halt_on_error=0:suppressions={system.ROOT}/tests/integ/tsan.supp:history_size=4",
+    "TSAN_OPTIONS": f"exitcode=99:halt_on_error=0:suppressions={system.ROOT}/tests/tsan.supp:history_size=4",
 }
 
 
@@ -108,7 +108,8 @@ class Proxy:
         if symbolizer:
             environment["ASAN_SYMBOLIZER_PATH"] = symbolizer
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([str(self.program), *self.arguments, str(self.ini)], stdout=log, stderr=log,
+            wrap = os.environ.get("PGLANE_WRAP", "").split()
+            self.process = subprocess.Popen([*wrap, str(self.program), *self.arguments, str(self.ini)], stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL, cwd="/", env=environment,
                                             **system.become(system.unprivileged_user()))
         if wait:
