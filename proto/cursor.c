@@ -32,9 +32,12 @@ enum pgw_err pgw_read_end(struct pgw_reader *r)
 
 void pgw_write_bytes(struct pgw_writer *w, const void *bytes, size_t n)
 {
-	uint8_t *p = pgw_write_space(w, n);
+	uint8_t *p;
 
-	if (p && n)
+	if (n == 0) /* `bytes` may be NULL */
+		return;
+	p = pgw_write_space(w, n);
+	if (p)
 		memcpy(p, bytes, n);
 }
 

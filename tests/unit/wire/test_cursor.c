@@ -176,6 +176,24 @@ static void a_failed_message_is_taken_back_whole(void **state)
 	assert_memory_equal(mem, "A\0\0\0\5\1", 6);
 }
 
+static void bytes_outside_messages_stand_by_themselves(void **state)
+{
+	uint8_t mem[16];
+	struct pgw_writer w = pgw_writer_on(mem, 6);
+
+	pgw_write_u8(&w, 'N'); /* the answer to a GSSENCRequest: a bare byte */
+	pgw_write_begin(&w, 'B');
+	pgw_write_u8(&w, 1);
+	assert_int_equal(w.err, PGW_E_NO_SPACE);
+	assert_int_equal(w.len, 1); /* only the message is taken back */
+	w = pgw_writer_on(mem, 6);
+	pgw_write_begin(&w, 'A');
+	pgw_write_end(&w);
+	pgw_write_u32(&w, 1);
+	assert_int_equal(w.err, PGW_E_NO_SPACE);
+	assert_int_equal(w.len, 5); /* the whole message before it is not */
+}
+
 static void a_message_without_type_counts_its_length_only(void **state)
 {
 	uint8_t mem[16];
@@ -229,6 +247,7 @@ int main(void)
 		cmocka_unit_test(a_message_fills_the_last_byte),
 		cmocka_unit_test(the_byte_past_the_end_is_not_written),
 		cmocka_unit_test(a_failed_message_is_taken_back_whole),
+		cmocka_unit_test(bytes_outside_messages_stand_by_themselves),
 		cmocka_unit_test(a_message_without_type_counts_its_length_only),
 		cmocka_unit_test(a_refusal_from_outside_is_an_error_like_any),
 		cmocka_unit_test(zero_bytes_may_come_from_nowhere),
