@@ -44,6 +44,8 @@
 	X(STATEMENT_POOLING, "ERROR", "0A000", "transactions are not allowed in statement pooling", "See pool_mode.")                    \
 	X(STATEMENT_EXISTS, "ERROR", "42P05", "prepared statement already exists", "")                                                   \
 	X(STATEMENT_UNKNOWN, "ERROR", "26000", "prepared statement does not exist", "")                                                  \
+	X(PORTAL_UNKNOWN, "ERROR", "34000", "portal does not exist", "")                                                                 \
+	X(IN_FAILED_TRANSACTION, "ERROR", "25P02", "current transaction is aborted, commands ignored until end of transaction block", "") \
 	X(STATEMENT_MEMORY, "ERROR", "53200", "too much memory in prepared statements", "See max_client_prepared_bytes.")                \
 	X(DATABASE_PAUSED, "ERROR", "57P03", "database is paused", "")                                                                   \
 	X(CONSOLE_COMMAND, "ERROR", "08P01", "invalid command", "Use SHOW HELP.")                                                        \
