@@ -18,6 +18,7 @@ NOT_ROWS = {"TEXT_BYTES", "ENUM"}  # other names that begin with PGW_FAULT_
 
 # (file, SQLSTATE): what a server's answer is compared with, and why we have to know it.
 COMPARED = {
+    ("src/session/server_feed.c", "57014"): "the server's answer to our cancel at a lane's limit becomes LANE_TIMEOUT",
 }
 
 # Classes of PostgreSQL's error codes ("10000" is a number, "BEGIN" a command tag).

@@ -215,6 +215,25 @@ static void a_message_that_does_not_fit_is_not_there(void **state)
 		}
 }
 
+/* The same for bytes that are no message: a bare answer before one, a failed write behind one. */
+static void only_the_message_that_failed_is_taken_back(void **state)
+{
+	for (size_t i = 0; i < N_CASES; i++) {
+		uint8_t mem[256];
+		struct pgw_writer w = pgw_writer_on(mem, cases[i].n);
+
+		pgw_write_u8(&w, 'N');
+		cases[i].put(&w);
+		assert_int_equal(w.err, PGW_E_NO_SPACE);
+		assert_int_equal(w.len, 1);
+		w = pgw_writer_on(mem, cases[i].n);
+		cases[i].put(&w);
+		pgw_write_u8(&w, 'N');
+		assert_int_equal(w.err, PGW_E_NO_SPACE);
+		assert_int_equal(w.len, cases[i].n);
+	}
+}
+
 static void messages_follow_each_other(void **state)
 {
 	uint8_t mem[4096];
@@ -298,6 +317,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_have_these_bytes),
 		cmocka_unit_test(a_message_that_does_not_fit_is_not_there),
+		cmocka_unit_test(only_the_message_that_failed_is_taken_back),
 		cmocka_unit_test(messages_follow_each_other),
 		cmocka_unit_test(lengths_follow_the_type),
 		cmocka_unit_test(counts_beyond_their_field_are_refused),
