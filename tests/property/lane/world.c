@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: ISC */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define BUDGET_MAX 14
+#define EXPECT(real, expected, what)                                                                              \
+	do {                                                                                                      \
+		long long real_ = (long long)(real), expected_ = (long long)(expected);                           \
+		if (real_ != expected_) {                                                                         \
+			fprintf(stderr, "%s: the ledger says %lld, the model %lld\n", what, real_, expected_);    \
+			abort();                                                                                  \
+		}                                                                                                 \
+	} while (0)
+
+/* ---- Making ---- */
+
+static void on_wake(void *arg, unsigned port)
+{
+	struct world *w = arg;
+
+	w->woken |= 1u << port;
+}
+
+/* Sizes for all lanes; at_least for each but the urgent one. Returns their sum. */
+static uint32_t random_specs(struct world *w, uint64_t seed, uint32_t at_least)
+{
+	uint32_t n_lanes = (uint32_t)w->model.n_lanes, budget = 0;
+
+	for (uint32_t i = 0; i < n_lanes; i++) {
+		uint64_t r = mix64(&seed);
+
+		w->specs[i].size = (uint32_t)(r % (BUDGET_MAX / n_lanes + 1));
+		w->specs[i].size = MAX_OF(w->specs[i].size, at_least);
+		w->specs[i].max_waiting = (r >> 32) % 4 ? 0 : (uint32_t)(r >> 40) % 6;
+		budget += w->specs[i].size;
+	}
+	return budget;
+}
+
+struct world *world_new(uint64_t seed)
+{
+	struct world *w = mem_zalloc(sizeof(*w));
+	int n_lanes = 1 + (int)(mix64(&seed) % MODEL_LANES), n_ports = 1 + (int)(mix64(&seed) % MODEL_PORTS);
+	int n_pools = 1 + (int)(mix64(&seed) % MODEL_POOLS);
+	uint32_t budget;
+
+	w->n_tickets = 2 + (int)(mix64(&seed) % (MODEL_TICKETS - 1));
+	w->model.n_lanes = n_lanes;
+	for (int i = 0; i < n_lanes; i++)
+		snprintf(w->specs[i].name, sizeof(w->specs[i].name), "lane%d", i);
+	if (n_lanes > 1 && mix64(&seed) % 3)
+		w->specs[mix64(&seed) % (unsigned)n_lanes].urgent = true;
+	budget = random_specs(w, mix64(&seed), 0);
+	model_init(&w->model, w->specs, n_lanes, budget, n_ports, n_pools);
+	w->ledger = lane_ledger_new(w->specs, (unsigned)n_lanes, budget, (unsigned)n_ports, on_wake, w);
+	for (int i = 0; i < n_pools; i++)
+		w->pools[i] = lane_pool_new(w->ledger);
+	w->now_us = 1000;
+	return w;
+}
+
+/* ---- Comparing ---- */
+
+static void compare_ticket(const struct world *w, int i)
+{
+	const struct lane_ticket *real = &w->tickets[i];
+	const struct model_ticket *t = &w->model.tickets[i];
+
+	EXPECT(real->state, t->state, "state of a ticket");
+	if (t->state == LANE_TICKET_NONE)
+		return;
+	if (t->state == LANE_TICKET_HOLDS || t->state == LANE_TICKET_WAITS_SLOT) {
+		EXPECT(real->lane, t->lane, "lane of a ticket");
+		EXPECT(real->home_lane, t->home, "home lane of a ticket");
+		EXPECT(real->source, t->source, "source of a ticket");
+		EXPECT(real->idle ? real->idle - w->idle : -1, t->server, "server of a ticket");
+		EXPECT(real->granted_us, t->granted_us, "time of a grant");
+	}
+	EXPECT(real->enqueued_us, t->enqueued_us, "time of an arrival");
+}
+
+static void compare_lane(struct world *w, int i, const struct lane_reading *real)
+{
+	const struct model_lane *lane = &w->model.lanes[i];
+	uint32_t waiting[LANE_PRIORITY_MAX + 1] = { 0 }, n_waiting = 0;
+	uint64_t oldest_us = 0;
+	uint32_t in_use = model_in_use(&w->model, i);
+
+	for (int k = 0; k < MODEL_TICKETS; k++) {
+		const struct model_ticket *t = &w->model.tickets[k];
+
+		if (!model_waits_in_lane(t) || model_queue_lane(t) != i)
+			continue;
+		waiting[t->priority]++;
+		n_waiting++;
+		if (oldest_us == 0 || t->enqueued_us < oldest_us)
+			oldest_us = t->enqueued_us;
+	}
+	EXPECT(real->in_use, in_use, "permits in use");
+	EXPECT(real->waiting, n_waiting, "waiting");
+	for (int p = 0; p <= LANE_PRIORITY_MAX; p++)
+		EXPECT(real->waiting_by_priority[p], waiting[p], "waiting of a priority");
+	EXPECT(real->oldest_enqueued_us, oldest_us, "oldest arrival");
+	EXPECT(real->n_granted, lane->n_granted, "granted");
+	EXPECT(real->n_queued, lane->n_queued, "queued");
+	EXPECT(real->n_refused, lane->n_refused, "refused");
+	EXPECT(real->n_abandoned, lane->n_abandoned, "abandoned");
+	EXPECT(real->total_wait_us, lane->total_wait_us, "total wait");
+	EXPECT(real->max_wait_us, lane->max_wait_us, "longest wait");
+	/* Invariant 1: never above the size, but for a shrink, which only falls. */
+	MUST(in_use <= MAX_OF(lane->spec.size, w->last_in_use[i]));
+	w->last_in_use[i] = in_use;
+}
+
+/* Invariant 3: each one that waits for a slot has a server that nobody with a permit holds. */
+static void check_counting_argument(const struct model *m)
+{
+	uint32_t n_replaceable = 0;
+
+	for (int i = 0; i < m->n_lanes; i++) {
+		if (model_in_use(m, i) > m->lanes[i].spec.size)
+			return; /* the argument starts again when the shrink is paid */
+	}
+	for (int i = 0; i < MODEL_SERVERS; i++) {
+		const struct model_server *s = &m->servers[i];
+
+		n_replaceable += s->where != WHERE_NOWHERE &&
+			((s->where != WHERE_HELD && s->where != WHERE_MOVING) || s->owner < 0);
+	}
+	MUST(model_slot_waiters(m) <= n_replaceable);
+}
+
+static void compare(struct world *w)
+{
+	struct lane_reading readings[LANE_MAX];
+	struct lane_totals totals;
+	const struct model *m = &w->model;
+	uint32_t slots = model_slots(m);
+
+	lane_check(w->ledger);
+	EXPECT(lane_read(w->ledger, readings, &totals), m->n_lanes, "lanes");
+	for (int i = 0; i < m->n_lanes; i++)
+		compare_lane(w, i, &readings[i]);
+	for (int i = 0; i < w->n_tickets; i++)
+		compare_ticket(w, i);
+	EXPECT(totals.slots, slots, "slots");
+	EXPECT(totals.n_idle, model_count(m, WHERE_IDLE), "idle");
+	EXPECT(totals.n_closing, model_count(m, WHERE_CLOSING), "closing");
+	EXPECT(totals.n_orphans, model_count(m, WHERE_ORPHAN), "orphans");
+	EXPECT(totals.n_slot_waiters, model_slot_waiters(m), "slot waiters");
+	EXPECT(w->woken, m->woken, "ports woken");
+	/* Invariant 2: never above the budget, but for a shrink, which only falls. */
+	MUST(slots <= MAX_OF(m->budget, w->last_slots));
+	w->last_slots = slots;
+	check_counting_argument(m);
+}
+
+/* The time this step brings; the ledger goes by the latest it has seen. */
+static uint64_t at(struct world *w)
+{
+	w->model.now_us = MAX_OF(w->model.now_us, w->now_us);
+	return w->now_us;
+}
+
+/* ---- Operations on tickets ---- */
+
+static bool is_in(const struct world *w, int t, enum lane_ticket_state state)
+{
+	return w->model.tickets[t].state == state;
+}
+
+static int ticket_of(const struct world *w, struct step s)
+{
+	return s.a % w->n_tickets;
+}
+
+/* The server that t holds, in its hands (not on its way); or -1. */
+static int held_by(const struct world *w, int t)
+{
+	int server = model_server_of(&w->model, t);
+
+	return server >= 0 && w->model.servers[server].where == WHERE_HELD ? server : -1;
+}
+
+static struct lane_idle *idle_entry(struct world *w, int server)
+{
+	struct lane_idle *idle = &w->idle[server];
+
+	idle->pool = w->pools[w->model.servers[server].pool];
+	idle->port = (uint8_t)w->model.servers[server].port;
+	return idle;
+}
+
+static bool op_acquire(struct world *w, struct step s)
+{
+	int t = ticket_of(w, s), pool = s.b % w->model.n_pools, lane = s.c % w->model.n_lanes;
+	int priority = 1 + s.d % 10, port = t % w->model.n_ports;
+
+	if (!is_in(w, t, LANE_TICKET_NONE) || lane == w->model.urgent)
+		return false;
+	EXPECT(lane_acquire(w->ledger, &w->tickets[t], w->pools[pool], (unsigned)lane, (unsigned)priority,
+		       (unsigned)port, at(w)),
+		model_acquire(&w->model, t, pool, lane, priority, port), "acquire");
+	return true;
+}
+
+static bool op_release_idle(struct world *w, struct step s)
+{
+	int t = ticket_of(w, s), server;
+
+	if (!is_in(w, t, LANE_TICKET_HOLDS) || (server = held_by(w, t)) < 0)
+		return false;
+	EXPECT(lane_release(w->ledger, &w->tickets[t], idle_entry(w, server), at(w)),
+		model_release(&w->model, t, server), "release with a server");
+	return true;
+}
+
+/* Its server, if any, stays behind: to be closed, orphaned, or on its way here. */
+static bool op_release_none(struct world *w, struct step s)
+{
+	int t = ticket_of(w, s);
+
+	if (!is_in(w, t, LANE_TICKET_HOLDS))
+		return false;
+	EXPECT(lane_release(w->ledger, &w->tickets[t], NULL, at(w)), model_release(&w->model, t, -1),
+		"release without a server");
+	return true;
+}
+
+static bool op_abandon(struct world *w, struct step s)
+{
+	int t = ticket_of(w, s);
+
+	if (is_in(w, t, LANE_TICKET_HOLDS))
+		return false;
+	/* For a ticket that has nothing the ledger does not even look at the time. */
+	lane_abandon(w->ledger, &w->tickets[t], is_in(w, t, LANE_TICKET_NONE) ? w->now_us : at(w));
+	model_abandon(&w->model, t);
+	return true;
+}
+
+static bool op_swap(struct world *w, struct step s)
+{
+	int t = ticket_of(w, s), lane = s.c % w->model.n_lanes, priority = 1 + s.d % 10;
+
+	if (!is_in(w, t, LANE_TICKET_HOLDS) || lane == w->model.urgent)
+		return false;
+	EXPECT(lane_swap(w->ledger, &w->tickets[t], (unsigned)lane, (unsigned)priority, at(w)),
+		model_swap(&w->model, t, lane, priority), "swap");
+	return true;
+}
+
+/* The holder's server dies before, or is only known dead after, it asks for another. */
+static bool op_again(struct world *w, struct step s)
+{
+	int t = ticket_of(w, s), server;
+
+	if (!is_in(w, t, LANE_TICKET_HOLDS) || ((server = model_server_of(&w->model, t)) >= 0 && s.b % 8))
+		return false;
+	if (server >= 0)
+		w->model.servers[server].owner = -1;
+	EXPECT(lane_again(w->ledger, &w->tickets[t], at(w)), model_again(&w->model, t), "again");
+	return true;
+}
+
+static void on_take(void *arg, struct lane_ticket *real)
+{
+	struct world *w = arg;
+	int t = model_collect(&w->model, real->port);
+
+	EXPECT(real - w->tickets, t, "ticket delivered next");
+	compare_ticket(w, t);
+}
+
+static bool op_collect(struct world *w, struct step s)
+{
+	int port = s.a % w->model.n_ports;
+
+	lane_collect(w->ledger, (unsigned)port, on_take, w);
+	EXPECT(-1, model_collect(&w->model, port), "ticket delivered after the last");
+	return true;
+}
+
+/* ---- Operations on servers ---- */
+
+static int server_in(const struct world *w, struct step s, enum model_where where)
+{
+	int server = s.a % MODEL_SERVERS;
+
+	return w->model.servers[server].where == where ? server : -1;
+}
+
+/* Its slot was granted, but the owner has not collected that: there is no server yet to close or to orphan. */
+static bool is_only_granted(const struct world *w, int server)
+{
+	int owner = w->model.servers[server].owner;
+
+	return owner >= 0 && !is_in(w, owner, LANE_TICKET_HOLDS) && !is_in(w, owner, LANE_TICKET_WAITS_SWAP);
+}
+
+static bool op_slot_try(struct world *w, struct step s)
+{
+	int server;
+
+	EXPECT(lane_slot_try(w->ledger),
+		model_slot_try(&w->model, s.a % w->model.n_pools, s.b % w->model.n_ports, &server), "slot ahead of demand");
+	return true;
+}
+
+static bool op_orphan(struct world *w, struct step s)
+{
+	int server = server_in(w, s, WHERE_HELD);
+
+	if (server < 0 || w->model.servers[server].must_close || is_only_granted(w, server))
+		return false;
+	lane_slot_orphan(w->ledger);
+	w->model.servers[server].where = WHERE_ORPHAN;
+	w->model.servers[server].owner = -1;
+	return true;
+}
+
+static bool op_adopt(struct world *w, struct step s)
+{
+	int server = server_in(w, s, WHERE_ORPHAN), t = s.b % w->n_tickets;
+
+	if (server < 0 || w->model.servers[server].must_close || !is_in(w, t, LANE_TICKET_HOLDS) ||
+		model_server_of(&w->model, t) >= 0 || w->model.tickets[t].pool != w->model.servers[server].pool)
+		return false;
+	lane_slot_adopt(w->ledger);
+	w->model.servers[server].where = WHERE_HELD;
+	w->model.servers[server].owner = t;
+	return true;
+}
+
+static bool op_orphan_idle(struct world *w, struct step s)
+{
+	int server = server_in(w, s, WHERE_ORPHAN);
+
+	if (server < 0 || w->model.servers[server].must_close)
+		return false;
+	EXPECT(lane_orphan_idle(w->ledger, idle_entry(w, server), at(w)), model_orphan_idle(&w->model, server),
+		"orphan logged in");
+	return true;
+}
+
+static bool op_closing(struct world *w, struct step s)
+{
+	int server = s.a % MODEL_SERVERS;
+	enum model_where where = w->model.servers[server].where;
+
+	if (where != WHERE_HELD && where != WHERE_ORPHAN)
+		return false;
+	if (is_only_granted(w, server))
+		return false;
+	lane_slot_closing(w->ledger, where == WHERE_ORPHAN);
+	model_closing(&w->model, server);
+	return true;
+}
+
+static bool op_eof(struct world *w, struct step s)
+{
+	int server = server_in(w, s, WHERE_CLOSING);
+
+	if (server < 0)
+		return false;
+	lane_slot_release(w->ledger, at(w));
+	model_eof(&w->model, server);
+	return true;
+}
+
+static bool op_idle_remove(struct world *w, struct step s)
+{
+	int server = s.a % MODEL_SERVERS;
+	enum model_where where = w->model.servers[server].where;
+
+	if (where != WHERE_IDLE && where != WHERE_MOVING && where != WHERE_EVICTING)
+		return false;
+	EXPECT(lane_idle_remove(w->ledger, &w->idle[server]), model_idle_remove(&w->model, server), "idle removed");
+	return true;
+}
+
+/* The claimer has been told: its message can have arrived at the server's worker. */
+static bool is_claim_told(const struct world *w, int server)
+{
+	const struct model_server *s = &w->model.servers[server];
+
+	if (s->where == WHERE_EVICTING)
+		return s->owner < 0;
+	return s->where == WHERE_MOVING && (s->owner < 0 || !w->model.tickets[s->owner].is_delivered ||
+		w->model.tickets[s->owner].state == LANE_TICKET_WAITS_SWAP);
+}
+
+static bool op_claim_closing(struct world *w, struct step s)
+{
+	int server = s.a % MODEL_SERVERS;
+
+	if (!is_claim_told(w, server))
+		return false;
+	lane_claim_closing(w->ledger, &w->idle[server]);
+	model_claim_closing(&w->model, server);
+	return true;
+}
+
+static bool op_claim_moved(struct world *w, struct step s)
+{
+	int server = server_in(w, s, WHERE_MOVING);
+
+	if (server < 0 || !is_claim_told(w, server))
+		return false;
+	model_claim_moved(&w->model, server);
+	lane_claim_moved(w->ledger, &w->idle[server], (unsigned)w->model.servers[server].port);
+	return true;
+}
+
+static bool op_claim_undo(struct world *w, struct step s)
+{
+	int server = server_in(w, s, WHERE_MOVING);
+
+	if (server < 0 || w->model.servers[server].owner >= 0)
+		return false;
+	EXPECT(lane_claim_undo(w->ledger, &w->idle[server], at(w)), model_claim_undo(&w->model, server),
+		"claim undone");
+	return true;
+}
+
+/* ---- Operations on sizes ---- */
+
+static bool op_resize(struct world *w, struct step s)
+{
+	uint64_t seed = (uint64_t)s.a << 16 | (uint64_t)s.b << 8 | s.c;
+	uint32_t budget = random_specs(w, seed, 0);
+
+	lane_resize(w->ledger, w->specs, (unsigned)w->model.n_lanes, budget);
+	model_resize(&w->model, w->specs, budget);
+	return true;
+}
+
+static bool op_limit(struct world *w, struct step s)
+{
+	int pool = s.a % w->model.n_pools;
+	uint32_t max_servers = s.b % 3 == 0 ? 0 : 1 + s.c % 4;
+
+	lane_pool_limit(w->ledger, w->pools[pool], max_servers);
+	model_limit(&w->model, pool, max_servers);
+	return true;
+}
+
+static bool op_excess(struct world *w, struct step s)
+{
+	struct lane_idle *idle = lane_excess_idle(w->ledger);
+
+	(void)s;
+	EXPECT(idle ? idle - w->idle : -1, model_excess_idle(&w->model), "idle in excess");
+	return true;
+}
+
+static const struct {
+	const char *name;
+	unsigned weight;
+	bool (*apply)(struct world *w, struct step s);
+} ops[] = {
+	{ "acquire", 60, op_acquire },
+	{ "release_idle", 70, op_release_idle },
+	{ "release_none", 6, op_release_none },
+	{ "abandon", 8, op_abandon },
+	{ "swap", 16, op_swap },
+	{ "again", 20, op_again },
+	{ "collect", 40, op_collect },
+	{ "slot_try", 4, op_slot_try },
+	{ "orphan", 6, op_orphan },
+	{ "adopt", 20, op_adopt },
+	{ "orphan_idle", 20, op_orphan_idle },
+	{ "closing", 8, op_closing },
+	{ "eof", 80, op_eof },
+	{ "idle_remove", 8, op_idle_remove },
+	{ "claim_closing", 60, op_claim_closing },
+	{ "claim_moved", 60, op_claim_moved },
+	{ "claim_undo", 20, op_claim_undo },
+	{ "resize", 1, op_resize },
+	{ "limit", 2, op_limit },
+	{ "excess", 4, op_excess },
+};
+
+unsigned world_n_ops(void)
+{
+	return N_ELEMENTS(ops);
+}
+
+const char *world_op_name(unsigned op)
+{
+	return ops[op].name;
+}
+
+unsigned world_op_weight(unsigned op)
+{
+	return ops[op].weight;
+}
+
+bool world_apply(struct world *w, struct step step)
+{
+	w->woken = w->model.woken = 0;
+	/* Threads read the clock before they lock: time may seem to go back a little. */
+	w->now_us = 1000 + w->n_applied * 3 + step.d % 10;
+	if (!ops[step.op].apply(w, step))
+		return false;
+	w->n_applied++;
+	compare(w);
+	return true;
+}
+
+/* ---- The end ---- */
+
+static bool try_op(struct world *w, bool (*apply)(struct world *w, struct step s), int a)
+{
+	w->woken = w->model.woken = 0;
+	if (!apply(w, (struct step){ .a = (uint8_t)a, .b = 0, .d = 4 }))
+		return false;
+	compare(w);
+	return true;
+}
+
+static void drain_round(struct world *w)
+{
+	for (int i = 0; i < w->model.n_ports; i++)
+		try_op(w, op_collect, i);
+	for (int i = 0; i < MODEL_SERVERS; i++) {
+		if (w->model.servers[i].owner < 0)
+			try_op(w, op_closing, i);
+		if (!try_op(w, op_claim_moved, i))
+			try_op(w, op_claim_closing, i);
+		try_op(w, op_eof, i);
+	}
+	for (int i = 0; i < w->n_tickets; i++) {
+		if (is_in(w, i, LANE_TICKET_HOLDS) && model_server_of(&w->model, i) < 0)
+			try_op(w, op_again, i);
+		else
+			try_op(w, op_release_idle, i);
+	}
+	try_op(w, op_excess, 0);
+}
+
+static bool is_at_rest(const struct world *w)
+{
+	for (int i = 0; i < w->n_tickets; i++) {
+		if (!is_in(w, i, LANE_TICKET_NONE))
+			return false;
+	}
+	return model_slots(&w->model) == model_count(&w->model, WHERE_IDLE);
+}
+
+void world_drain(struct world *w)
+{
+	uint32_t budget = random_specs(w, 1, 1);
+
+	w->woken = w->model.woken = 0;
+	lane_resize(w->ledger, w->specs, (unsigned)w->model.n_lanes, budget);
+	model_resize(&w->model, w->specs, budget);
+	for (int n = 0; n < 200 && !is_at_rest(w); n++)
+		drain_round(w);
+	MUST(is_at_rest(w));
+	for (int i = 0; i < MODEL_SERVERS; i++) {
+		if (try_op(w, op_idle_remove, i)) {
+			try_op(w, op_closing, i);
+			try_op(w, op_eof, i);
+		}
+	}
+	for (int i = 0; i < w->model.n_pools; i++)
+		lane_pool_free(w->ledger, &w->pools[i]);
+	lane_ledger_free(&w->ledger);
+	mem_free(w);
+}
