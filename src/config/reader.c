@@ -366,8 +366,6 @@ static void open_file(struct reader *r, const char *path, const char *include_ke
 	source->text = text;
 	source->dev = st.st_dev;
 	source->ino = st.st_ino;
-	if (text.len >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0)
-		source->at = 3; /* a byte order mark */
 }
 
 static void take_directive(struct reader *r, const char *line, size_t n)
@@ -415,7 +413,10 @@ static bool next_line(struct reader *r, const char **line_r, size_t *n_r)
 	*n_r = end ? (size_t)(end - start) : source->text.len - source->at;
 	*line_r = start;
 	source->at += *n_r + 1;
-	source->line++;
+	if (source->line++ == 0 && *n_r >= 3 && memcmp(start, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
+		*line_r += 3;
+		*n_r -= 3;
+	}
 	r->file = source->name;
 	r->line = source->line;
 	return true;
