@@ -370,6 +370,7 @@ void load_secrets(struct config *config, const struct config_place *place, struc
 	struct strbuf text = STRBUF_INIT;
 	int err;
 
+	snapshot_release_secrets(config);
 	if (config->auth_file == NULL)
 		return;
 	err = file_read(config->auth_file, &text);

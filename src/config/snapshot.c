@@ -130,6 +130,15 @@ static void release_secret(void *entry)
 	mem_free(secret->secret);
 }
 
+void snapshot_release_secrets(struct config *config)
+{
+	for (unsigned i = 0; i < config->n_secrets; i++)
+		release_secret(&config->secrets[i]);
+	mem_free(config->secrets);
+	config->secrets = NULL;
+	config->n_secrets = 0;
+}
+
 static void free_snapshot(struct config *config)
 {
 	snapshot_release_lanes(config);
@@ -139,9 +148,7 @@ static void free_snapshot(struct config *config)
 	for (unsigned i = 0; i < config->n_users; i++)
 		release_user(&config->users[i]);
 	mem_free(config->users);
-	for (unsigned i = 0; i < config->n_secrets; i++)
-		release_secret(&config->secrets[i]);
-	mem_free(config->secrets);
+	snapshot_release_secrets(config);
 	free_texts(config->accepted, config_n_rows());
 	free_texts(config->rules, config->n_rules);
 	free_texts(config->rule_places, config->n_rules);
