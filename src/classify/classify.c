@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The decision. Each statement of the text is read and judged by the rules; the heaviest class wins. Above the rules stand the session's own setting
+ * and, above that, an annotation, if the user may annotate.
+ */
+#include "classify/classify.h"
+
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "classify/features.h"
+#include "classify/rules.h"
+#include "pgw/annotation.h"
+
+#define PRIORITY_DEFAULT 5
+#define PRIORITY_MAX 10
+#define UUID_CHARACTERS 36
+
+struct classifier {
+	struct words words;
+	struct rule *rules;
+	unsigned n_rules;
+};
+
+static const char *const class_names[N_QUERY_CLASSES] = {
+	[QUERY_DEFAULT] = "default",
+	[QUERY_SERVING] = "serving",
+	[QUERY_VECTOR] = "vector",
+	[QUERY_HYBRID] = "hybrid",
+	[QUERY_TRAINING] = "training",
+};
+
+const char *query_class_name(enum query_class class)
+{
+	MUST(class < N_QUERY_CLASSES);
+	return class_names[class];
+}
+
+bool query_class_parse(const char *text, size_t n, enum query_class *class_r)
+{
+	for (unsigned i = 0; i < N_QUERY_CLASSES; i++)
+		if (strlen(class_names[i]) == n && memcmp(class_names[i], text, n) == 0) {
+			*class_r = (enum query_class)i;
+			return true;
+		}
+	return false;
+}
+
+struct classifier *classifier_new(const char *const *rules, unsigned n_rules, unsigned *bad_line_r, char error[static 256])
+{
+	struct classifier *classifier = mem_zalloc(sizeof(*classifier));
+	words_init(&classifier->words);
+	classifier->rules = n_rules > 0 ? mem_zalloc(n_rules * sizeof(*classifier->rules)) : NULL;
+	for (unsigned i = 0; i < n_rules; i++) {
+		if (!rule_parse(rules[i], i + 1, &classifier->rules[i], error)) {
+			*bad_line_r = i;
+			classifier_free(&classifier);
+			return NULL;
+		}
+		classifier->n_rules++;
+	}
+	return classifier;
+}
+
+void classifier_free(struct classifier **classifier)
+{
+	struct classifier *c = *classifier;
+	*classifier = NULL;
+	if (c == NULL)
+		return;
+	for (unsigned i = 0; i < c->n_rules; i++)
+		rule_release(&c->rules[i]);
+	mem_free(c->rules);
+	words_release(&c->words);
+	mem_free(c);
+}
+
+void classify_feature_names(uint64_t features, struct strbuf *out)
+{
+	const char *separator = "";
+	for (unsigned i = 0; i < N_FEATURES; i++)
+		if (features >> i & 1) {
+			strbuf_adds(out, separator);
+			strbuf_adds(out, feature_name(i));
+			separator = ",";
+		}
+}
+
+static void set_rule(struct classify_result *result, const char *name)
+{
+	size_t n = strlen(name);
+	MUST(n < sizeof(result->rule));
+	memcpy(result->rule, name, n + 1);
+}
+
+/* ---- statements ---- */
+
+static const struct rule *decide(const struct classifier *classifier, const struct classify_session *session, uint64_t features)
+{
+	for (unsigned i = 0; i < classifier->n_rules; i++)
+		if (rule_matches(&classifier->rules[i], features, session))
+			return &classifier->rules[i];
+	return rules_built_in(features);
+}
+
+static bool is_work(enum statement_kind kind)
+{
+	return kind == STATEMENT_WORK || kind == STATEMENT_PREPARE || kind == STATEMENT_EXECUTE;
+}
+
+/* A text of several statements: work if one of them is; what ends or begins a transaction among others is an effect. */
+static void merge_kind(struct classify_result *result, const struct statement *statement, unsigned n_before)
+{
+	if (n_before == 0) {
+		result->kind = statement->kind;
+		memcpy(result->prepared_name, statement->name, sizeof(result->prepared_name));
+		return;
+	}
+	result->kind = is_work(result->kind) || is_work(statement->kind) ? STATEMENT_WORK : STATEMENT_NEUTRAL;
+	result->prepared_name[0] = '\0';
+}
+
+static void read_statements(const struct classifier *classifier, const struct classify_session *session, const char *sql, size_t n,
+	struct classify_result *result)
+{
+	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
+	lexer.standard_conforming_strings = !session->backslash_escapes;
+	struct reader reader;
+	reader_init(&reader, &classifier->words, lexer);
+
+	const struct rule *heaviest = NULL;
+	struct statement statement;
+	unsigned n_statements = 0;
+	bool has_transaction = false;
+	while (features_next(&reader, &statement)) {
+		if (statement.kind == STATEMENT_EMPTY)
+			continue;
+		merge_kind(result, &statement, n_statements++);
+		has_transaction |= statement.is_transaction;
+		result->effects |= statement.effects;
+		const struct rule *rule = decide(classifier, session, statement.features);
+		if (heaviest == NULL || rule->class > heaviest->class) {
+			heaviest = rule;
+			result->features = statement.features;
+		}
+	}
+	if (has_transaction && (n_statements > 1 || result->kind == STATEMENT_WORK))
+		result->effects |= EFFECT_TRANSACTION;
+	if (heaviest == NULL)
+		heaviest = decide(classifier, session, 0);
+	result->class = heaviest->class;
+	result->priority = heaviest->priority != 0 ? heaviest->priority : PRIORITY_DEFAULT;
+	set_rule(result, heaviest->name);
+}
+
+/* ---- annotations ---- */
+
+static bool is_uuid(const char *text)
+{
+	if (strlen(text) != UUID_CHARACTERS)
+		return false;
+	for (unsigned i = 0; i < UUID_CHARACTERS; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+		if (dash ? text[i] != '-' : strchr("0123456789abcdefABCDEF", text[i]) == NULL)
+			return false;
+	}
+	return true;
+}
+
+/* 1..10, no signs, no leading zeros; 0 when it is none. */
+static unsigned parse_priority(const char *text)
+{
+	if (text[0] >= '1' && text[0] <= '9' && text[1] == '\0')
+		return (unsigned)(text[0] - '0');
+	return text[0] == '1' && text[1] == '0' && text[2] == '\0' ? PRIORITY_MAX : 0;
+}
+
+static void apply_class(const char *value, struct classify_result *result)
+{
+	enum query_class class;
+	if (query_class_parse(value, strlen(value), &class)) {
+		result->class = class;
+		set_rule(result, "annotation");
+	} else {
+		result->bad_annotation = true;
+	}
+}
+
+/* More than the user may ask for is given as far as it is allowed, and counted. */
+static void apply_priority(const char *value, const struct classify_session *session, struct classify_result *result)
+{
+	unsigned priority = parse_priority(value);
+	if (priority == 0 || priority > session->max_priority)
+		result->bad_annotation = true;
+	if (priority != 0 && session->max_priority != 0)
+		result->priority = (uint8_t)MIN_OF(priority, session->max_priority);
+}
+
+static void apply_organization(const char *value, struct classify_result *result)
+{
+	result->has_organization = is_uuid(value);
+	if (result->has_organization)
+		memcpy(result->organization, value, UUID_CHARACTERS + 1);
+	else
+		result->bad_annotation = true;
+}
+
+static void apply_annotations(const struct classify_session *session, const char *sql, size_t n, struct classify_result *result)
+{
+	struct pgw_annotation annotation;
+	pgw_annotation_read(sql, n, &annotation);
+	const char *class = pgw_annotation_get(&annotation, "ml_class");
+	const char *priority = pgw_annotation_get(&annotation, "ml_priority");
+	const char *organization = pgw_annotation_get(&annotation, "ml_organization");
+	result->bad_annotation = annotation.n_malformed > 0;
+	if (!session->may_annotate) {
+		result->bad_annotation |= class != NULL || priority != NULL || organization != NULL;
+		return;
+	}
+	if (class != NULL)
+		apply_class(class, result);
+	if (priority != NULL)
+		apply_priority(priority, session, result);
+	if (organization != NULL)
+		apply_organization(organization, result);
+}
+
+void classify(const struct classifier *classifier, const struct classify_session *session, const char *sql, size_t n, struct classify_result *result_r)
+{
+	*result_r = (struct classify_result){ .kind = STATEMENT_EMPTY };
+	read_statements(classifier, session, sql, n, result_r);
+	if (session->has_class) {
+		result_r->class = session->class;
+		set_rule(result_r, "setting");
+	}
+	if (pgw_annotation_possible(sql, n))
+		apply_annotations(session, sql, n, result_r);
+}

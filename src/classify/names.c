@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Names by their parts. A pattern is a list of words with a place: at the front, at the back, anywhere, always between underscores or the name's ends, so that
+ * `trainers` is no `train`. Lists that deny come first: subscription_features is a price list.
+ */
+#include "classify/names.h"
+
+/* Reads the identifier, then divides humps: PostgreSQL has folded unquoted names already, quoted ones keep the case an ORM gave them. */
+void name_of_token(const struct pgw_token *token, struct name *name_r)
+{
+	char raw[NAME_BYTES];
+	size_t n = pgw_token_ident(token, raw, sizeof(raw));
+	unsigned len = 0;
+	for (size_t i = 0; i < n && len + 2 < NAME_BYTES; i++) {
+		bool upper = raw[i] >= 'A' && raw[i] <= 'Z';
+		bool hump = upper && i > 0 && ((raw[i - 1] >= 'a' && raw[i - 1] <= 'z') || (raw[i - 1] >= '0' && raw[i - 1] <= '9'));
+		if (hump)
+			name_r->text[len++] = '_';
+		name_r->text[len++] = upper ? (char)(raw[i] + ('a' - 'A')) : raw[i];
+	}
+	name_r->text[len] = '\0';
+	name_r->len = len;
+}
+
+static bool starts(const struct name *name, const char *part)
+{
+	size_t n = strlen(part);
+	return name->len >= n && memcmp(name->text, part, n) == 0;
+}
+
+static bool ends(const struct name *name, const char *part)
+{
+	size_t n = strlen(part);
+	return name->len >= n && memcmp(name->text + name->len - n, part, n) == 0;
+}
+
+/* The first of NULL-ended parts that stands in the name between underscores, dots of meaning or the name's ends. */
+static bool has_part(const struct name *name, const char *const *parts)
+{
+	for (; *parts != NULL; parts++) {
+		size_t n = strlen(*parts);
+		for (const char *at = name->text; (at = strstr(at, *parts)) != NULL; at++) {
+			bool left = at == name->text || at[-1] == '_';
+			bool right = at[n] == '\0' || at[n] == '_' || (at[n] >= '0' && at[n] <= '9');
+			if (left && right)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool starts_any(const struct name *name, const char *const *parts)
+{
+	for (; *parts != NULL; parts++)
+		if (starts(name, *parts))
+			return true;
+	return false;
+}
+
+static bool ends_any(const struct name *name, const char *const *parts)
+{
+	for (; *parts != NULL; parts++)
+		if (ends(name, *parts))
+			return true;
+	return false;
+}
+
+static bool contains_any(const struct name *name, const char *const *parts)
+{
+	for (; *parts != NULL; parts++)
+		if (strstr(name->text, *parts) != NULL)
+			return true;
+	return false;
+}
+
+/* Four letters as a number, as a memcpy of them would give it. */
+#define ROOT(a, b, c, d) \
+	(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? (uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24 : \
+						    (uint32_t)(d) | (uint32_t)(c) << 8 | (uint32_t)(b) << 16 | (uint32_t)(a) << 24)
+
+/* Every name that a pattern below accepts contains one of these; test_names holds them together. */
+static bool is_root(uint32_t four)
+{
+	switch (four) {
+	case ROOT('f', 'e', 'a', 't'):
+	case ROOT('p', 'r', 'e', 'd'):
+	case ROOT('i', 'n', 'f', 'e'):
+	case ROOT('t', 'r', 'a', 'i'):
+	case ROOT('e', 'm', 'b', 'e'):
+	case ROOT('v', 'e', 'c', 't'):
+	case ROOT('l', 'a', 'b', 'e'):
+	case ROOT('e', 'v', 'e', 'n'):
+	case ROOT('m', 'o', 'd', 'e'):
+	case ROOT('o', 'u', 't', 'c'):
+	case ROOT('t', 'r', 'u', 't'):
+	case ROOT('c', 'l', 'i', 'c'):
+	case ROOT('i', 'm', 'p', 'r'):
+	case ROOT('i', 'n', 't', 'e'):
+	case ROOT('t', 'e', 'l', 'e'):
+	case ROOT('r', 'e', 'a', 'd'):
+	case ROOT('m', 'e', 'a', 's'):
+	case ROOT('o', 'b', 's', 'e'):
+	case ROOT('r', 'a', 't', 'i'):
+	case ROOT('a', 'n', 'n', 'o'):
+	case ROOT('s', 'c', 'o', 'r'):
+	case ROOT('d', 'a', 't', 'a'):
+	case ROOT('m', 'a', 't', 'c'):
+	case ROOT('s', 'e', 'a', 'r'):
+	case ROOT('s', 'i', 'm', 'i'):
+	case ROOT('n', 'e', 'a', 'r'):
+	case ROOT('f', 'i', 'n', 'e'):
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool name_has_root(const struct pgw_token *token)
+{
+	bool quoted = token->kind == PGW_TOK_QUOTED_IDENT;
+	const char *at = token->at + quoted;
+	size_t n = token->len - 2 * quoted;
+	if (n > 3 && (at[0] | 0x20) == 's' && (at[1] | 0x20) == 't' && at[2] == '_')
+		return true;
+	for (size_t i = 0; i + 4 <= n; i++) {
+		uint32_t four;
+		memcpy(&four, at + i, 4);
+		uint32_t folded = four | UINT32_C(0x20202020);
+		if (is_root(folded))
+			return true;
+	}
+	return n >= 3 && (at[n - 1] | 0x20) == 'g' && (at[n - 2] | 0x20) == 'f' && at[n - 3] == '_'; /* Hopsworks: driver_fg */
+}
+
+#define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* ---- tables ---- */
+
+/* `*_features` that describe things for sale, permissions or maps. */
+static bool is_catalogue(const struct name *name)
+{
+	return has_part(name,
+		LIST("plan", "plans", "product", "products", "subscription", "subscriptions", "pricing", "price", "tier", "tiers", "package",
+			"packages", "role", "roles", "tenant", "app", "application", "license", "licence", "feature", "flag", "flags", "toggle",
+			"toggles", "car", "property", "hotel", "room", "listing", "amenity", "map", "geo", "osm", "land", "site", "road", "gis",
+			"planet", "boundary", "terrain", "layer", "water", "natural", "city", "poi", "beta", "enabled", "requested", "roadmap",
+			"release", "module", "page", "website", "home", "membership", "addon", "edition", "offer", "phone", "laptop", "apartment",
+			"house", "building", "vehicle_type", "geographic", "topo", "point", "line", "polygon", "admin", "settings"));
+}
+
+static bool is_feature_set(const struct name *name)
+{
+	if (has_part(name, LIST("feature_view", "feature_views", "feature_definition", "feature_definitions", "feature_registry",
+				   "feature_service", "feature_services", "feature_groups", "feature_request", "feature_requests", "feature_usage")))
+		return false; /* a store's registry, not its values */
+	if (contains_any(name, LIST("feature_store", "featurestore")))
+		return true;
+	if (has_part(name, LIST("feature_values", "feature_vectors", "feature_snapshots", "feature_snapshot", "feature_history", "online_features",
+				   "offline_features", "feature_table")))
+		return true;
+	if (is_catalogue(name))
+		return false;
+	return ends_any(name, LIST("_features", "_feats", "_fg", "userfeatures", "customerfeatures", "itemfeatures", "mlfeatures")) ||
+		has_part(name, LIST("features_v", "features_daily", "features_hourly", "features_history", "features_online", "features_offline",
+				   "features_latest", "features_wide", "features_snapshot", "fg"));
+}
+
+/* Copies kept for the record are neither a log that serving writes nor one that it reads. */
+static bool is_kept_copy(const struct name *name)
+{
+	return has_part(name, LIST("archive", "archived", "backup", "bak", "old", "staging", "stage", "tmp", "temp", "import", "audit", "daily",
+				   "monthly", "hourly", "summary", "stats", "rollup", "metrics", "agg"));
+}
+
+static bool is_prediction_log(const struct name *name)
+{
+	if (is_kept_copy(name))
+		return false;
+	return ends_any(name, LIST("_predictions", "_prediction", "_prediction_log", "_prediction_logs", "predictionlog", "predictionlogs",
+				      "_inference_log", "_inference_logs", "_inferences", "inferencelog", "_prediction_results",
+				      "prediction_results", "prediction_events", "prediction_history", "inference_results", "inference_requests",
+				      "model_outputs", "model_scores", "scoring_results")) ||
+		starts_any(name, LIST("predictions_", "ml_predictions", "prediction_log_", "inference_log_"));
+}
+
+static bool is_training_set(const struct name *name)
+{
+	return has_part(name, LIST("training_data", "training_set", "training_sets", "training_dataset", "training_datasets", "training_examples",
+				   "training_samples", "train_set", "train_data", "train_dataset", "trainset", "training_rows", "training_labels",
+				   "training_features", "training_events", "trainingdata", "trainingexample", "trainingsample", "train_features",
+				   "ml_dataset", "ml_training"));
+}
+
+static bool is_label_set(const struct name *name)
+{
+	return ends_any(name, LIST("_labels", "_label_events", "_ground_truth", "_outcomes", "_annotations")) &&
+		!has_part(name, LIST("issue", "issues", "project", "mail", "email", "gmail", "task", "tasks", "ticket", "pod", "node", "board",
+				     "card", "shipping", "print", "product", "address", "merge", "request", "pr", "repo", "i18n", "ui", "map",
+				     "form", "record", "team", "chart", "tag", "menu", "nutrition", "k8s", "metric", "alert"));
+}
+
+static bool is_event_stream(const struct name *name)
+{
+	return ends_any(name, LIST("_events", "_clicks", "_impressions", "_interactions", "_telemetry", "_readings", "_measurements",
+				      "_observations", "_ratings", "_event_log", "_clickstream")) &&
+		!has_part(name, LIST("audit", "calendar", "webhook", "outbox", "domain", "stripe", "billing", "auth", "security", "login",
+				     "django", "job", "queue", "cron", "system", "log", "admin", "payment", "order", "invoice", "subscription",
+				     "shipment", "meeting", "scheduled", "es", "eventstore", "public", "booking", "account", "history"));
+}
+
+static bool is_embedding_table(const struct name *name)
+{
+	return has_part(name, LIST("embedding", "embeddings", "vectors", "vector_store", "vectorstore", "vector_documents"));
+}
+
+static bool is_model_registry(const struct name *name)
+{
+	return has_part(name, LIST("model_registry", "modelregistry", "model_versions", "model_version", "modelversion", "registered_models",
+				   "registered_model", "ml_models", "ml_model", "mlmodel", "mlmodels", "model_deployments", "deployed_models",
+				   "model_aliases")) &&
+		!has_part(name, LIST("car", "vehicle", "phone", "product", "device"));
+}
+
+enum table_kind name_table_kind(const struct name *name)
+{
+	if (is_training_set(name))
+		return TABLE_TRAINING_SET;
+	if (is_feature_set(name))
+		return TABLE_FEATURES;
+	if (is_prediction_log(name))
+		return TABLE_PREDICTIONS;
+	if (is_model_registry(name))
+		return TABLE_MODELS;
+	if (is_embedding_table(name))
+		return TABLE_EMBEDDINGS;
+	if (is_label_set(name))
+		return TABLE_LABELS;
+	if (is_event_stream(name))
+		return TABLE_EVENTS;
+	return TABLE_NONE;
+}
+
+/* ---- functions ---- */
+
+static enum function_kind pgml_function(const struct name *name)
+{
+	if (starts_any(name, LIST("train", "tune", "finetune")))
+		return FUNCTION_TRAIN;
+	if (starts(name, "embed"))
+		return FUNCTION_EMBED;
+	if (starts_any(name, LIST("predict", "transform", "generate", "rank", "decompose")))
+		return FUNCTION_PREDICT;
+	return FUNCTION_NONE;
+}
+
+static enum function_kind madlib_function(const struct name *name)
+{
+	if (contains_any(name, LIST("predict", "forecast", "closest_column", "knn")))
+		return FUNCTION_PREDICT;
+	if (contains_any(name, LIST("train", "kmeans", "svm_", "mlp_", "regr", "elastic_net", "arima", "lda", "glm", "multinom", "ordinal",
+				       "pca_", "svd", "assoc_rules", "cross_validation", "dbscan", "xgboost", "madlib_keras_fit", "_fit",
+				       "training_preprocessor", "ordinary", "crf", "bayes")))
+		return FUNCTION_TRAIN;
+	return FUNCTION_NONE;
+}
+
+static enum function_kind inference_function(const struct name *name)
+{
+	if (contains_any(name, LIST("embed")))
+		return FUNCTION_EMBED;
+	return contains_any(name, LIST("predict", "invoke", "inference", "generate", "completion", "classify")) ? FUNCTION_PREDICT : FUNCTION_NONE;
+}
+
+static enum function_kind match_function(const struct name *name)
+{
+	if (contains_any(name, LIST("hybrid_search", "hybrid_match", "search_hybrid", "match_hybrid", "_hybrid")) &&
+		contains_any(name, LIST("search", "match")))
+		return FUNCTION_MATCH_HYBRID;
+	if (contains_any(name, LIST("similarity_search", "vector_search", "semantic_search", "nearest_neighbor", "nearest_neighbour",
+				       "search_embeddings", "search_by_embedding", "search_by_vector", "search_similar", "find_similar",
+				       "get_similar", "vector_hits", "knn_search", "ann_search")))
+		return FUNCTION_MATCH;
+	if (!starts(name, "match_"))
+		return FUNCTION_NONE;
+	if (contains_any(name, LIST("doc", "chunk", "section", "page", "embed", "vector", "image", "passage", "article", "content", "knowledge",
+				       "memor", "node", "item", "paragraph", "snippet", "faq", "sentence", "text", "file")))
+		return FUNCTION_MATCH;
+	return FUNCTION_MATCH_MAYBE;
+}
+
+enum function_kind name_function_kind(const struct name *name, enum schema_kind schema)
+{
+	switch (schema) {
+	case SCHEMA_PGML:
+		return pgml_function(name);
+	case SCHEMA_MADLIB:
+		return madlib_function(name);
+	case SCHEMA_INFERENCE:
+		return inference_function(name);
+	case SCHEMA_TEXT_SEARCH:
+		return FUNCTION_TEXT_SEARCH;
+	case SCHEMA_NONE:
+		break;
+	}
+	if (starts_any(name, LIST("st_", "_st_")))
+		return FUNCTION_SPATIAL_VALUE;
+	if (contains_any(name, LIST("training_data", "training_set", "training_examples", "training_samples", "historical_features", "train_model",
+				       "retrain_", "fit_model")) ||
+		ends_any(name, LIST("_train", "_finetune")))
+		return FUNCTION_TRAIN;
+	if (starts(name, "predict") || has_part(name, LIST("predict", "inference", "infer", "predict_proba", "score_model", "run_model")))
+		return FUNCTION_PREDICT;
+	if (contains_any(name, LIST("create_embedding", "generate_embedding", "get_embedding", "openai_embed", "ollama_embed", "to_embedding",
+				       "text_embedding", "embed_text")))
+		return FUNCTION_EMBED;
+	return match_function(name);
+}
+
+/* ---- columns ---- */
+
+bool name_is_vector_column(const struct name *name)
+{
+	if (contains_any(name, LIST("tsv", "ts_vec", "search_vec", "textsearch", "fts")))
+		return false; /* full-text search has vectors too */
+	if (contains_any(name, LIST("embedding")))
+		return true;
+	return has_part(name, LIST("emb", "embs", "embed", "vec", "vector", "halfvec", "sparsevec", "vecs", "vectors", "centroid_vec")) ||
+		ends_any(name, LIST("vec", "vector", "emb"));
+}
+
+bool name_is_spatial_column(const struct name *name)
+{
+	return has_part(name, LIST("geom", "geometry", "geog", "geography", "location", "point", "coords", "position", "latlng", "lonlat", "latlon",
+		"polygon", "gps"));
+}
+
+bool name_is_time_column(const struct name *name)
+{
+	return ends_any(name, LIST("_at", "_ts", "_time", "timestamp", "_date", "_from", "_to", "_on", "_until")) ||
+		has_part(name, LIST("ts", "time", "date", "day", "month", "datetime", "asof", "as_of", "cutoff", "dt", "timestamp"));
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Operators and the evidence beside them. The names <-> <#> <=> belong to many types: pgvector's, PostGIS's, trigrams, cubes, ranges, RUM's text search. They mean
+ * a vector distance only if something beside them says so; a cast or a bracketed literal says more than a column's name.
+ */
+#include "classify/walk.h"
+
+static void decide_distance(struct walk *w, enum pending pending, unsigned sides)
+{
+	bool sure = sides & EVIDENCE_VECTOR_SURE;
+	if (!sure && sides & EVIDENCE_SPATIAL)
+		walk_add_feature(w, FEATURE(SPATIAL));
+	else if (sure && !(sides & EVIDENCE_SPATIAL))
+		walk_add_feature(w, FEATURE(VECTOR_DISTANCE));
+	else if (sides & (EVIDENCE_SPATIAL | EVIDENCE_TEXT_SEARCH | EVIDENCE_OTHER))
+		return;
+	else if (pending == PENDING_VECTOR_DISTANCE || sides & EVIDENCE_VECTOR_NAME)
+		walk_add_feature(w, FEATURE(VECTOR_DISTANCE));
+	else if (sides & EVIDENCE_SPATIAL_NAME)
+		walk_add_feature(w, FEATURE(SPATIAL));
+	else if (sides & EVIDENCE_VECTOR_WEAK && sides & EVIDENCE_VALUE)
+		walk_add_feature(w, FEATURE(VECTOR_DISTANCE));
+	else
+		w->undecided = true;
+}
+
+static void decide(struct walk *w, enum pending pending, unsigned sides)
+{
+	switch (pending) {
+	case PENDING_NONE:
+		break;
+	case PENDING_DISTANCE:
+	case PENDING_VECTOR_DISTANCE:
+		decide_distance(w, pending, sides);
+		break;
+	case PENDING_OVERLAP:
+		if (sides & EVIDENCE_SPATIAL || (sides & EVIDENCE_SPATIAL_NAME && !(sides & EVIDENCE_ARRAY)))
+			walk_add_feature(w, FEATURE(SPATIAL));
+		break;
+	case PENDING_CONTAINS:
+		if (sides & EVIDENCE_SPATIAL)
+			walk_add_feature(w, FEATURE(SPATIAL));
+		break;
+	case PENDING_TEXT:
+		if (!(sides & (EVIDENCE_JSON | EVIDENCE_SPATIAL)))
+			walk_add_feature(w, FEATURE(FULL_TEXT));
+		break;
+	}
+}
+
+void walk_end_operand(struct walk *w)
+{
+	struct level *level = walk_top(w);
+	if (level->pending != PENDING_NONE) {
+		decide(w, level->pending, level->pending_left | level->evidence);
+		level->pending = PENDING_NONE;
+		w->n_pending--;
+	}
+	level->evidence = 0;
+	level->name.item.token.kind = PGW_TOK_END;
+	level->before.item.token.kind = PGW_TOK_END;
+	level->group_had_key = false;
+}
+
+static unsigned evidence_of_column(const struct word *word)
+{
+	switch ((enum column_kind)word->column) {
+	case COLUMN_VECTOR:
+		return EVIDENCE_VECTOR_NAME;
+	case COLUMN_VECTOR_WEAK:
+		return EVIDENCE_VECTOR_WEAK;
+	case COLUMN_SPATIAL:
+		return EVIDENCE_SPATIAL_NAME;
+	case COLUMN_TEXT_SEARCH:
+		return EVIDENCE_TEXT_SEARCH;
+	case COLUMN_JSON:
+		return EVIDENCE_JSON;
+	case COLUMN_NONE:
+	case COLUMN_LABEL:
+	case COLUMN_FEATURE:
+	case COLUMN_STAGE:
+	case COLUMN_STAGE_FLAG:
+	case COLUMN_MODEL_NAME:
+	case COLUMN_OUTCOME:
+	case COLUMN_INPUT:
+	case COLUMN_FEAST:
+	case COLUMN_SCOPE_ID:
+	case N_COLUMN_KINDS:
+		break;
+	}
+	return 0;
+}
+
+/* Of a name that the dictionary does not have: only asked beside a distance operator. */
+static unsigned evidence_of_name(const struct item *item)
+{
+	if (item->token.kind == PGW_TOK_END || item->word->column != COLUMN_NONE)
+		return 0;
+	struct name name;
+	name_of_token(&item->token, &name);
+	if (name_is_vector_column(&name))
+		return EVIDENCE_VECTOR_NAME;
+	return name_is_spatial_column(&name) ? EVIDENCE_SPATIAL_NAME : 0;
+}
+
+static void begin_pending(struct walk *w, enum pending pending)
+{
+	struct level *level = walk_top(w);
+	unsigned left = level->evidence | evidence_of_name(&level->name.item);
+	walk_end_operand(w);
+	level->pending = pending;
+	level->pending_left = left;
+	w->n_pending++;
+}
+
+static bool is_op(const struct pgw_token *token, const char *op)
+{
+	return token->len == strlen(op) && memcmp(token->at, op, token->len) == 0;
+}
+
+static enum pending pending_of(const struct pgw_token *op)
+{
+	switch (op->len) {
+	case 2:
+		if (is_op(op, "@@"))
+			return PENDING_TEXT;
+		if (is_op(op, "&&"))
+			return PENDING_OVERLAP;
+		return is_op(op, "@>") || is_op(op, "<@") ? PENDING_CONTAINS : PENDING_NONE;
+	case 3:
+		if (is_op(op, "<->") || is_op(op, "<#>") || is_op(op, "<=>"))
+			return PENDING_DISTANCE;
+		if (is_op(op, "<+>") || is_op(op, "<~>") || is_op(op, "<%>"))
+			return PENDING_VECTOR_DISTANCE;
+		if (is_op(op, "&&&"))
+			return PENDING_OVERLAP;
+		return is_op(op, "@@@") || is_op(op, "&@~") ? PENDING_TEXT : PENDING_NONE;
+	case 5: /* VectorChord's spheres around a vector */
+		return is_op(op, "<<->>") || is_op(op, "<<#>>") || is_op(op, "<<=>>") ? PENDING_DISTANCE : PENDING_NONE;
+	default:
+		return PENDING_NONE;
+	}
+}
+
+/* ---- comparisons of times: the mark of a point-in-time join ---- */
+
+void walk_begin_comparison(struct walk *w)
+{
+	struct operand_name left = walk_top(w)->name;
+	walk_end_operand(w);
+	walk_top(w)->before = left;
+}
+
+static bool same_token(const struct pgw_token *a, const struct pgw_token *b)
+{
+	return a->len == b->len && strncasecmp(a->at, b->at, a->len) == 0;
+}
+
+static bool is_time(const struct item *item)
+{
+	struct name name;
+	name_of_token(&item->token, &name);
+	return name_is_time_column(&name);
+}
+
+/* f.valid_from <= l.label_ts: two tables, two times. */
+static bool compares_times(const struct level *level)
+{
+	const struct operand_name *left = &level->before, *right = &level->name;
+	if (left->item.token.kind == PGW_TOK_END || left->qualifier.token.kind == PGW_TOK_END || right->qualifier.token.kind == PGW_TOK_END)
+		return false;
+	return !same_token(&left->qualifier.token, &right->qualifier.token) && is_time(&left->item) && is_time(&right->item);
+}
+
+void walk_column(struct walk *w)
+{
+	struct level *level = walk_top(w);
+	walk_add_evidence(w, evidence_of_column(level->name.item.word));
+	if (w->n_pending > 0)
+		walk_add_evidence(w, evidence_of_name(&level->name.item));
+	if (level->before.item.token.kind != PGW_TOK_END && compares_times(level))
+		walk_add_feature(w, FEATURE(TIME_JOIN));
+}
+
+static bool orders(const struct pgw_token *op)
+{
+	char c = op->at[0];
+	return (c == '<' || c == '>') && (op->len == 1 || (op->len == 2 && op->at[1] == '='));
+}
+
+void walk_operator(struct walk *w)
+{
+	const struct pgw_token *op = &w->reader->now.token;
+	enum pending pending = pending_of(op);
+	if (pending != PENDING_NONE) {
+		begin_pending(w, pending);
+		return;
+	}
+	if (orders(op)) {
+		walk_begin_comparison(w);
+		return;
+	}
+	if (op->len == 1 && op->at[0] == '=')
+		fixes_begin(w, false);
+	walk_end_operand(w);
+}

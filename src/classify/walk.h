@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The state of query.c's walk, shared by the three files that make it: query.c (clauses, tables, levels), operand.c (operators and what stands beside them),
+ * fixes.c (which keys a comparison fixes). Private to them.
+ *
+ * The state is a stack of levels, one for each open parenthesis or bracket. A level collects *evidence* about the operand that is being read (a vector cast, a
+ * bracketed literal, an ST_ function …); when a distance operator comes, the evidence so far is its left side, and what comes up to the end of the right operand is
+ * its right side: only then is it known whether <-> meant vectors, places or trigrams.
+ *
+ * A level that holds a query also owns a *scope*: its clause, the tables it reads, and whether their rows leave it or are only counted. When a scope
+ * closes, the tables it lets out become tables of the scope around it, which may fold them in turn.
+ */
+#ifndef CLASSIFY_WALK_H
+#define CLASSIFY_WALK_H
+
+#include "classify/features.h"
+
+#define DEPTH_MAX 48 /* deeper parentheses are read as if they were not there */
+#define CTE_MAX 16   /* names of WITH that hide tables; further ones hide nothing */
+
+/* Evidence about an operand. */
+enum evidence {
+	EVIDENCE_VECTOR_TYPE = 1 << 0,	 /* cast to a vector type, or made by a function that gives one */
+	EVIDENCE_VECTOR_LITERAL = 1 << 1, /* '[…]' */
+	EVIDENCE_VECTOR_NAME = 1 << 2,
+	EVIDENCE_VECTOR_WEAK = 1 << 3,
+	EVIDENCE_SPATIAL = 1 << 4,	 /* a geometric type or function */
+	EVIDENCE_SPATIAL_NAME = 1 << 5,
+	EVIDENCE_TEXT_SEARCH = 1 << 6,
+	EVIDENCE_OTHER = 1 << 7,	 /* another type with a distance of its own */
+	EVIDENCE_JSON = 1 << 8,		 /* a jsonb column or a jsonpath */
+	EVIDENCE_VALUE = 1 << 9,	 /* a parameter or a subquery: of any type */
+	EVIDENCE_ARRAY = 1 << 10,
+};
+#define EVIDENCE_VECTOR_SURE (EVIDENCE_VECTOR_TYPE | EVIDENCE_VECTOR_LITERAL)
+#define EVIDENCE_VECTOR (EVIDENCE_VECTOR_SURE | EVIDENCE_VECTOR_NAME | EVIDENCE_VECTOR_WEAK)
+
+enum pending {
+	PENDING_NONE,
+	PENDING_DISTANCE,	 /* <-> <#> <=>: vectors, or one of many others */
+	PENDING_VECTOR_DISTANCE, /* <+> <~> <%>: no other type has them */
+	PENDING_OVERLAP,	 /* && */
+	PENDING_CONTAINS,	 /* @> <@ */
+	PENDING_TEXT,		 /* @@ */
+};
+
+enum clause { CLAUSE_START, CLAUSE_WITH, CLAUSE_SELECT, CLAUSE_FROM, CLAUSE_ON, CLAUSE_WHERE, CLAUSE_GROUP, CLAUSE_OTHER };
+
+enum expect { EXPECT_NOTHING, EXPECT_READ, EXPECT_INSERT, EXPECT_WRITE };
+
+/* What a comparison would fix if a constant follows. */
+enum fixes { FIXES_NOTHING, FIXES_ENTITY, FIXES_ROW, FIXES_MODEL, FIXES_STAGE };
+
+struct scope {
+	enum clause clause;
+	uint16_t tables;     /* 1 << enum table_kind, whose rows it takes */
+	bool deletes;	     /* DELETE: FROM names the target */
+	bool inserts;	     /* INSERT INTO …: its query, WITH or SELECT, is to come */
+	bool folds;	     /* an aggregate in its list */
+	bool collects;	     /* json_agg, array_agg: the rows leave inside one */
+	bool groups;
+	bool groups_by_key;
+	bool distinct;
+	bool where;
+	bool few;
+	bool lateral;
+	bool tests;	     /* EXISTS (…), IN (…): filters others' rows, lets none out */
+};
+
+struct operand_name {
+	struct item item; /* token.kind END: none */
+	struct item qualifier;
+};
+
+struct level {
+	bool is_query;
+	bool is_from_group; /* FROM (a JOIN b …) */
+	bool is_cast;	    /* CAST( */
+	bool has_key;	    /* an entity's key is among the names of a (…, …) group */
+	bool group_had_key; /* the group just closed had one */
+	uint8_t owner;	    /* index of the level whose scope this is part of */
+	enum function_kind function;
+	enum pending pending;
+	unsigned pending_left;
+	unsigned evidence;     /* of the operand being read */
+	unsigned all_evidence; /* of everything in it */
+	struct operand_name name; /* the last name of the operand */
+	struct operand_name before; /* a comparison's left side, while its right side is awaited */
+	struct scope scope;    /* if is_query */
+};
+
+struct walk {
+	struct reader *reader;
+	struct statement *statement;
+	enum key previous;	/* key word just before, KEY_NONE for other tokens */
+	bool after_cast;	/* the token before is :: */
+	enum expect expect;
+	bool expect_lateral;
+	enum function_kind call; /* of the parenthesis to come */
+	enum fixes fixes;
+	bool fixes_list;	/* by IN */
+	bool awaits_cte;	/* WITH was read: a name follows */
+	bool filter_open;	/* FILTER ( … ) of an aggregate is open */
+	bool vector_type_seen;
+	bool undecided;		/* a distance operator with no evidence at all */
+	unsigned n_pending;	/* levels with a distance operator that waits for its right side */
+	unsigned n_tables;
+	uint16_t few_tables;	/* read by a scope that takes only a page */
+	uint16_t folded_tables;
+	unsigned columns;	/* 1 << enum column_kind */
+	unsigned depth;
+	unsigned too_deep;
+	unsigned n_ctes;
+	struct pgw_token ctes[CTE_MAX];
+	struct level levels[DEPTH_MAX];
+};
+
+static inline struct level *walk_top(struct walk *w)
+{
+	return &w->levels[w->depth];
+}
+
+static inline struct scope *walk_scope(struct walk *w)
+{
+	return &w->levels[walk_top(w)->owner].scope;
+}
+
+static inline void walk_add_feature(struct walk *w, uint64_t bit)
+{
+	w->statement->features |= bit;
+}
+
+static inline void walk_add_evidence(struct walk *w, unsigned evidence)
+{
+	walk_top(w)->evidence |= evidence;
+	walk_top(w)->all_evidence |= evidence;
+}
+
+/* ---- operand.c ---- */
+
+/* The operand has ended: what waited for it can be decided, and the next one begins. */
+void walk_end_operand(struct walk *w);
+/* The current token is an operator. */
+void walk_operator(struct walk *w);
+/* A column has been named (the last name of its level); it may stand beside a distance operator or a comparison of times. */
+void walk_column(struct walk *w);
+/* BETWEEN compares too. */
+void walk_begin_comparison(struct walk *w);
+
+/* ---- fixes.c ---- */
+
+/* user_id, "userId": FIXES_ENTITY; id: FIXES_ROW; organization_id: nothing. */
+enum fixes fixes_of_name(const struct item *item);
+/* At = or IN: what does the left side fix, should a constant follow? */
+void fixes_begin(struct walk *w, bool list);
+/* The current token is a constant. */
+void fixes_end(struct walk *w);
+
+#endif

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The dictionary and its index. One row may say several things about a word: `vector` is a type and a column, `features` a table and a column.
+ */
+#include "classify/words.h"
+
+#include "base/mem.h"
+
+const struct word word_unknown;
+
+struct row {
+	const char *text;
+	struct word word;
+};
+
+#define W(text_, ...) { .text = text_, .word = { __VA_ARGS__ } }
+#define K(text_, key_) { .text = text_, .word = { .key = KEY_##key_ } }
+#define F(text_, function_) { .text = text_, .word = { .function = FUNCTION_##function_ } }
+#define T(text_, table_) { .text = text_, .word = { .table = TABLE_##table_ } }
+#define C(text_, column_) { .text = text_, .word = { .column = COLUMN_##column_ } }
+
+static const struct row rows[] = {
+	/* key words */
+	K("abort", ABORT), K("all", ALL), K("analyse", ANALYZE), K("analyze", ANALYZE), K("and", AND), K("any", ANY),
+	K("array", ARRAY), K("as", AS), K("asc", ASC), K("atomic", ATOMIC), K("authorization", AUTHORIZATION), K("begin", BEGIN),
+	K("between", BETWEEN), K("by", BY), K("call", CALL), K("case", CASE), K("cast", CAST), K("chain", CHAIN),
+	K("characteristics", CHARACTERISTICS), K("close", CLOSE), K("collate", COLLATE), K("commit", COMMIT),
+	K("committed", COMMITTED), K("conflict", CONFLICT), K("constraints", CONSTRAINTS), K("copy", COPY), K("create", CREATE),
+	K("cursor", CURSOR), K("deallocate", DEALLOCATE), K("declare", DECLARE), K("delete", DELETE), K("desc", DESC),
+	K("discard", DISCARD), K("distinct", DISTINCT), K("do", DO), K("drop", DROP), K("else", ELSE), K("end", END),
+	K("except", EXCEPT), K("execute", EXECUTE), K("exists", EXISTS), K("explain", EXPLAIN), K("false", FALSE),
+	K("fetch", FETCH), K("filter", FILTER), K("first", FIRST), K("for", FOR), K("from", FROM), K("function", FUNCTION),
+	K("global", GLOBAL), K("group", GROUP), K("having", HAVING), K("hold", HOLD), K("ilike", LIKE), K("in", IN),
+	K("insert", INSERT), K("intersect", INTERSECT), K("into", INTO), K("is", IS), K("isolation", ISOLATION), K("join", JOIN),
+	K("key", KEY), K("lateral", LATERAL), K("level", LEVEL), K("like", LIKE), K("limit", LIMIT), K("listen", LISTEN),
+	K("load", LOAD), K("local", LOCAL), K("materialized", MATERIALIZED), K("merge", MERGE), K("names", NAMES), K("next", NEXT),
+	K("no", NO), K("not", NOT), K("null", NULL), K("of", OF), K("off", OFF), K("offset", OFFSET), K("on", ON), K("only", ONLY),
+	K("operator", OPERATOR), K("or", OR), K("order", ORDER), K("over", OVER), K("plans", PLANS), K("prepare", PREPARE),
+	K("prepared", PREPARED), K("procedure", PROCEDURE), K("read", READ), K("recursive", RECURSIVE), K("release", RELEASE),
+	K("repeatable", REPEATABLE), K("replace", REPLACE), K("reset", RESET), K("returning", RETURNING), K("role", ROLE),
+	K("rollback", ROLLBACK), K("row", ROW), K("rows", ROWS), K("savepoint", SAVEPOINT), K("select", SELECT),
+	K("sequence", SEQUENCE), K("session", SESSION), K("set", SET), K("show", SHOW), K("some", SOME), K("start", START),
+	K("table", TABLE), K("tablesample", TABLESAMPLE), K("temp", TEMP), K("temporary", TEMP), K("then", THEN), K("to", TO),
+	K("transaction", TRANSACTION), K("true", TRUE), K("union", UNION), K("unlisten", UNLISTEN), K("unlogged", UNLOGGED),
+	K("update", UPDATE), K("using", USING), K("values", VALUES), K("verbose", VERBOSE), K("view", VIEW), K("when", WHEN),
+	K("where", WHERE), K("window", WINDOW), K("with", WITH), K("work", WORK),
+
+	/* pgvector: types, functions */
+	W("vector", .type = TYPE_VECTOR, .column = COLUMN_VECTOR), W("halfvec", .type = TYPE_VECTOR),
+	W("sparsevec", .type = TYPE_VECTOR),
+	F("cosine_distance", VECTOR_DISTANCE), F("cosine_similarity", VECTOR_DISTANCE), F("l2_distance", VECTOR_DISTANCE),
+	F("l1_distance", VECTOR_DISTANCE), F("inner_product", VECTOR_DISTANCE), F("negative_inner_product", VECTOR_DISTANCE),
+	F("hamming_distance", VECTOR_DISTANCE), F("jaccard_distance", VECTOR_DISTANCE),
+	F("vector_l2_squared_distance", VECTOR_DISTANCE), F("vector_negative_inner_product", VECTOR_DISTANCE),
+	F("vector_spherical_distance", VECTOR_DISTANCE), F("vector_cosine_distance", VECTOR_DISTANCE),
+	F("halfvec_l2_squared_distance", VECTOR_DISTANCE), F("halfvec_negative_inner_product", VECTOR_DISTANCE),
+	F("halfvec_spherical_distance", VECTOR_DISTANCE), F("sparsevec_l2_squared_distance", VECTOR_DISTANCE),
+	F("sparsevec_negative_inner_product", VECTOR_DISTANCE), F("distance_l1", VECTOR_DISTANCE),
+	F("distance_l2", VECTOR_DISTANCE), F("dot_product", VECTOR_DISTANCE),
+	F("binary_quantize", VECTOR_VALUE), F("l2_normalize", VECTOR_VALUE), F("subvector", VECTOR_VALUE),
+	F("to_vector", VECTOR_VALUE), F("array_to_vector", VECTOR_VALUE), F("to_halfvec", VECTOR_VALUE),
+	F("match_documents", MATCH), F("ml_vector_hits", MATCH), F("match_documents_hybrid", MATCH_HYBRID),
+	F("hybrid_search", MATCH_HYBRID),
+
+	/* PostGIS, earthdistance, h3: what filters or ranks by place */
+	F("st_dwithin", SPATIAL_TEST), F("st_intersects", SPATIAL_TEST), F("st_contains", SPATIAL_TEST),
+	F("st_containsproperly", SPATIAL_TEST), F("st_within", SPATIAL_TEST), F("st_covers", SPATIAL_TEST),
+	F("st_coveredby", SPATIAL_TEST), F("st_overlaps", SPATIAL_TEST), F("st_touches", SPATIAL_TEST),
+	F("st_crosses", SPATIAL_TEST), F("st_equals", SPATIAL_TEST), F("st_disjoint", SPATIAL_TEST),
+	F("st_dfullywithin", SPATIAL_TEST), F("st_3ddwithin", SPATIAL_TEST), F("st_3dintersects", SPATIAL_TEST),
+	F("st_distance", SPATIAL_TEST), F("st_distancesphere", SPATIAL_TEST), F("st_distance_sphere", SPATIAL_TEST),
+	F("st_distancespheroid", SPATIAL_TEST), F("st_3ddistance", SPATIAL_TEST), F("st_relate", SPATIAL_TEST),
+	F("st_pointinsidecircle", SPATIAL_TEST), F("st_hausdorffdistance", SPATIAL_TEST),
+	F("st_frechetdistance", SPATIAL_TEST), F("earth_distance", SPATIAL_TEST), F("earth_box", SPATIAL_TEST),
+	F("h3_grid_disk", SPATIAL_TEST), F("h3_grid_distance", SPATIAL_TEST), F("h3_grid_ring", SPATIAL_TEST),
+	F("h3_polygon_to_cells", SPATIAL_TEST),
+	F("ll_to_earth", SPATIAL_VALUE), W("geometry", .type = TYPE_SPATIAL, .column = COLUMN_SPATIAL),
+	W("geography", .type = TYPE_SPATIAL, .column = COLUMN_SPATIAL),
+	W("point", .type = TYPE_SPATIAL, .column = COLUMN_SPATIAL, .function = FUNCTION_SPATIAL_VALUE),
+	W("box", .type = TYPE_SPATIAL, .function = FUNCTION_SPATIAL_VALUE),
+	W("polygon", .type = TYPE_SPATIAL, .column = COLUMN_SPATIAL, .function = FUNCTION_SPATIAL_VALUE),
+	W("circle", .type = TYPE_SPATIAL, .function = FUNCTION_SPATIAL_VALUE), W("lseg", .type = TYPE_SPATIAL),
+	W("box2d", .type = TYPE_SPATIAL), W("box3d", .type = TYPE_SPATIAL), W("earth", .type = TYPE_SPATIAL),
+	C("geom", SPATIAL), C("the_geom", SPATIAL), C("wkb_geometry", SPATIAL), C("geog", SPATIAL), C("location", SPATIAL),
+	C("coords", SPATIAL), C("coordinates", SPATIAL), C("centroid", SPATIAL), C("lonlat", SPATIAL), C("latlng", SPATIAL),
+	C("lnglat", SPATIAL), C("way", SPATIAL), C("footprint", SPATIAL), C("boundary", SPATIAL),
+
+	/* full-text search, in core and in extensions */
+	F("to_tsquery", TEXT_SEARCH), F("plainto_tsquery", TEXT_SEARCH), F("phraseto_tsquery", TEXT_SEARCH),
+	F("websearch_to_tsquery", TEXT_SEARCH), F("to_tsvector", TEXT_SEARCH), F("ts_rank", TEXT_SEARCH),
+	F("ts_rank_cd", TEXT_SEARCH), F("tsquery_phrase", TEXT_SEARCH), F("ts_headline", TEXT_SEARCH),
+	F("setweight", TEXT_SEARCH), F("to_bm25query", TEXT_SEARCH), F("bm25query", TEXT_SEARCH),
+	F("pgroonga_score", TEXT_SEARCH), F("rum_ts_score", TEXT_SEARCH), F("rum_ts_distance", TEXT_SEARCH),
+	W("tsquery", .type = TYPE_TEXT_SEARCH), W("tsvector", .type = TYPE_TEXT_SEARCH, .column = COLUMN_TEXT_SEARCH),
+	W("paradedb", .schema = SCHEMA_TEXT_SEARCH), W("pdb", .schema = SCHEMA_TEXT_SEARCH),
+	W("bm25_catalog", .schema = SCHEMA_TEXT_SEARCH),
+	C("tsv", TEXT_SEARCH), C("fts", TEXT_SEARCH), C("search_vector", TEXT_SEARCH), C("ts_vector", TEXT_SEARCH),
+	C("text_search", TEXT_SEARCH), C("textsearch", TEXT_SEARCH), C("textsearchable_index_col", TEXT_SEARCH),
+	C("document_tsv", TEXT_SEARCH), C("content_tsv", TEXT_SEARCH), C("tsvector_content", TEXT_SEARCH),
+	C("search_tsv", TEXT_SEARCH), C("search_document", TEXT_SEARCH), C("searchable", TEXT_SEARCH),
+
+	/* other types with <-> or <=> of their own */
+	W("cube", .type = TYPE_OTHER_METRIC, .function = FUNCTION_OTHER_METRIC), W("text", .type = TYPE_OTHER_METRIC),
+	W("varchar", .type = TYPE_OTHER_METRIC), W("date", .type = TYPE_OTHER_METRIC), W("timestamp", .type = TYPE_OTHER_METRIC),
+	W("timestamptz", .type = TYPE_OTHER_METRIC), W("time", .type = TYPE_OTHER_METRIC),
+	W("interval", .type = TYPE_OTHER_METRIC), W("int4range", .type = TYPE_OTHER_METRIC, .function = FUNCTION_OTHER_METRIC),
+	W("int8range", .type = TYPE_OTHER_METRIC, .function = FUNCTION_OTHER_METRIC),
+	W("numrange", .type = TYPE_OTHER_METRIC, .function = FUNCTION_OTHER_METRIC),
+	W("tsrange", .type = TYPE_OTHER_METRIC, .function = FUNCTION_OTHER_METRIC),
+	W("tstzrange", .type = TYPE_OTHER_METRIC, .function = FUNCTION_OTHER_METRIC),
+	W("daterange", .type = TYPE_OTHER_METRIC, .function = FUNCTION_OTHER_METRIC), W("ltree", .type = TYPE_OTHER_METRIC),
+	W("jsonpath", .type = TYPE_JSONPATH), F("now", OTHER_METRIC), F("lower", OTHER_METRIC), F("unaccent", OTHER_METRIC),
+
+	/* vector columns */
+	C("embedding", VECTOR), C("emb", VECTOR), C("vec", VECTOR), C("query_embedding", VECTOR), C("query_vec", VECTOR),
+	C("query_vector", VECTOR), C("encoding", VECTOR_WEAK), C("encodings", VECTOR_WEAK), C("face_encoding", VECTOR_WEAK),
+	C("descriptor", VECTOR_WEAK), C("representation", VECTOR_WEAK), C("latent", VECTOR_WEAK), C("factors", VECTOR_WEAK),
+	C("signature", VECTOR_WEAK), C("dense", VECTOR_WEAK),
+	C("sparse", VECTOR_WEAK), C("phash", VECTOR_WEAK),
+	W("embeddings", .column = COLUMN_VECTOR, .table = TABLE_EMBEDDINGS),
+	W("vectors", .column = COLUMN_VECTOR, .table = TABLE_EMBEDDINGS), T("ml_vector_metadata", VECTOR_METADATA),
+
+	C("metadata", JSON), C("meta", JSON), C("cmetadata", JSON), C("attributes", JSON), C("attrs", JSON), C("payload", JSON),
+	C("data", JSON), C("properties", JSON), C("props", JSON), C("metadata_", JSON), C("doc", JSON), C("tags", JSON),
+	C("settings", JSON), C("config", JSON), C("extra", JSON),
+
+	/* feature stores */
+	T("ml_feature_store", FEATURES), T("feature_store", FEATURES), T("ml_features", FEATURES),
+	W("features", .table = TABLE_FEATURES_MAYBE, .column = COLUMN_FEATURE),
+	C("feature_set", FEATURE), C("feature_set_name", FEATURE), C("feature_version", FEATURE), C("feature_name", FEATURE),
+	C("feature_value", FEATURE), C("feature_vector", FEATURE), C("feature_group", FEATURE), C("feature_view", FEATURE),
+	C("feature_schema", FEATURE), C("feature_timestamp", FEATURE), C("feature_ts", FEATURE), C("feature_values", FEATURE),
+	C("entity_key", FEATURE), C("entity_id", FEATURE), C("entity_type", FEATURE), C("event_timestamp", FEATURE),
+	C("extraction_timestamp", FEATURE), C("snapshot_date", FEATURE), C("as_of_date", FEATURE), C("as_of", FEATURE),
+	C("label_ts", FEATURE), C("label_time", FEATURE), C("split", FEATURE), C("fold", FEATURE), C("is_train", FEATURE),
+	C("entity_df", FEAST), C("entity_dataframe", FEAST), C("_feast_row", FEAST), C("entity_row_unique_id", FEAST),
+	C("entity_timestamp", FEAST),
+	C("label", LABEL), C("target", LABEL), C("labels", LABEL), C("y_true", LABEL), C("ground_truth", LABEL),
+	C("is_fraud", LABEL), C("churned", LABEL), C("is_churned", LABEL), C("y", LABEL),
+
+	/* predictions, models */
+	T("ml_predictions", PREDICTIONS), T("predictions", PREDICTIONS), T("prediction", PREDICTIONS),
+	T("prediction_log", PREDICTIONS), T("prediction_logs", PREDICTIONS), T("inference_log", PREDICTIONS),
+	T("inference_logs", PREDICTIONS), T("inferences", PREDICTIONS), T("scoring_log", PREDICTIONS),
+	C("actual_outcome", OUTCOME), C("actual_value", OUTCOME), C("actual_label", OUTCOME), C("actual", OUTCOME),
+	C("outcome", OUTCOME), C("true_label", OUTCOME), C("input_features", INPUT), C("feature_snapshot", INPUT),
+	C("model_input", INPUT), C("inputs", INPUT),
+	T("ml_models", MODELS), T("models", MODELS), T("model_registry", MODELS), T("registered_models", MODELS),
+	T("model_versions", MODELS), T("model_version", MODELS), T("ml_model", MODELS), T("ml_model_registry", MODELS),
+	T("model_deployments", MODELS), T("deployed_models", MODELS), T("registered_model_aliases", MODELS),
+	T("model_aliases", MODELS), T("ml_model_versions", MODELS),
+	C("deployment_status", STAGE), C("status", STAGE), C("stage", STAGE), C("current_stage", STAGE), C("alias", STAGE),
+	C("state", STAGE), C("environment", STAGE), C("deployment_stage", STAGE), C("is_production", STAGE_FLAG),
+	C("is_active", STAGE_FLAG), C("is_champion", STAGE_FLAG), C("is_live", STAGE_FLAG), C("is_deployed", STAGE_FLAG),
+	C("is_current", STAGE_FLAG), C("active", STAGE_FLAG), C("deployed", STAGE_FLAG), C("in_production", STAGE_FLAG),
+	C("is_default", STAGE_FLAG), C("model_name", MODEL_NAME), C("name", MODEL_NAME), C("model_key", MODEL_NAME),
+	C("model_type", MODEL_NAME), C("slug", MODEL_NAME), C("registered_model_name", MODEL_NAME), C("task", MODEL_NAME),
+
+	/* events and labels: what training sets are made of */
+	T("events", EVENTS), T("service_events", EVENTS), T("event_log", EVENTS), T("clickstream", EVENTS), T("clicks", EVENTS),
+	T("impressions", EVENTS), T("interactions", EVENTS), T("telemetry", EVENTS), T("sensor_readings", EVENTS),
+	T("readings", EVENTS), T("measurements", EVENTS), T("observations", EVENTS), T("page_views", EVENTS), T("ratings", EVENTS),
+	T("labels", LABELS), T("annotations", LABELS), T("ground_truth", LABELS), T("training_data", TRAINING_SET),
+	T("training_set", TRAINING_SET), T("training_dataset", TRAINING_SET), T("training_examples", TRAINING_SET),
+	T("training_samples", TRAINING_SET), T("train_set", TRAINING_SET), T("train_data", TRAINING_SET),
+
+	/* in-database machine learning */
+	W("pgml", .schema = SCHEMA_PGML), W("madlib", .schema = SCHEMA_MADLIB), W("google_ml", .schema = SCHEMA_INFERENCE),
+	W("aws_sagemaker", .schema = SCHEMA_INFERENCE), W("azure_ml", .schema = SCHEMA_INFERENCE),
+	W("azure_openai", .schema = SCHEMA_INFERENCE), W("aws_bedrock", .schema = SCHEMA_INFERENCE),
+	F("get_ml_training_dataset", TRAIN),
+
+	/* aggregates: a query whose rows they fold takes no rows out */
+	F("count", AGGREGATE), F("sum", AGGREGATE), F("avg", AGGREGATE), F("min", AGGREGATE), F("max", AGGREGATE),
+	F("stddev", AGGREGATE), F("stddev_pop", AGGREGATE), F("stddev_samp", AGGREGATE), F("variance", AGGREGATE),
+	F("var_pop", AGGREGATE), F("var_samp", AGGREGATE), F("percentile_cont", AGGREGATE), F("percentile_disc", AGGREGATE),
+	F("mode", AGGREGATE), F("bool_and", AGGREGATE), F("bool_or", AGGREGATE), F("every", AGGREGATE), F("corr", AGGREGATE),
+	F("covar_pop", AGGREGATE), F("covar_samp", AGGREGATE), F("regr_slope", AGGREGATE), F("regr_intercept", AGGREGATE),
+	F("regr_r2", AGGREGATE), F("approx_count_distinct", AGGREGATE), F("approx_percentile", AGGREGATE),
+
+	F("json_agg", COLLECT), F("jsonb_agg", COLLECT), F("array_agg", COLLECT), F("json_object_agg", COLLECT),
+	F("jsonb_object_agg", COLLECT), F("xmlagg", COLLECT),
+	F("random", RANDOM), F("unnest", UNNEST), F("set_config", SET_CONFIG), F("pg_advisory_lock", ADVISORY_LOCK),
+	F("pg_advisory_lock_shared", ADVISORY_LOCK), F("pg_try_advisory_lock", ADVISORY_LOCK),
+	F("pg_try_advisory_lock_shared", ADVISORY_LOCK),
+
+	/* ids that name a tenant, a model or a run, not the entity that is predicted for */
+	C("organization_id", SCOPE_ID), C("organisation_id", SCOPE_ID), C("org_id", SCOPE_ID), C("tenant_id", SCOPE_ID),
+	C("workspace_id", SCOPE_ID), C("project_id", SCOPE_ID), C("model_id", SCOPE_ID), C("model_version_id", SCOPE_ID),
+	C("run_id", SCOPE_ID), C("training_run_id", SCOPE_ID), C("experiment_id", SCOPE_ID), C("dataset_id", SCOPE_ID),
+	C("feature_set_id", SCOPE_ID), C("feature_view_id", SCOPE_ID), C("feature_group_id", SCOPE_ID),
+	C("feature_id", SCOPE_ID), C("version_id", SCOPE_ID), C("batch_id", SCOPE_ID), C("job_id", SCOPE_ID),
+	C("pipeline_id", SCOPE_ID), C("snapshot_id", SCOPE_ID), C("collection_id", SCOPE_ID), C("cohort_id", SCOPE_ID),
+	C("team_id", SCOPE_ID), C("namespace_id", SCOPE_ID), C("region_id", SCOPE_ID), C("partition_id", SCOPE_ID),
+	C("created_by_id", SCOPE_ID), C("feature_set_key", SCOPE_ID), C("segment_id", SCOPE_ID),
+};
+
+/* Sets bit 5 of each byte: letters become lower case, digits stay; the bytes that it confuses stand in no word. */
+#define FOLD UINT64_C(0x2020202020202020)
+
+/* Up to 8 bytes as one machine word, zero behind them. Little or big end first does not matter: it is only compared with its like. */
+static uint64_t load(const char *at, size_t n, const char *end)
+{
+	uint64_t part = 0;
+	if (n >= 8) {
+		memcpy(&part, at, 8);
+		return part | FOLD;
+	}
+	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && (size_t)(end - at) >= 8) {
+		memcpy(&part, at, 8);
+		return (part | FOLD) & (UINT64_MAX >> (64 - 8 * n));
+	}
+	memcpy(&part, at, n);
+	uint64_t fold = 0;
+	memcpy(&fold, &(uint64_t){ FOLD }, n);
+	return part | fold;
+}
+
+static struct word_image image_of(const char *at, size_t n, const char *end)
+{
+	struct word_image image = { 0 };
+	for (unsigned i = 0; n > 0; i++) {
+		size_t here = MIN_OF(n, 8);
+		image.part[i] = load(at, here, end);
+		at += here;
+		n -= here;
+	}
+	return image;
+}
+
+static unsigned slot_of(const struct word_image *image)
+{
+	uint64_t hash = image->part[0] * UINT64_C(0x9e3779b97f4a7c15);
+	hash ^= image->part[1] * UINT64_C(0xc2b2ae3d27d4eb4f);
+	hash ^= image->part[2] * UINT64_C(0x165667b19e3779f9) + image->part[3];
+	hash *= UINT64_C(0xff51afd7ed558ccd);
+	return (unsigned)(hash >> 53) & (WORD_SLOTS - 1);
+}
+
+static bool same_image(const struct word_image *a, const struct word_image *b)
+{
+	return a->part[0] == b->part[0] && a->part[1] == b->part[1] && a->part[2] == b->part[2] && a->part[3] == b->part[3];
+}
+
+static void index_entry(struct words *words, unsigned i)
+{
+	unsigned slot = slot_of(&words->entries[i].image);
+	while (words->slots[slot] != 0) {
+		MUST(!same_image(&words->entries[words->slots[slot] - 1].image, &words->entries[i].image)); /* a word has one row */
+		slot = (slot + 1) & (WORD_SLOTS - 1);
+	}
+	words->slots[slot] = (uint16_t)(i + 1);
+}
+
+void words_init(struct words *words)
+{
+	_Static_assert(N_ELEMENTS(rows) * 3 < WORD_SLOTS, "the index stays sparse: enlarge WORD_SLOTS");
+	*words = (struct words){ .n_entries = N_ELEMENTS(rows) };
+	words->entries = mem_zalloc(sizeof(*words->entries) * N_ELEMENTS(rows));
+	for (unsigned i = 0; i < N_ELEMENTS(rows); i++) {
+		size_t n = strlen(rows[i].text);
+		MUST(n <= WORD_BYTES);
+		words->entries[i].image = image_of(rows[i].text, n, rows[i].text + n);
+		words->entries[i].word = rows[i].word;
+		index_entry(words, i);
+	}
+}
+
+void words_release(struct words *words)
+{
+	mem_free(words->entries);
+	*words = (struct words){ 0 };
+}
+
+const struct word *words_find(const struct words *words, const char *at, size_t n, const char *end)
+{
+	if (n > WORD_BYTES || n == 0)
+		return &word_unknown;
+	struct word_image image = image_of(at, n, end);
+	for (unsigned slot = slot_of(&image); words->slots[slot] != 0; slot = (slot + 1) & (WORD_SLOTS - 1)) {
+		const struct word_entry *entry = &words->entries[words->slots[slot] - 1];
+		if (same_image(&entry->image, &image))
+			return &entry->word;
+	}
+	return &word_unknown;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The dictionary: what a word means in each position it may stand in. A word is looked up once per token, by a hash of its folded bytes; the index
+ * is built once per classifier and never changes, so that workers share it. What is not in the dictionary but has a telling shape
+ * (customer_embedding, churn_predictions) is judged by names.h, only where a statement makes it matter.
+ */
+#ifndef CLASSIFY_WORDS_H
+#define CLASSIFY_WORDS_H
+
+#include "base/base.h"
+
+/* SQL key words, as far as features or effects depend on them. */
+enum key {
+	KEY_NONE,
+	KEY_ABORT, KEY_ALL, KEY_ANALYZE, KEY_AND, KEY_ANY, KEY_ARRAY, KEY_AS, KEY_ASC, KEY_ATOMIC, KEY_AUTHORIZATION,
+	KEY_BEGIN, KEY_BETWEEN, KEY_BY, KEY_CALL, KEY_CASE, KEY_CAST, KEY_CHAIN, KEY_CHARACTERISTICS, KEY_CLOSE, KEY_COLLATE,
+	KEY_COMMIT, KEY_COMMITTED, KEY_CONFLICT, KEY_CONSTRAINTS, KEY_COPY, KEY_CREATE, KEY_CURSOR, KEY_DEALLOCATE, KEY_DECLARE,
+	KEY_DELETE, KEY_DESC, KEY_DISCARD, KEY_DISTINCT, KEY_DO, KEY_DROP, KEY_ELSE, KEY_END, KEY_EXCEPT, KEY_EXECUTE, KEY_EXISTS,
+	KEY_EXPLAIN, KEY_FALSE, KEY_FETCH, KEY_FILTER, KEY_FIRST, KEY_FOR, KEY_FROM, KEY_FUNCTION, KEY_GLOBAL, KEY_GROUP, KEY_HAVING,
+	KEY_HOLD, KEY_IN, KEY_INSERT, KEY_INTERSECT, KEY_INTO, KEY_IS, KEY_ISOLATION, KEY_JOIN, KEY_KEY, KEY_LATERAL, KEY_LEVEL,
+	KEY_LIKE, KEY_LIMIT, KEY_LISTEN, KEY_LOAD, KEY_LOCAL, KEY_MATERIALIZED, KEY_MERGE, KEY_NAMES, KEY_NEXT, KEY_NO, KEY_NOT, KEY_NULL,
+	KEY_OF, KEY_OFF, KEY_OFFSET, KEY_ON, KEY_ONLY, KEY_OPERATOR, KEY_OR, KEY_ORDER, KEY_OVER, KEY_PLANS, KEY_PREPARE, KEY_PREPARED,
+	KEY_PROCEDURE, KEY_READ, KEY_RECURSIVE, KEY_RELEASE, KEY_REPEATABLE, KEY_REPLACE, KEY_RESET, KEY_RETURNING, KEY_ROLE,
+	KEY_ROLLBACK, KEY_ROW, KEY_ROWS, KEY_SAVEPOINT, KEY_SELECT, KEY_SEQUENCE, KEY_SESSION, KEY_SET, KEY_SHOW, KEY_SOME, KEY_START,
+	KEY_TABLE, KEY_TABLESAMPLE, KEY_TEMP, KEY_THEN, KEY_TO, KEY_TRANSACTION, KEY_TRUE, KEY_UNION, KEY_UNLISTEN, KEY_UNLOGGED,
+	KEY_UPDATE, KEY_USING, KEY_VALUES, KEY_VERBOSE, KEY_VIEW, KEY_WHEN, KEY_WHERE, KEY_WINDOW, KEY_WITH, KEY_WORK,
+};
+
+/* What a called function does. */
+enum function_kind {
+	FUNCTION_NONE,
+	FUNCTION_VECTOR_DISTANCE, /* cosine_distance(…): a distance operator in its function form */
+	FUNCTION_VECTOR_VALUE,	  /* gives a vector: binary_quantize(…) */
+	FUNCTION_MATCH,		  /* a stored similarity search: match_documents(…) */
+	FUNCTION_MATCH_MAYBE,	  /* match_…(…): a search if it is given a vector */
+	FUNCTION_MATCH_HYBRID,	  /* a stored search that fuses text and vectors */
+	FUNCTION_SPATIAL_TEST,	  /* ST_DWithin(…): filters or ranks by place */
+	FUNCTION_SPATIAL_VALUE,	  /* ST_MakePoint(…), ST_AsGeoJSON(…): makes or prints a place */
+	FUNCTION_TEXT_SEARCH,	  /* to_tsquery(…), ts_rank(…) */
+	FUNCTION_OTHER_METRIC,	  /* cube(…), int4range(…): gives a value whose <-> is no vector distance */
+	FUNCTION_TRAIN,
+	FUNCTION_PREDICT,
+	FUNCTION_EMBED,		  /* a model run that gives a vector */
+	FUNCTION_AGGREGATE,
+	FUNCTION_COLLECT,	  /* json_agg(…): an aggregate, but the rows leave in it */
+	FUNCTION_RANDOM,
+	FUNCTION_UNNEST,
+	FUNCTION_SET_CONFIG,
+	FUNCTION_ADVISORY_LOCK,
+};
+
+/* What a table holds. */
+enum table_kind {
+	TABLE_NONE,
+	TABLE_VECTOR_METADATA,
+	TABLE_EMBEDDINGS,
+	TABLE_FEATURES,
+	TABLE_FEATURES_MAYBE, /* `features`: a feature store's, a map's or a price list's */
+	TABLE_PREDICTIONS,
+	TABLE_MODELS,
+	TABLE_EVENTS,
+	TABLE_LABELS,
+	TABLE_TRAINING_SET,
+	N_TABLE_KINDS
+};
+
+/* What a column tells about the statement that names it. */
+enum column_kind {
+	COLUMN_NONE,
+	COLUMN_VECTOR,	    /* embedding */
+	COLUMN_VECTOR_WEAK, /* a vector if something else says so: encoding */
+	COLUMN_SPATIAL,	    /* geom, location */
+	COLUMN_TEXT_SEARCH, /* tsv */
+	COLUMN_JSON,	    /* metadata: its @@ is a jsonpath test */
+	COLUMN_LABEL,	    /* label, target */
+	COLUMN_FEATURE,	    /* names that only feature stores use: entity_key, feature_version */
+	COLUMN_STAGE,	    /* deployment_status, stage */
+	COLUMN_STAGE_FLAG,  /* is_production */
+	COLUMN_MODEL_NAME,
+	COLUMN_OUTCOME,	    /* actual_outcome: what a prediction is judged by */
+	COLUMN_INPUT,	    /* input_features */
+	COLUMN_FEAST,	    /* only Feast's generated statements name it */
+	COLUMN_SCOPE_ID,    /* organization_id, model_id: an id, but of no entity */
+	N_COLUMN_KINDS
+};
+
+enum type_kind { TYPE_NONE, TYPE_VECTOR, TYPE_SPATIAL, TYPE_TEXT_SEARCH, TYPE_OTHER_METRIC, TYPE_JSONPATH };
+
+enum schema_kind { SCHEMA_NONE, SCHEMA_PGML, SCHEMA_MADLIB, SCHEMA_INFERENCE, SCHEMA_TEXT_SEARCH };
+
+struct word {
+	uint8_t key;	  /* enum key */
+	uint8_t function; /* enum function_kind */
+	uint8_t table;	  /* enum table_kind */
+	uint8_t column;	  /* enum column_kind */
+	uint8_t type;	  /* enum type_kind */
+	uint8_t schema;	  /* enum schema_kind */
+};
+
+extern const struct word word_unknown; /* all zero */
+
+#define WORD_BYTES 32	/* longer words are in no dictionary */
+#define WORD_SLOTS 2048 /* of the index; a power of two, at least three times the words */
+
+/* A word as it is compared: bytes folded, zero behind the end. */
+struct word_image {
+	uint64_t part[WORD_BYTES / 8];
+};
+
+struct words {
+	uint16_t slots[WORD_SLOTS]; /* 0: empty; else index + 1 into entries */
+	struct word_entry {
+		struct word_image image;
+		struct word word;
+	} *entries;
+	unsigned n_entries;
+};
+
+void words_init(struct words *words);
+void words_release(struct words *words);
+
+/*
+ * The meaning of n bytes of an unquoted word (letter case does not matter); `end` is the end of the text they lie in, so that whole machine words can be
+ * read. Never NULL.
+ */
+const struct word *words_find(const struct words *words, const char *at, size_t n, const char *end);
+
+#endif
