@@ -269,10 +269,14 @@ static void head_declare(struct reader *reader, struct statement *statement)
 		query_walk(reader, false, statement);
 }
 
+/* false, off, 0, as words or literals. */
 static bool is_off(const struct item *item)
 {
-	return item_key(item) == KEY_FALSE || item_key(item) == KEY_OFF || (item->token.kind == PGW_TOK_NUMBER && item->token.at[0] == '0') ||
-		(item->token.kind == PGW_TOK_STRING && (strncasecmp(item->token.at, "'off'", 5) == 0 || strncasecmp(item->token.at, "'false'", 7) == 0));
+	char value[8];
+	if (item->token.kind != PGW_TOK_STRING)
+		return item_key(item) == KEY_FALSE || item_key(item) == KEY_OFF || (item->token.kind == PGW_TOK_NUMBER && item->token.at[0] == '0');
+	pgw_token_string(&item->token, value, sizeof(value));
+	return strcasecmp(value, "off") == 0 || strcasecmp(value, "false") == 0 || strcmp(value, "0") == 0;
 }
 
 /* (ANALYZE, BUFFERS off, …) */
