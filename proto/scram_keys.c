@@ -237,8 +237,8 @@ struct pgw__attr pgw__attr_any(struct pgw__attrs *a)
 
 	if (a->bad || (a->at == a->end && !a->first))
 		return (struct pgw__attr){.value = a->end};
-	if (!a->first && *a->at++ != ',')
-		return attrs_fail(a);
+	if (!a->first)
+		a->at++; /* the comma that ended the last one */
 	a->first = false;
 	if (a->end - a->at < 2 || !is_alpha(a->at[0]) || a->at[1] != '=')
 		return attrs_fail(a);

@@ -136,7 +136,7 @@ static void base64_has_one_spelling(void **state)
 {
 	static const char *const bad[] = {"", "A", "AA", "AAA", "AAAAA", "AA==AAAA", "A===", "====",
 		"AB==", "AAB=", "A=AA", " AAA", "AAA ", "AA\nA", "AA-_", "AAAA====", "AAAA\n",
-		"AA=", "\xc3\xa4" "AA", "AAA,"};
+		"AA=", "\xc3\xa4\x41\x41", "AAA,"};
 	uint8_t raw[16];
 	size_t n;
 
