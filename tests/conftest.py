@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: ISC
 """Fixtures: one PostgreSQL for the run, pglane as often as a test wants it."""
 
+import os
 import pathlib
 import sys
+import threading
 
 import pytest
 
@@ -11,6 +13,24 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from harness import proxy as proxy_module  # noqa: E402 (the path comes first)
 from harness import system  # noqa: E402
 from harness.cluster import Cluster, binaries  # noqa: E402
+
+
+# A client library that waits inside a C call hears no signal. Past this time the proxies are killed, so that it returns, and
+# its test fails with their logs; pytest's own limit is beyond it.
+WATCHDOG_S = float(os.environ.get("PGLANE_WATCHDOG_S", "150"))
+
+
+@pytest.fixture(autouse=True)
+def watchdog():
+    def bark():
+        for proxy in list(proxy_module.LIVING):
+            proxy.give_up(f"a test is stuck after {WATCHDOG_S} s")
+
+    timer = threading.Timer(WATCHDOG_S, bark)
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
 
 
 def pytest_configure(config):
@@ -52,11 +72,18 @@ def start(cluster, program):
 
 
 @pytest.fixture(scope="module")
-def shared(cluster, program):
-    """One Proxy with the test defaults for all tests of a module."""
-    proxy = proxy_module.Proxy(cluster, program)
-    yield proxy
-    stop_all([proxy])
+def shared_by_module():
+    running = []
+    yield running
+    stop_all(running)
+
+
+@pytest.fixture
+def shared(shared_by_module, cluster, program):
+    """One Proxy with the test defaults for all tests of a module; a new one if a test was the end of the last."""
+    if not shared_by_module or shared_by_module[-1].process.poll() is not None:
+        shared_by_module.append(proxy_module.Proxy(cluster, program))
+    return shared_by_module[-1]
 
 
 def stop_all(proxies):
@@ -64,11 +91,7 @@ def stop_all(proxies):
     errors = []
     for proxy in proxies:
         try:
-            if proxy.process.returncode is None:
-                proxy.stop()
-            else:
-                proxy.check_log()
-                system.remove(proxy.directory)
+            proxy.stop()
         except AssertionError as error:
             errors.append(error)
     if errors:

@@ -7,11 +7,14 @@ import re
 import shutil
 import signal
 import subprocess
+import weakref
 
 import psycopg2
 
 from . import system, wire
 from .cluster import USERS
+
+LIVING = weakref.WeakSet()
 
 # What no run may leave in its log: our own faults and what the sanitizers find.
 ALARM = re.compile(r"PANIC|ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|SUMMARY: \w+Sanitizer")
@@ -66,7 +69,7 @@ class Proxy:
         self.log = self.directory / "pglane.log"
         self.ini = self.directory / "pglane.ini"
         self.program, self.arguments = program, list(arguments)
-        self.process = None
+        self.process = self.given_up = None
         self.secrets = {name: password for name, (password, _) in USERS.items()} if secrets is None else secrets
         self.settings, self.databases, self.users, self.lanes, self.sections = settings, databases, users, lanes, sections or {}
         self.write()
@@ -108,6 +111,7 @@ class Proxy:
         if symbolizer:
             environment["ASAN_SYMBOLIZER_PATH"] = symbolizer
         with open(self.log, "ab") as log:
+            LIVING.add(self)
             wrap = os.environ.get("PGLANE_WRAP", "").split()
             self.process = subprocess.Popen([*wrap, str(self.program), *self.arguments, str(self.ini)], stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL, cwd="/", env=environment,
@@ -126,6 +130,11 @@ class Proxy:
         except (OSError, wire.Closed):
             return False
 
+    def give_up(self, why):
+        """Kills it from another thread: whoever waits for it returns, and stop() says why."""
+        self.given_up = f"{why}; pglane's log ends with:\n{self.tail()}"
+        self.process.kill()
+
     @property
     def pid(self):
         return self.process.pid
@@ -143,6 +152,7 @@ class Proxy:
         status = system.end(self.process, how, timeout_s)
         try:
             self.check_log()
+            assert not self.given_up, self.given_up
             assert status is not None, f"pglane did not end within {timeout_s} s of signal {how}:\n{self.tail()}"
             assert status == 0, f"pglane ended with status {status}:\n{self.tail()}"
         finally:
@@ -168,7 +178,7 @@ class Proxy:
     def connect(self, dbname="app", user="app", **kwargs):
         """A psycopg2 connection (autocommit) through pglane."""
         kwargs.setdefault("host", self.host)
-        connection = psycopg2.connect(port=self.port, dbname=dbname, user=user, **{"sslmode": "disable", "connect_timeout": 60, **kwargs})
+        connection = psycopg2.connect(port=self.port, dbname=dbname, user=user, **{"sslmode": "disable", "connect_timeout": 30, **kwargs})
         connection.autocommit = True
         return connection
 
