@@ -154,7 +154,8 @@ void lane__find_server(struct lane_ledger *l, struct lane_ticket *t)
 		give_idle(l, t, idle);
 		return;
 	}
-	if (l->slots < l->budget && l->n_slot_waiters == 0) {
+	if (l->slots < l->budget) {
+		MUST(l->n_slot_waiters == 0);
 		give_slot(l, t);
 		return;
 	}
@@ -313,7 +314,7 @@ bool lane_slot_try(struct lane_ledger *l)
 	bool ok;
 
 	lane__lock(l, 0);
-	ok = l->slots < l->budget && l->n_slot_waiters == 0;
+	ok = l->slots < l->budget; /* so nobody waits for one */
 	if (ok) {
 		l->slots++;
 		l->n_orphans++;

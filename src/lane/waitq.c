@@ -157,7 +157,7 @@ struct lane_ticket *lane__first_runnable(struct lane_ledger *l, const struct lan
 	return best;
 }
 
-/* Takes the pool's tickets out of one lane's queues, in order. */
+/* Takes the pool's tickets out of one lane's queue, in order. */
 static void extract(struct lane_ledger *l, struct lane *lane, struct lane_pool *pool, struct lane_ticket_list *out)
 {
 	unsigned index = (unsigned)(lane - l->lanes);
@@ -166,7 +166,7 @@ static void extract(struct lane_ledger *l, struct lane *lane, struct lane_pool *
 
 	for (unsigned p = LANE_PRIORITY_MIN; p <= LANE_PRIORITY_MAX; p++) {
 		TAILQ_FOREACH_SAFE(t, &q->by_priority[p], queued, next) {
-			if (t->pool != pool || t->standing == LANE_TICKET_WAITS_SWAP)
+			if (t->pool != pool)
 				continue;
 			take_out(l, t);
 			TAILQ_INSERT_TAIL(out, t, queued);

@@ -414,6 +414,7 @@ static bool op_claim_moved(struct world *w, struct step s)
 		return false;
 	model_claim_moved(&w->model, server);
 	lane_claim_moved(w->ledger, &w->idle[server], (unsigned)w->model.servers[server].port);
+	EXPECT(w->idle[server].port, w->model.servers[server].port, "port of a server");
 	return true;
 }
 
