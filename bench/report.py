@@ -125,6 +125,8 @@ def bar_row(bar, cell, by_peer):
     held = over <= (COUNT_SLACK if not bar.peer and not bar.unit else 0)
     if bar.limit == 0:
         verdict = "met" if held else f"**missed** by {over:.2f}"
+    elif held and over >= 0:
+        verdict = "met"
     else:
         verdict = f"{'met' if held else '**missed**'} by {abs(over) / bar.limit * 100:.0f} %"
     return row([bar.what, cell.title, bound, shown + of + how, verdict])
@@ -153,9 +155,8 @@ def render(results, peers, machine_text, postgres_version, arguments):
              f"{arguments.rounds} alternated rounds of {arguments.seconds} s.", ""]
     lines += figures_table(results, peers)
     lines += literature(peers)
-    bars = bars_table(results)
-    if len(bars) > 2:
-        lines += ["", *bars]
+    if any(peer.name == "pglane" for peer in peers):
+        lines += ["", *bars_table(results)]
     return "\n".join(lines) + "\n"
 
 
