@@ -89,11 +89,17 @@ void loop_stop(struct loop *loop)
 
 void loop_timer(struct loop *loop, struct timer *timer, uint64_t delay_us, void (*fire)(struct timer *timer))
 {
+	loop_timer_at(loop, timer, clock_mono_us() + delay_us, fire);
+}
+
+void loop_timer_at(struct loop *loop, struct timer *timer, uint64_t deadline_us, void (*fire)(struct timer *timer))
+{
 	static const struct timeval interval = { 0, TIMER_TICK_US };
 
-	timer_start(&loop->wheel, timer, clock_mono_us() + delay_us, fire);
-	if (loop->tick_armed)
+	timer_start(&loop->wheel, timer, deadline_us, fire);
+	if (LIKELY(loop->tick_armed))
 		return;
+	/* The wheel stood still while nothing was armed. */
 	MUST(event_add(loop->tick, &interval) == 0);
 	loop->tick_armed = true;
 }

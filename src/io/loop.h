@@ -43,5 +43,6 @@ void loop_task_drop(struct loop *loop, struct task *task);
 
 /* Arms (or re-arms) a timer: `fire` runs on this loop within TIMER_TICK_US after delay_us. timer_stop() ends it. */
 void loop_timer(struct loop *loop, struct timer *timer, uint64_t delay_us, void (*fire)(struct timer *timer));
+void loop_timer_at(struct loop *loop, struct timer *timer, uint64_t deadline_us, void (*fire)(struct timer *timer)); /* mono_us */
 
 #endif

@@ -375,8 +375,12 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 				return;
 		}
 	}
-	if ((stream->flags & STREAM_READABLE) && !(stream->flags & STREAM_PAUSED))
+	if (stream->flags & STREAM_PAUSED) {
+		if ((what & EV_CLOSED) && stream->ops->on_hangup)
+			stream->ops->on_hangup(stream);
+	} else if (stream->flags & STREAM_READABLE) {
 		stream->ops->on_readable(stream);
+	}
 }
 
 void stream_pause(struct stream *stream)

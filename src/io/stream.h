@@ -21,6 +21,7 @@ struct stream_ops {
 	void (*on_readable)(struct stream *stream); /* bytes, end of file or an error may be read: stream_recv() until it says AGAIN */
 	void (*on_drained)(struct stream *stream);  /* the spill was not empty and now is */
 	void (*on_connected)(struct stream *stream, int error_number); /* after stream_connect(); 0: connected */
+	void (*on_hangup)(struct stream *stream);   /* the peer closed its end while the stream is paused; may be NULL */
 };
 
 enum stream_flag {

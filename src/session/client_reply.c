@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a client is told: errors in band and fatal ones, ReadyForQuery of our own, and what its server's replies mean for its state and clocks.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pgw/frame.h"
+#include "session/client.h"
+#include "session/feed.h"
+#include "session/server.h"
+
+#define FAULT_ROOM (4u * PGW_FAULT_TEXT_BYTES)
+
+void client_reply(struct client *client, const void *bytes, size_t n)
+{
+	struct gather *out = &client->worker->to_client;
+
+	if (client->stream.fd < 0)
+		return;
+	if (client->pool)
+		STAT_ADD(client->pool->stats.sent, n);
+	if (out->stream == &client->stream)
+		gather_copy(out, bytes, n);
+	else
+		(void)!stream_send(&client->stream, bytes, n); /* a broken socket is seen by its reader */
+}
+
+static void send_fault(struct client *client, const struct pgw_fault *fault)
+{
+	uint8_t message[FAULT_ROOM];
+	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
+
+	pgw_build_fault(&writer, fault);
+	client_reply(client, message, writer.len);
+	if (worker_config(client->worker)->log_pooler_errors && fault->severity[0] != 'N')
+		log_rated(LOG_LEVEL_WARNING, "C-%llu: %s: %s%s%s", (unsigned long long)client->id, fault->sqlstate, fault->message,
+			fault->detail[0] ? ": " : "", fault->detail);
+}
+
+void client_notice(struct client *client, const struct pgw_fault *fault)
+{
+	send_fault(client, fault);
+}
+
+void client_fatal(struct client *client, const struct pgw_fault *fault)
+{
+	if (client->state == CLIENT_GONE)
+		return;
+	send_fault(client, fault);
+	client_set(client, CLIENT_LINGERS);
+	client_disconnect(client, fault->message);
+}
+
+void client_send_ready(struct client *client)
+{
+	static const uint8_t statuses[] = { [XACT_NONE] = PGW_XACT_IDLE, [XACT_DEFERRED] = PGW_XACT_OPEN, [XACT_FAILED] = PGW_XACT_FAILED };
+	uint8_t message[PGW_HEADER_BYTES + 1];
+	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
+	uint8_t status = client->xact == XACT_SERVER ? (client->server ? client->server->xact : PGW_XACT_IDLE) : statuses[client->xact];
+
+	pgw_build_ready(&writer, (enum pgw_xact)status);
+	client_reply(client, message, writer.len);
+}
+
+/* An error inside a transaction block leaves it failed. */
+static void fail_transaction(struct client *client)
+{
+	if (client->xact == XACT_NONE)
+		return;
+	mem_free(client->begin);
+	client->begin = NULL;
+	client->xact = XACT_FAILED;
+}
+
+void client_error_simple(struct client *client, const struct pgw_fault *fault)
+{
+	fail_transaction(client);
+	send_fault(client, fault);
+	client_send_ready(client);
+}
+
+void client_error(struct client *client, const struct pgw_fault *fault)
+{
+	if (!client_is(client, CLIENT_EXTENDED)) {
+		client_error_simple(client, fault);
+		return;
+	}
+	fail_transaction(client);
+	send_fault(client, fault);
+	client_set(client, CLIENT_DISCARD);
+}
+
+/* The message that waited at the front of the input is answered by an error: it must not be fed again. */
+void client_drop_waiting_message(struct client *client)
+{
+	struct input *input = client->input;
+	struct pgw_frame frame;
+	size_t n;
+
+	if (input == NULL || client_is(client, CLIENT_DISCARD))
+		return;
+	if (pgw_frame_read(input->data, input->len, &frame) != PGW_OK)
+		return;
+	n = PGW_HEADER_BYTES + frame.n_available;
+	client->skip_bytes = frame.n_body_bytes - frame.n_available;
+	if (client->skip_bytes)
+		client_set(client, CLIENT_DROP_MESSAGE);
+	memmove(input->data, input->data + n, input->len - n);
+	input->len -= n;
+	if (input->len == 0) {
+		mem_free(input);
+		client->input = NULL;
+	}
+}
+
+void client_failed_xact_fault(struct client *client, struct pgw_fault *fault_r)
+{
+	if (client_is(client, CLIENT_SERVER_LOST)) {
+		client_unset(client, CLIENT_SERVER_LOST);
+		pgw_fault_set(fault_r, PGW_FAULT_SERVER_LOST, NULL, "The server went away while the transaction was idle.");
+		return;
+	}
+	*fault_r = pgw_fault_make(PGW_FAULT_IN_FAILED_TRANSACTION);
+}
+
+void client_lane_timeout_fault(struct client *client, struct pgw_fault *fault_r)
+{
+	const struct config *config = worker_config(client->worker);
+	const struct config_lane *lane = &config->lanes[client->ticket.home_lane];
+
+	client_unset(client, CLIENT_LANE_TIMEOUT);
+	STAT_ADD(client->worker->classes[client->class].n_lane_timeouts, 1);
+	pgw_fault_set(fault_r, PGW_FAULT_LANE_TIMEOUT, NULL, "Class %s, lane %s: its statement_timeout is %llu ms; the statement ran for %llu ms.",
+		query_class_name((enum query_class)client->class), lane->name, (unsigned long long)(lane->statement_timeout_us / 1000),
+		(unsigned long long)((clock_mono_us() - client->query_start_us) / 1000));
+}
+
+/* ---- clocks ---- */
+
+static void on_statement_deadline(struct timer *timer)
+{
+	struct client *client = CONTAINER_OF(timer, struct client, timer);
+
+	if (client->state != CLIENT_LINKED || client->query_start_us == 0)
+		return;
+	if (client_is(client, CLIENT_LANE_TIMEOUT)) { /* the cancel was not heard within cancel_grace */
+		struct server *server = client->server;
+
+		(void)snprintf(server->last_words, sizeof(server->last_words), "it did not answer the cancel request");
+		link_server_lost(server, "no answer to a cancel request within cancel_grace");
+		return;
+	}
+	client_set(client, CLIENT_LANE_TIMEOUT);
+	cancel_server(client->server, NULL);
+	loop_timer(&client->worker->loop, &client->timer, worker_config(client->worker)->cancel_grace_us, on_statement_deadline);
+}
+
+void client_statement_begins(struct client *client, uint64_t now_us)
+{
+	const struct config *config = worker_config(client->worker);
+	uint64_t limit_us;
+
+	if (client->query_start_us != 0)
+		return;
+	now_us = now_us ? now_us : clock_mono_us();
+	client->query_start_us = now_us;
+	if (client->xact_start_us == 0)
+		client->xact_start_us = now_us;
+	limit_us = config->lanes[client->ticket.home_lane].statement_timeout_us;
+	if (limit_us > 0 && client->ticket.state == LANE_TICKET_HOLDS)
+		loop_timer_at(&client->worker->loop, &client->timer, now_us + limit_us, on_statement_deadline);
+}
+
+void client_statement_ends(struct client *client, uint64_t now_us, bool idle)
+{
+	struct class_stats *class = &client->worker->classes[client->class];
+	struct pool_stats *stats = &client->pool->stats;
+	uint64_t took_us;
+
+	timer_stop(&client->timer);
+	client_unset(client, CLIENT_LANE_TIMEOUT);
+	if (client->query_start_us) {
+		took_us = now_us - client->query_start_us;
+		STAT_ADD(stats->query_count, 1);
+		STAT_ADD(stats->query_time, took_us);
+		STAT_ADD(class->n_statements, 1);
+		STAT_ADD(class->total_us, took_us);
+		if (took_us > STAT_READ(class->max_us))
+			STAT_SET(class->max_us, took_us);
+		if (took_us >= worker_config(client->worker)->slow_query_us)
+			STAT_ADD(class->n_slow, 1);
+		client->query_start_us = 0;
+	}
+	if (idle && client->xact_start_us) {
+		STAT_ADD(stats->xact_count, 1);
+		STAT_ADD(stats->xact_time, now_us - client->xact_start_us);
+		client->xact_start_us = 0;
+	}
+	client->last_active_us = now_us;
+}
+
+/* ---- what replies mean ---- */
+
+void client_on_ready(struct client *client, int xact)
+{
+	if (client->state != CLIENT_LINKED)
+		return;
+	client_unset(client, CLIENT_AWAITS_READY);
+	client->xact = xact == PGW_XACT_IDLE ? XACT_NONE : XACT_SERVER;
+	if (xact == PGW_XACT_IDLE)
+		client_unset(client, CLIENT_CLASS_FIXED);
+	client_statement_ends(client, clock_mono_us(), xact == PGW_XACT_IDLE);
+	if (client->input || (client->stream.flags & STREAM_PAUSED))
+		client_resume(client);
+}
+
+static struct pending_name *take_pending(struct client *client)
+{
+	struct pending_name *pending = STAILQ_FIRST(&client->pending_names);
+
+	if (pending)
+		STAILQ_REMOVE_HEAD(&client->pending_names, link);
+	return pending;
+}
+
+void client_name_confirmed(struct client *client)
+{
+	mem_free(take_pending(client));
+}
+
+void client_name_failed(struct client *client)
+{
+	struct pending_name *pending = take_pending(client);
+
+	if (pending)
+		(void)client_names_drop(&client->names, &client->worker->statements, pending->name);
+	mem_free(pending);
+}
+
+void client_unnamed_failed(struct client *client)
+{
+	client_unset(client, CLIENT_BIG_UNNAMED);
+	statement_unref(&client->worker->statements, &client->unnamed);
+}
+
+void client_statements_deallocated(struct client *client)
+{
+	client_names_clear(&client->names, &client->worker->statements);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Between client_feed.c (the walk over a client's bytes), feed_simple.c and feed_extended.c (what each message means). A step function is called with a
+ * frame at feed->at and either uses it up (STEP_NEXT), or leaves it where it is.
+ */
+#ifndef SESSION_FEED_H
+#define SESSION_FEED_H
+
+#include "pgw/frame.h"
+#include "session/client.h"
+
+enum step {
+	STEP_NEXT, /* used up; go on */
+	STEP_MORE, /* the message is not here as far as it is needed */
+	STEP_WAIT, /* it must wait: for a permit, a server, ReadyForQuery */
+	STEP_GONE, /* the client is */
+};
+
+struct feed {
+	struct client *client;
+	struct worker *worker;
+	const uint8_t *at, *end;
+};
+
+enum step feed_query(struct feed *feed, const struct pgw_frame *frame);	  /* feed_simple.c */
+enum step feed_parse(struct feed *feed, const struct pgw_frame *frame);	  /* feed_extended.c */
+enum step feed_bind(struct feed *feed, const struct pgw_frame *frame);
+enum step feed_target(struct feed *feed, const struct pgw_frame *frame); /* Describe, Close */
+enum step feed_execute(struct feed *feed, const struct pgw_frame *frame);
+
+enum step feed_skip_message(struct feed *feed, const struct pgw_frame *frame); /* drops it, also what has not come yet */
+enum step feed_forward(struct feed *feed, const struct pgw_frame *frame);
+enum step feed_violation(struct feed *feed, enum pgw_err err);
+/* The session's facts for classify(). */
+struct classify_session feed_session(const struct client *client);
+
+bool feed_is_neutral(enum statement_kind kind); /* does not decide a class */
+
+/* Elsewhere in session/, for these files only. */
+void client_feed_kept(struct client *client);
+void client_on_hangup(struct client *client);
+void link_maybe_release(struct client *client);
+void server_emit_locals(struct server *server);
+
+#endif

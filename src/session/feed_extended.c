@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Extended protocol. Unnamed statements pass as they are, and are remembered so that they can be replayed on another server; named ones travel under
+ * the name of their text (statements.h). Errors that PostgreSQL would report are left to it whenever a server is linked, so that they come in order and
+ * abort what they must; only without a server they are made here.
+ */
+#include "session/feed.h"
+
+#include "base/mem.h"
+#include "session/server.h"
+
+#define MESSAGE_ROOM 512u /* of the small messages built here, names included */
+
+static enum step fail_batch(struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault)
+{
+	client_set(feed->client, CLIENT_EXTENDED);
+	client_error(feed->client, fault);
+	return feed->client->state == CLIENT_GONE ? STEP_GONE : feed_skip_message(feed, frame);
+}
+
+static enum step unknown_statement(struct feed *feed, const struct pgw_frame *frame, const char *name)
+{
+	struct pgw_fault fault;
+
+	pgw_fault_set(&fault, PGW_FAULT_STATEMENT_UNKNOWN, name[0] ? name : "unnamed", NULL);
+	return fail_batch(feed, frame, &fault);
+}
+
+/* ---- classes ---- */
+
+static void route_statement(struct client *client, struct statement *statement)
+{
+	struct settings *settings = client->worker->settings;
+	struct classify_session session;
+	struct classify_result result;
+
+	if (statement->route.decided && statement->route.pool == client->pool && statement->route.params == client->params &&
+		statement->route.settings == settings)
+		return;
+	session = feed_session(client);
+	classify(settings->classifier, &session, statement->text, statement->n_query - 1, &result);
+	statement->route = (struct statement_route){
+		.class = (uint8_t)result.class,
+		.priority = result.priority,
+		.kind = (uint8_t)result.kind,
+		.effects = result.effects,
+		.decided = true,
+		.pool = client->pool,
+		.params = client->params,
+		.settings = settings,
+	};
+	if (result.bad_annotation)
+		STAT_ADD(client->worker->counters.n_bad_annotations, 1);
+}
+
+/* Does this message of the batch decide a class? Parse of work does, and Bind of a prepared one. */
+static bool message_decides(struct client *client, const struct pgw_frame *frame, struct statement_route *route_r)
+{
+	struct classify_session session;
+	struct classify_result result;
+	struct pgw_parse parse;
+	struct pgw_bind bind;
+	struct statement *statement;
+
+	if (frame->type == PGW_PARSE && pgw_view_parse(frame->body, frame->n_available, &parse) == PGW_OK) {
+		session = feed_session(client);
+		classify(client->worker->settings->classifier, &session, parse.query, parse.n_query_bytes, &result);
+		*route_r = (struct statement_route){ .class = (uint8_t)result.class, .priority = result.priority, .kind = (uint8_t)result.kind };
+		return !feed_is_neutral(result.kind);
+	}
+	if (frame->type == PGW_BIND && pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind) == PGW_OK &&
+		bind.n_statement_bytes > 0) {
+		statement = client_names_find(client->names, bind.statement);
+		if (statement == NULL)
+			return false;
+		route_statement(client, statement);
+		*route_r = statement->route;
+		return !feed_is_neutral((enum statement_kind)statement->route.kind);
+	}
+	return false;
+}
+
+/* A batch that begins with BEGIN or SET: what is here of the rest may decide its lane. */
+static void look_ahead(const struct feed *feed, const struct pgw_frame *first, struct statement_route *route)
+{
+	const uint8_t *at = feed->at + PGW_HEADER_BYTES + first->n_available;
+	struct statement_route found;
+	struct pgw_frame frame;
+
+	while (pgw_frame_read(at, (size_t)(feed->end - at), &frame) == PGW_OK && frame.n_available == frame.n_body_bytes && frame.type != PGW_SYNC) {
+		if (message_decides(feed->client, &frame, &found)) {
+			*route = found;
+			return;
+		}
+		at += PGW_HEADER_BYTES + frame.n_body_bytes;
+	}
+}
+
+/* A server for the batch, in the lane of this statement. STEP_NEXT: there is one. */
+static enum step want_server(struct feed *feed, const struct pgw_frame *frame, const struct statement_route *given)
+{
+	struct client *client = feed->client;
+	struct statement_route route = *given;
+	bool neutral = feed_is_neutral((enum statement_kind)route.kind);
+	enum want want;
+
+	if (client->state != CLIENT_LINKED && neutral)
+		look_ahead(feed, frame, &route);
+	neutral = feed_is_neutral((enum statement_kind)route.kind);
+	if (client_is(client, CLIENT_STATEMENT) && (given->kind == STATEMENT_BEGIN || given->kind == STATEMENT_BEGIN_CHECKED)) {
+		struct pgw_fault fault = pgw_fault_make(PGW_FAULT_STATEMENT_POOLING);
+
+		return fail_batch(feed, frame, &fault);
+	}
+	client_set(client, CLIENT_EXTENDED);
+	want = client_want_server(client, (enum query_class)route.class, route.priority, neutral);
+	if (want == WANT_WAIT)
+		return STEP_WAIT;
+	if (want == WANT_FAILED)
+		return client->state == CLIENT_GONE || client->stream.fd < 0 ? STEP_GONE : feed_skip_message(feed, frame);
+	client->class = route.class;
+	return STEP_NEXT;
+}
+
+/* A transaction that failed here hears only its end. true: the batch was refused. */
+static bool refused_as_failed(struct feed *feed, const struct pgw_frame *frame, const struct statement_route *route, enum step *step_r)
+{
+	struct client *client = feed->client;
+	struct pgw_fault fault;
+
+	if (client->xact != XACT_FAILED)
+		return false;
+	if (route && (route->kind == STATEMENT_COMMIT || route->kind == STATEMENT_ROLLBACK)) {
+		/* The server has rolled back long since; its ROLLBACK outside a transaction is a warning. */
+		client->xact = XACT_NONE;
+		client_unset(client, CLIENT_SERVER_LOST);
+		return false;
+	}
+	client_failed_xact_fault(client, &fault);
+	*step_r = fail_batch(feed, frame, &fault);
+	return true;
+}
+
+/* ---- Parse ---- */
+
+static bool within_memory(struct feed *feed, const struct pgw_parse *parse, struct pgw_fault *fault)
+{
+	const struct config *config = worker_config(feed->worker);
+	struct client *client = feed->client;
+	uint64_t own = client_names_bytes(client->names) + parse->n_query_bytes;
+
+	if (config->max_client_prepared_bytes && own > config->max_client_prepared_bytes) {
+		pgw_fault_set(fault, PGW_FAULT_STATEMENT_MEMORY, NULL, "This client would hold %llu bytes; max_client_prepared_bytes is %llu.",
+			(unsigned long long)own, (unsigned long long)config->max_client_prepared_bytes);
+		return false;
+	}
+	if (config->max_prepared_bytes && feed->worker->statements.n_bytes + parse->n_query_bytes > config->max_prepared_bytes / config->workers) {
+		pgw_fault_set(fault, PGW_FAULT_STATEMENT_MEMORY, NULL, "All clients together would hold more than max_prepared_bytes (%llu).",
+			(unsigned long long)config->max_prepared_bytes);
+		return false;
+	}
+	return true;
+}
+
+static void remember_name(struct client *client, const char *name, struct statement *statement)
+{
+	size_t n = strlen(name) + 1;
+	struct pending_name *pending = mem_alloc(sizeof(*pending) + n);
+
+	memcpy(pending->name, name, n);
+	STAILQ_INSERT_TAIL(&client->pending_names, pending, link);
+	client_names_add(&client->names, name, statement);
+}
+
+static void send_named_parse(struct feed *feed, const char *name, struct statement *statement)
+{
+	struct client *client = feed->client;
+	struct server *server = client->server;
+	struct expect expect = { .kind = EXPECT_PARSE, .flags = EXPECT_NAMED, .hash = statement->hash };
+
+	if (server_copies_touch(&server->copies, statement->hash)) {
+		expect.flags |= EXPECT_LOCAL;
+	} else {
+		char server_name[STATEMENT_NAME_BYTES];
+
+		expect.flags |= EXPECT_COPY;
+		statement_name(statement->hash, server_name);
+		inject_raw_parse(server, statement, server_name);
+		server_copies_add(&server->copies, statement->hash);
+	}
+	expect_push(&server->expects, expect);
+	remember_name(client, name, statement);
+	inject_evictions(server);
+}
+
+/* The name is taken: let the server say so, in order, by a Parse of a name that it has. */
+static void send_duplicate_parse(struct feed *feed, struct statement *statement)
+{
+	struct server *server = feed->client->server;
+	char name[STATEMENT_NAME_BYTES];
+
+	server_ensure_statement(server, statement);
+	statement_name(statement->hash, name);
+	inject_raw_parse(server, statement, name);
+	expect_push(&server->expects, (struct expect){ .kind = EXPECT_PARSE });
+}
+
+static enum step parse_named(struct feed *feed, const struct pgw_frame *frame, const struct pgw_parse *parse)
+{
+	struct client *client = feed->client;
+	struct statement *taken = client_names_find(client->names, parse->name), *statement;
+	struct pgw_fault fault;
+	enum step step;
+
+	if (taken && client->state != CLIENT_LINKED) {
+		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_EXISTS, parse->name, NULL);
+		return fail_batch(feed, frame, &fault);
+	}
+	if (!taken && !within_memory(feed, parse, &fault))
+		return fail_batch(feed, frame, &fault);
+	statement = statement_intern(&feed->worker->statements, parse);
+	route_statement(client, statement);
+	if (!refused_as_failed(feed, frame, &statement->route, &step))
+		step = want_server(feed, frame, &statement->route);
+	if (step != STEP_NEXT || client->state != CLIENT_LINKED) {
+		statement_unref(&feed->worker->statements, &statement);
+		return step;
+	}
+	client_statement_begins(client, 0);
+	if (taken) {
+		send_duplicate_parse(feed, taken);
+		statement_unref(&feed->worker->statements, &statement);
+	} else {
+		send_named_parse(feed, parse->name, statement);
+	}
+	return feed_skip_message(feed, frame);
+}
+
+static void unnamed_effects(struct server *server, const struct statement *statement)
+{
+	if (statement->route.effects & EFFECT_DEALLOCATE_ALL)
+		server_set(server, SERVER_STATEMENTS_GOING);
+}
+
+static enum step parse_unnamed(struct feed *feed, const struct pgw_frame *frame, const struct pgw_parse *parse)
+{
+	struct client *client = feed->client;
+	struct statement *statement = statement_intern(&feed->worker->statements, parse);
+	enum step step = STEP_NEXT;
+
+	route_statement(client, statement);
+	if (!refused_as_failed(feed, frame, &statement->route, &step))
+		step = want_server(feed, frame, &statement->route);
+	if (step != STEP_NEXT || client->state != CLIENT_LINKED) {
+		statement_unref(&feed->worker->statements, &statement);
+		return step;
+	}
+	statement_unref(&feed->worker->statements, &client->unnamed);
+	client->unnamed = statement;
+	client_unset(client, CLIENT_BIG_UNNAMED);
+	client->server->unnamed = statement->hash;
+	unnamed_effects(client->server, statement);
+	expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED });
+	client_statement_begins(client, 0);
+	return feed_forward(feed, frame);
+}
+
+/* Longer than what is kept: it goes on as it comes, and only this server will have it. */
+static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	struct classify_session session = feed_session(client);
+	struct classify_result result;
+	struct statement_route route;
+	struct pgw_fault fault;
+	enum step step;
+
+	if (frame->body[0] != '\0') {
+		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_MEMORY, NULL, "A named statement of %u bytes; inspect_limit is the most that is kept.",
+			frame->n_body_bytes);
+		return fail_batch(feed, frame, &fault);
+	}
+	classify(feed->worker->settings->classifier, &session, (const char *)frame->body + 1, frame->n_available - 1, &result);
+	route = (struct statement_route){ .class = (uint8_t)result.class, .priority = result.priority, .kind = STATEMENT_WORK };
+	if (refused_as_failed(feed, frame, &route, &step))
+		return step;
+	step = want_server(feed, frame, &route);
+	if (step != STEP_NEXT || client->state != CLIENT_LINKED)
+		return step;
+	statement_unref(&feed->worker->statements, &client->unnamed);
+	client_set(client, CLIENT_BIG_UNNAMED);
+	client->server->unnamed = (struct pgw_hash128){ 0, 0 };
+	expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED });
+	client_statement_begins(client, 0);
+	return feed_forward(feed, frame);
+}
+
+/* Session pooling: messages pass as they are. */
+static enum step pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind)
+{
+	static const struct statement_route any = { .priority = LANE_PRIORITY_DEFAULT };
+	enum step step = want_server(feed, frame, &any);
+
+	if (step != STEP_NEXT || feed->client->state != CLIENT_LINKED)
+		return step;
+	expect_push(&feed->client->server->expects, (struct expect){ .kind = (uint8_t)kind });
+	client_statement_begins(feed->client, 0);
+	return feed_forward(feed, frame);
+}
+
+enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct pgw_parse parse;
+	enum pgw_err err;
+
+	if (client_is(feed->client, CLIENT_SESSION))
+		return pass(feed, frame, EXPECT_PARSE);
+	if (frame->n_available < frame->n_body_bytes) {
+		if (frame->n_available < worker_config(feed->worker)->inspect_limit_bytes || frame->n_available == 0)
+			return STEP_MORE;
+		return parse_big(feed, frame);
+	}
+	err = pgw_view_parse(frame->body, frame->n_body_bytes, &parse);
+	if (err != PGW_OK)
+		return feed_violation(feed, err);
+	STAT_ADD(feed->client->pool->stats.client_parse_count, 1);
+	return parse.n_name_bytes ? parse_named(feed, frame, &parse) : parse_unnamed(feed, frame, &parse);
+}
+
+/* ---- Bind ---- */
+
+/* The statement that `name` means to this client; NULL: none. */
+static struct statement *find_statement(struct client *client, const char *name, size_t n_name)
+{
+	struct statement *statement = n_name ? client_names_find(client->names, name) : client->unnamed;
+
+	if (statement)
+		route_statement(client, statement);
+	return statement;
+}
+
+static void send_bind(struct feed *feed, const struct pgw_frame *frame, const struct pgw_bind *bind, const char *server_name)
+{
+	struct gather *out = &feed->worker->to_server;
+	size_t n_names = bind->n_portal_bytes + 1 + strlen(server_name) + 1;
+	struct pgw_writer writer = gather_writer(out, PGW_HEADER_BYTES + n_names);
+	uint32_t n_rest = frame->n_body_bytes - (uint32_t)bind->n_prefix_bytes;
+
+	pgw_write_u8(&writer, PGW_BIND);
+	pgw_write_u32(&writer, (uint32_t)(4 + n_names + n_rest));
+	pgw_write_cstr(&writer, bind->portal);
+	pgw_write_cstr(&writer, server_name);
+	gather_commit(out, &writer);
+	gather_ref(out, frame->body + bind->n_prefix_bytes, frame->n_available - bind->n_prefix_bytes);
+	feed->client->skip_bytes = frame->n_body_bytes - frame->n_available;
+	feed->at += PGW_HEADER_BYTES + frame->n_available;
+}
+
+enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	char server_name[STATEMENT_NAME_BYTES];
+	struct statement *statement;
+	struct pgw_bind bind;
+	enum pgw_err err;
+	enum step step;
+
+	if (client_is(client, CLIENT_SESSION))
+		return pass(feed, frame, EXPECT_BIND);
+	err = pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind);
+	if (err == PGW_MORE)
+		return frame->n_available > GATHER_SCRATCH_BYTES / 2 ? feed_violation(feed, PGW_E_TOO_LONG) : STEP_MORE;
+	if (err != PGW_OK || bind.n_prefix_bytes > GATHER_SCRATCH_BYTES / 2)
+		return feed_violation(feed, err != PGW_OK ? err : PGW_E_TOO_LONG);
+	STAT_ADD(client->pool->stats.bind_count, 1);
+	statement = find_statement(client, bind.statement, bind.n_statement_bytes);
+	if (refused_as_failed(feed, frame, statement ? &statement->route : NULL, &step))
+		return step;
+	if (statement) {
+		step = want_server(feed, frame, &statement->route);
+		if (step != STEP_NEXT || client->state != CLIENT_LINKED)
+			return step;
+	} else if (client->state != CLIENT_LINKED) {
+		return unknown_statement(feed, frame, bind.statement);
+	}
+	client_statement_begins(client, 0);
+	if (statement)
+		server_ensure_statement_as(client->server, statement, bind.n_statement_bytes > 0);
+	expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_BIND });
+	if (statement == NULL && bind.n_statement_bytes == 0 && !client_is(client, CLIENT_BIG_UNNAMED)) {
+		/* It has none; the server's may be another client's: a name that no server has brings the error. */
+		send_bind(feed, frame, &bind, "pglane_no_such_unnamed_statement");
+		return STEP_NEXT;
+	}
+	if (statement == NULL || bind.n_statement_bytes == 0)
+		return feed_forward(feed, frame);
+	if (statement->route.effects & EFFECT_DEALLOCATE_ALL)
+		server_set(client->server, SERVER_STATEMENTS_GOING);
+	statement_name(statement->hash, server_name);
+	send_bind(feed, frame, &bind, server_name);
+	inject_evictions(client->server);
+	return STEP_NEXT;
+}
+
+/* ---- Describe, Close, Execute ---- */
+
+static enum step unknown_portal(struct feed *feed, const struct pgw_frame *frame, const char *name)
+{
+	struct pgw_fault fault;
+
+	pgw_fault_set(&fault, PGW_FAULT_PORTAL_UNKNOWN, name[0] ? name : "unnamed", NULL);
+	return fail_batch(feed, frame, &fault);
+}
+
+static enum step describe(struct feed *feed, const struct pgw_frame *frame, const struct pgw_target *target)
+{
+	struct client *client = feed->client;
+	struct statement *statement = NULL;
+	char server_name[STATEMENT_NAME_BYTES] = "pglane_no_such_unnamed_statement";
+	struct pgw_writer writer;
+	enum step step;
+
+	if (refused_as_failed(feed, frame, NULL, &step))
+		return step;
+	if (target->kind == 'S')
+		statement = find_statement(client, target->name, target->n_name_bytes);
+	if (statement) {
+		step = want_server(feed, frame, &statement->route);
+		if (step != STEP_NEXT || client->state != CLIENT_LINKED)
+			return step;
+		server_ensure_statement_as(client->server, statement, target->n_name_bytes > 0);
+	} else if (client->state != CLIENT_LINKED) {
+		return target->kind == 'S' ? unknown_statement(feed, frame, target->name) : unknown_portal(feed, frame, target->name);
+	}
+	client_statement_begins(client, 0);
+	expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_DESCRIBE });
+	if (target->kind == 'P' || (statement == NULL && (target->n_name_bytes > 0 || client_is(client, CLIENT_BIG_UNNAMED))) ||
+		(statement && target->n_name_bytes == 0))
+		return feed_forward(feed, frame);
+	if (statement)
+		statement_name(statement->hash, server_name);
+	writer = gather_writer(&feed->worker->to_server, MESSAGE_ROOM);
+	pgw_build_target(&writer, PGW_DESCRIBE, 'S', server_name);
+	gather_commit(&feed->worker->to_server, &writer);
+	return feed_skip_message(feed, frame);
+}
+
+static enum step close_target(struct feed *feed, const struct pgw_frame *frame, const struct pgw_target *target)
+{
+	struct client *client = feed->client;
+	uint8_t reply[PGW_HEADER_BYTES];
+	struct pgw_writer writer = pgw_writer_on(reply, sizeof(reply));
+
+	if (target->kind == 'P' && client->state == CLIENT_LINKED) {
+		expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_CLOSE });
+		return feed_forward(feed, frame);
+	}
+	if (target->kind == 'S' && target->n_name_bytes > 0)
+		(void)client_names_drop(&client->names, &feed->worker->statements, target->name);
+	else if (target->kind == 'S')
+		statement_unref(&feed->worker->statements, &client->unnamed);
+	if (client->state == CLIENT_LINKED) {
+		expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_CLOSE, .flags = EXPECT_LOCAL });
+	} else {
+		pgw_build_empty(&writer, PGW_CLOSE_COMPLETE);
+		client_reply(client, reply, writer.len);
+	}
+	return feed_skip_message(feed, frame);
+}
+
+enum step feed_target(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	struct pgw_target target;
+	enum pgw_err err;
+
+	if (client_is(client, CLIENT_SESSION))
+		return pass(feed, frame, frame->type == PGW_DESCRIBE ? EXPECT_DESCRIBE : EXPECT_CLOSE);
+	if (frame->n_body_bytes > GATHER_SCRATCH_BYTES / 2)
+		return feed_violation(feed, PGW_E_TOO_LONG);
+	if (frame->n_available < frame->n_body_bytes)
+		return STEP_MORE;
+	err = pgw_view_target(frame->body, frame->n_body_bytes, &target);
+	if (err != PGW_OK)
+		return feed_violation(feed, err);
+	return frame->type == PGW_DESCRIBE ? describe(feed, frame, &target) : close_target(feed, frame, &target);
+}
+
+enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	struct pgw_execute execute;
+	enum step step;
+
+	if (client_is(client, CLIENT_SESSION))
+		return pass(feed, frame, EXPECT_EXECUTE);
+	if (refused_as_failed(feed, frame, NULL, &step))
+		return step;
+	if (client->state != CLIENT_LINKED) {
+		if (frame->n_available < frame->n_body_bytes)
+			return STEP_MORE;
+		if (pgw_view_execute(frame->body, frame->n_body_bytes, &execute) != PGW_OK)
+			return feed_violation(feed, PGW_E_VALUE);
+		return unknown_portal(feed, frame, execute.portal);
+	}
+	client_statement_begins(client, 0);
+	expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_EXECUTE });
+	return feed_forward(feed, frame);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Simple protocol. A Query is gathered whole up to inspect_limit, classed, and sent on as it lies in the buffer. BEGIN is answered here and travels
+ * with the first statement; a transaction that failed here (its lane was full, its server died) is told so until it ends.
+ */
+#include "session/feed.h"
+
+#include "base/mem.h"
+#include "pgw/sqllex.h"
+#include "session/server.h"
+
+#define BEGIN_MAX_BYTES 256u /* longer ones (comments) are not deferred */
+
+struct classify_session feed_session(const struct client *client)
+{
+	const struct config *config = worker_config(client->worker);
+	const struct config_user *user = config_find_user(config, client->pool->shared->user->name);
+	const char *conforming = param_set_get(client->params, "standard_conforming_strings");
+
+	return (struct classify_session){
+		.user = client->pool->shared->user->name,
+		.database = client->pool->shared->database->name,
+		.application_name = client_application_name(client),
+		.may_annotate = user == NULL || user->annotations != ANNOTATIONS_NONE,
+		.max_priority = user ? user->max_priority : LANE_PRIORITY_MAX,
+		.backslash_escapes = conforming && strcasecmp(conforming, "off") == 0,
+	};
+}
+
+static void reply_complete(struct client *client, const char *tag)
+{
+	uint8_t message[64];
+	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
+
+	pgw_build_command_complete(&writer, tag);
+	client_reply(client, message, writer.len);
+	client_send_ready(client);
+}
+
+static bool starts_with_start(const char *sql, size_t n)
+{
+	/* The lexer decided that it is a BEGIN: only the first letter of its key word is left to see. */
+	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
+	struct pgw_token token = pgw_lex(&lexer);
+
+	return pgw_word_is(&token, "start");
+}
+
+static enum step defer_begin(struct feed *feed, const struct pgw_frame *frame, const char *sql, size_t n, const struct classify_result *result)
+{
+	struct client *client = feed->client;
+
+	client->begin = mem_strndup(sql, n);
+	client->xact = XACT_DEFERRED;
+	if (strcmp(result->rule, "annotation") == 0) {
+		client->begin_class = (uint8_t)result->class;
+		client->begin_priority = result->priority;
+		client_set(client, CLIENT_CLASS_FIXED);
+	}
+	reply_complete(client, starts_with_start(sql, n) ? "START TRANSACTION" : "BEGIN");
+	return feed_skip_message(feed, frame);
+}
+
+static enum step end_deferred(struct feed *feed, const struct pgw_frame *frame, const char *tag)
+{
+	struct client *client = feed->client;
+
+	mem_free(client->begin);
+	client->begin = NULL;
+	client->xact = XACT_NONE;
+	client_unset(client, CLIENT_CLASS_FIXED);
+	STAT_ADD(client->pool->stats.xact_count, 1);
+	STAT_ADD(client->pool->stats.query_count, 2);
+	reply_complete(client, tag);
+	return feed_skip_message(feed, frame);
+}
+
+static enum step query_of_failed(struct feed *feed, const struct pgw_frame *frame, const struct classify_result *result)
+{
+	struct client *client = feed->client;
+	struct pgw_fault fault;
+
+	if (result->kind == STATEMENT_COMMIT || result->kind == STATEMENT_ROLLBACK) {
+		client->xact = XACT_NONE;
+		client_unset(client, CLIENT_SERVER_LOST);
+		client_unset(client, CLIENT_CLASS_FIXED);
+		reply_complete(client, "ROLLBACK");
+		return feed_skip_message(feed, frame);
+	}
+	client_failed_xact_fault(client, &fault);
+	client_error_simple(client, &fault);
+	return feed_skip_message(feed, frame);
+}
+
+/* Statements that are answered without a server. true: *step_r. */
+static bool answered_here(struct feed *feed, const struct pgw_frame *frame, const char *sql, size_t n, const struct classify_result *result,
+	enum step *step_r)
+{
+	struct client *client = feed->client;
+
+	if (client->xact == XACT_FAILED) {
+		*step_r = query_of_failed(feed, frame, result);
+		return true;
+	}
+	if (client_is(client, CLIENT_STATEMENT) && (result->kind == STATEMENT_BEGIN || result->kind == STATEMENT_BEGIN_CHECKED ||
+							   (result->effects & EFFECT_TRANSACTION))) {
+		struct pgw_fault fault = pgw_fault_make(PGW_FAULT_STATEMENT_POOLING);
+
+		client_error_simple(client, &fault);
+		*step_r = feed_skip_message(feed, frame);
+		return true;
+	}
+	if (client->state == CLIENT_LINKED)
+		return false;
+	if (result->kind == STATEMENT_BEGIN && client->xact == XACT_NONE && n <= BEGIN_MAX_BYTES) {
+		*step_r = defer_begin(feed, frame, sql, n, result);
+		return true;
+	}
+	if (client->xact == XACT_DEFERRED && (result->kind == STATEMENT_COMMIT || result->kind == STATEMENT_ROLLBACK)) {
+		*step_r = end_deferred(feed, frame, result->kind == STATEMENT_COMMIT ? "COMMIT" : "ROLLBACK");
+		return true;
+	}
+	return false;
+}
+
+static bool is_neutral(enum statement_kind kind)
+{
+	return kind == STATEMENT_NEUTRAL || kind == STATEMENT_BEGIN || kind == STATEMENT_BEGIN_CHECKED || kind == STATEMENT_EMPTY ||
+		kind == STATEMENT_COMMIT || kind == STATEMENT_ROLLBACK;
+}
+
+bool feed_is_neutral(enum statement_kind kind)
+{
+	return is_neutral(kind);
+}
+
+static enum step send_query(struct feed *feed, const struct pgw_frame *frame, uint32_t effects)
+{
+	struct client *client = feed->client;
+	struct server *server = client->server;
+
+	expect_push(&server->expects, (struct expect){ .kind = EXPECT_QUERY });
+	client_set(client, CLIENT_AWAITS_READY);
+	/* A simple query drops the unnamed statement, here and there. */
+	server->unnamed = (struct pgw_hash128){ 0, 0 };
+	client_unset(client, CLIENT_BIG_UNNAMED);
+	if (client->unnamed)
+		statement_unref(&client->worker->statements, &client->unnamed);
+	if (UNLIKELY(effects & EFFECT_DEALLOCATE_ALL))
+		server_set(server, SERVER_STATEMENTS_GOING);
+	client_statement_begins(client, 0);
+	return feed_forward(feed, frame);
+}
+
+enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	bool whole = frame->n_available == frame->n_body_bytes;
+	const char *sql = (const char *)frame->body;
+	struct classify_session session;
+	struct classify_result result;
+	enum step step;
+	enum want want;
+	size_t n;
+
+	if (client_is(client, CLIENT_SESSION) && client->state == CLIENT_LINKED)
+		return send_query(feed, frame, 0);
+	if (!whole && frame->n_available < worker_config(feed->worker)->inspect_limit_bytes)
+		return STEP_MORE;
+	if (whole && (frame->n_body_bytes == 0 || frame->body[frame->n_body_bytes - 1] != '\0'))
+		return feed_violation(feed, PGW_E_TRUNCATED);
+	n = whole ? frame->n_body_bytes - 1 : frame->n_available;
+	session = feed_session(client);
+	classify(feed->worker->settings->classifier, &session, sql, n, &result);
+	if (result.bad_annotation)
+		STAT_ADD(feed->worker->counters.n_bad_annotations, 1);
+	if (!client_is(client, CLIENT_SESSION) && answered_here(feed, frame, sql, n, &result, &step))
+		return step;
+	want = client_want_server(client, result.class, result.priority, is_neutral(result.kind));
+	if (want == WANT_WAIT)
+		return STEP_WAIT;
+	if (want == WANT_FAILED)
+		return client->state == CLIENT_GONE || client->stream.fd < 0 ? STEP_GONE : feed_skip_message(feed, frame);
+	client->class = (uint8_t)result.class;
+	return send_query(feed, frame, result.effects);
+}

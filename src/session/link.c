@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Clients and servers in pairs: how one is given, when it is taken back, and what happens when either end goes away in the middle. A server goes back to the
+ * registry only in a state in which it may serve anybody: no reply owed, no transaction open, no cancel request on its way to it, nothing of a
+ * session left.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "session/client.h"
+#include "session/feed.h"
+#include "session/server.h"
+
+void link_client(struct client *client, struct server *server)
+{
+	struct pool *pool = client->pool;
+
+	MUST(server->expects.n == 0 && server->pool == pool);
+	if (server->state != SERVER_LINKED)
+		server_to(server, SERVER_LINKED);
+	server->client = client;
+	client->server = server;
+	server->request_us = clock_mono_us();
+	STAT_ADD(pool->stats.server_assignment_count, 1);
+	if (client->state == CLIENT_GONE)
+		return;
+	if (client->state != CLIENT_EXPECT_WELCOME)
+		client_to(client, CLIENT_LINKED);
+	timer_stop(&client->timer);
+	/* Within a feed, what the client says next leaves through the gather. */
+	if (client->worker->to_client.stream == &client->stream && client->worker->to_server.stream == NULL)
+		gather_begin(&client->worker->to_server, &server->stream);
+}
+
+static void unlink_pair(struct client *client, struct server *server)
+{
+	struct gather *out = &client->worker->to_server;
+
+	if (out->stream == &server->stream) {
+		(void)gather_flush(out);
+		out->stream = NULL;
+	}
+	server->client = NULL;
+	client->server = NULL;
+}
+
+static bool must_retire(const struct server *server, uint64_t now_us)
+{
+	const struct config *config = worker_config(server->worker);
+	const struct config_database *entry = pool_entry(server->pool);
+	uint64_t lifetime_us = entry && entry->server_lifetime_us != CONFIG_INHERIT_US ? entry->server_lifetime_us : config->server_lifetime_us;
+
+	return server_is(server, SERVER_RETIRE) || entry == NULL || server->epoch != STAT_READ(server->pool->shared->epoch) ||
+		server->stream.fd < 0 || (lifetime_us > 0 && now_us - server->connect_us > lifetime_us);
+}
+
+/* The server has nothing of its client left: permit and server go back together. */
+static void release(struct client *client, struct server *server)
+{
+	struct lane_ledger *ledger = client->worker->cluster->ledger;
+	uint64_t now_us = clock_mono_us();
+
+	unlink_pair(client, server);
+	client_unset(client, CLIENT_BIG_UNNAMED);
+	if (must_retire(server, now_us)) {
+		(void)!lane_release(ledger, &client->ticket, NULL, now_us);
+		server_close(server, "retired");
+	} else {
+		server_to(server, SERVER_IDLE);
+		server->idle_since_us = now_us;
+		if (!lane_release(ledger, &client->ticket, &server->idle, now_us))
+			server_close(server, "its slot is wanted elsewhere");
+	}
+	if (client->state == CLIENT_GONE) {
+		client_maybe_free(client);
+		return;
+	}
+	if (client->state == CLIENT_LINKED)
+		client_to(client, CLIENT_IDLE);
+	if (client->input || (client->stream.flags & STREAM_PAUSED))
+		client_resume(client);
+}
+
+/* ---- recovery: the client is gone, the server is to be made fit for others ---- */
+
+static void on_recovery_deadline(struct timer *timer)
+{
+	struct server *server = CONTAINER_OF(timer, struct server, timer);
+
+	link_server_lost(server, "recovery took longer than cancel_grace");
+}
+
+static void recover(struct client *client, struct server *server)
+{
+	const struct config *config = worker_config(server->worker);
+
+	if (server->state != SERVER_RECOVERING) {
+		server_to(server, SERVER_RECOVERING);
+		loop_timer(&server->worker->loop, &server->timer, config->cancel_grace_us, on_recovery_deadline);
+	}
+	if (server->expects.n > 0)
+		return;
+	if (server->xact != PGW_XACT_IDLE) {
+		inject_query(server, "ROLLBACK", 0);
+		return;
+	}
+	if ((client_is(client, CLIENT_SESSION) || config->server_reset_query_always) && config->server_reset_query && config->server_reset_query[0] &&
+		!server_is(server, SERVER_RESET_SENT)) {
+		server_set(server, SERVER_RESET_SENT);
+		inject_query(server, config->server_reset_query, 0);
+		return;
+	}
+	if (server->n_cancels > 0) {
+		server_to(server, SERVER_FENCED);
+		return;
+	}
+	if (server_is(server, SERVER_RESET_SENT)) { /* DISCARD ALL: what it had is gone */
+		server_unset(server, SERVER_RESET_SENT);
+		server_copies_clear(&server->copies);
+		server->unnamed = (struct pgw_hash128){ 0, 0 };
+		param_set_unref(&server->params);
+		registry_lock();
+		server->params = param_set_ref(server->pool->shared->defaults);
+		registry_unlock();
+	}
+	timer_stop(&server->timer);
+	release(client, server);
+}
+
+void link_client_gone(struct client *client)
+{
+	struct server *server = client->server;
+
+	if (server == NULL)
+		return;
+	if (server->state == SERVER_CONNECTING || client->skip_bytes > 0) {
+		/* Half a message was sent on: the server waits for the rest, which nobody has. */
+		struct lane_ledger *ledger = client->worker->cluster->ledger;
+
+		unlink_pair(client, server);
+		(void)!lane_release(ledger, &client->ticket, NULL, clock_mono_us());
+		server_close(server, "client disconnected in the middle of a message");
+		client_maybe_free(client);
+		return;
+	}
+	if (server->stream.flags & STREAM_PAUSED)
+		server_resume(server);
+	if (server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH)) {
+		static const char copy_fail[] = "f\0\0\0\x10" "client gone"; /* with its NUL */
+
+		(void)!stream_send(&server->stream, copy_fail, sizeof(copy_fail));
+		server_unset(server, SERVER_COPY_IN);
+	}
+	if (client_is(client, CLIENT_EXTENDED) && !client_is(client, CLIENT_AWAITS_READY)) {
+		expect_push(&server->expects, (struct expect){ .kind = EXPECT_SYNC, .flags = EXPECT_SWALLOW });
+		inject_sync(server);
+	}
+	if (server->expects.n > 0)
+		cancel_server(server, NULL);
+	recover(client, server);
+}
+
+/* ---- ReadyForQuery ---- */
+
+static bool is_at_rest(const struct client *client, const struct server *server)
+{
+	return server->expects.n == 0 && server->xact == PGW_XACT_IDLE && client->skip_bytes == 0 && !client_is(client, CLIENT_EXTENDED) &&
+		!server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH);
+}
+
+static void welcomed(struct client *client, struct server *server)
+{
+	bool failed = server_is(server, SERVER_SETUP_FAILED);
+	char why[sizeof(server->last_words)];
+
+	server_unset(server, SERVER_WELCOMING);
+	server_unset(server, SERVER_SETUP_FAILED);
+	memcpy(why, server->last_words, sizeof(why));
+	server->last_words[0] = '\0';
+	login_server_welcomed(client, !failed, why);
+}
+
+void link_on_ready(struct server *server)
+{
+	struct client *client = server->client;
+
+	if (client == NULL)
+		return;
+	if (client->state == CLIENT_GONE) {
+		recover(client, server);
+		return;
+	}
+	if (server_is(server, SERVER_WELCOMING)) {
+		welcomed(client, server);
+		return;
+	}
+	if (server_is(server, SERVER_SETUP_FAILED)) {
+		/* They were applied once, at its login: the server is not what it was. */
+		server_unset(server, SERVER_SETUP_FAILED);
+		server_set(server, SERVER_RETIRE);
+	}
+	link_maybe_release(client);
+}
+
+void link_maybe_release(struct client *client)
+{
+	struct server *server = client->server;
+
+	if (server == NULL || client_is(client, CLIENT_SESSION) || client->state != CLIENT_LINKED || !is_at_rest(client, server))
+		return;
+	if (server->n_cancels > 0) /* link_cancel_finished() comes back here */
+		return;
+	if (worker_config(client->worker)->server_reset_query_always && server_reset_due(server))
+		return;
+	release(client, server);
+}
+
+/* server_reset_query_always: between transactions too. true: it was sent; its ReadyForQuery comes back to link_on_ready(). */
+bool server_reset_due(struct server *server)
+{
+	const char *reset = worker_config(server->worker)->server_reset_query;
+
+	if (reset == NULL || reset[0] == '\0')
+		return false;
+	if (server_is(server, SERVER_RESET_SENT)) {
+		server_unset(server, SERVER_RESET_SENT);
+		server_copies_clear(&server->copies);
+		server->unnamed = (struct pgw_hash128){ 0, 0 };
+		param_set_unref(&server->params);
+		registry_lock();
+		server->params = param_set_ref(server->pool->shared->defaults);
+		registry_unlock();
+		return false;
+	}
+	server_set(server, SERVER_RESET_SENT);
+	inject_query(server, reset, 0);
+	return true;
+}
+
+void link_login_done(struct client *client)
+{
+	struct server *server = client->server;
+
+	if (server == NULL)
+		return;
+	client_to(client, client_is(client, CLIENT_SESSION) ? CLIENT_LINKED : CLIENT_IDLE);
+	if (!client_is(client, CLIENT_SESSION))
+		release(client, server);
+}
+
+void link_cancel_finished(struct server *server)
+{
+	struct client *client = server->client;
+
+	if (server->n_cancels > 0 || client == NULL)
+		return;
+	if (client->state == CLIENT_GONE) {
+		if (server->state == SERVER_FENCED)
+			server_to(server, SERVER_RECOVERING);
+		recover(client, server);
+		return;
+	}
+	link_maybe_release(client);
+	if (client->state == CLIENT_LINKED && (client->input || (client->stream.flags & STREAM_PAUSED)))
+		client_resume(client);
+}
+
+/* ---- new servers ---- */
+
+void link_server_ready(struct server *server)
+{
+	struct client *client = server->client;
+	struct lane_ledger *ledger = server->worker->cluster->ledger;
+
+	STAT_SET(server->pool->shared->failed_until_us, 0);
+	if (client) {
+		link_client(client, server);
+		client_server_ready(client);
+		return;
+	}
+	server_unset(server, SERVER_ORPHAN);
+	server_to(server, SERVER_IDLE);
+	server->idle_since_us = clock_mono_us();
+	if (!lane_orphan_idle(ledger, &server->idle, server->idle_since_us))
+		server_close(server, "its slot is wanted elsewhere");
+}
+
+void link_server_failed(struct server *server, const struct pgw_fault *fault)
+{
+	struct client *client = server->client;
+	struct shared_pool *shared = server->pool->shared;
+
+	STAT_ADD(server->worker->counters.n_connection_errors, 1);
+	registry_lock();
+	shared->last_failure = *fault;
+	registry_unlock();
+	STAT_SET(shared->failed_until_us, clock_mono_us() + worker_config(server->worker)->server_login_retry_us);
+	log_rated(LOG_LEVEL_WARNING, "S-%llu: %s@%s: %s: %s", (unsigned long long)server->id, shared->user->name, shared->database->name, fault->message,
+		fault->detail);
+	server->client = NULL;
+	if (server_is(server, SERVER_ENDED))
+		server_dead(server, fault->message);
+	else
+		server_close(server, fault->message);
+	if (client)
+		client_server_failed(client, fault);
+}
+
+/* ---- lost in the middle ---- */
+
+static void tell_lost(struct client *client, struct server *server, const char *why, bool in_reply)
+{
+	struct pgw_fault fault;
+	bool session = client_is(client, CLIENT_SESSION);
+
+	pgw_fault_set(&fault, session || in_reply ? PGW_FAULT_SERVER_LOST_FATAL : PGW_FAULT_SERVER_LOST, NULL, "%s", server->last_words[0] ? server->last_words : why);
+	if (client_is(client, CLIENT_LANE_TIMEOUT))
+		client_lane_timeout_fault(client, &fault);
+	if (in_reply) { /* half a message went out: nothing can be said behind it */
+		client_disconnect(client, "server lost in the middle of a message");
+		return;
+	}
+	if (session) {
+		client_fatal(client, &fault);
+		return;
+	}
+	client_statement_ends(client, clock_mono_us(), true);
+	if (client_is(client, CLIENT_AWAITS_READY)) {
+		/* Its Query or Sync was sent: error and ReadyForQuery are the reply. */
+		client_unset(client, CLIENT_AWAITS_READY);
+		client_unset(client, CLIENT_EXTENDED);
+		client_error_simple(client, &fault);
+	} else if (client_is(client, CLIENT_EXTENDED)) {
+		client_error(client, &fault);
+	} else if (client->xact == XACT_SERVER) {
+		client->xact = XACT_FAILED;
+		client_set(client, CLIENT_SERVER_LOST);
+	}
+}
+
+static void pending_names_fail(struct client *client)
+{
+	while (!STAILQ_EMPTY(&client->pending_names))
+		client_name_failed(client);
+}
+
+void link_server_lost(struct server *server, const char *why)
+{
+	struct client *client = server->client;
+	bool in_reply = server->skip_bytes > 0 && !server_is(server, SERVER_SKIP_SWALLOW);
+
+	if (client == NULL) {
+		server_dead(server, why);
+		return;
+	}
+	if (server->state != SERVER_CONNECTING)
+		STAT_ADD(server->worker->counters.n_connection_errors, 1);
+	if (client->state == CLIENT_WAITING)
+		client_stop_waiting(client); /* a swap of lanes */
+	unlink_pair(client, server);
+	(void)!lane_release(client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());
+	if (server_is(server, SERVER_ENDED) || server->stream.fd < 0)
+		server_dead(server, why);
+	else
+		server_close(server, why);
+	if (client->state == CLIENT_GONE) {
+		client_maybe_free(client);
+		return;
+	}
+	if (client->state == CLIENT_EXPECT_WELCOME) {
+		login_server_welcomed(client, false, server->last_words[0] ? server->last_words : why);
+		return;
+	}
+	client_unset(client, CLIENT_BIG_UNNAMED);
+	client_to(client, CLIENT_IDLE);
+	pending_names_fail(client);
+	if (client->skip_bytes)
+		client_set(client, CLIENT_DROP_MESSAGE);
+	tell_lost(client, server, why, in_reply);
+	if (client->state == CLIENT_IDLE)
+		client_resume(client);
+}
+
+void link_abort_transaction(struct client *client)
+{
+	struct server *server = client->server;
+
+	if (server == NULL)
+		return;
+	unlink_pair(client, server);
+	(void)!lane_release(client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());
+	server_close(server, "its client's transaction was aborted");
+	client_to(client, CLIENT_IDLE);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: ISC */
+#include "session/pool.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "session/server.h"
+
+struct pool *pool_of(struct worker *worker, const char *database, const char *user)
+{
+	struct shared_pool *shared = registry_pool(database, user);
+	struct pool *pool;
+	unsigned i;
+
+	for (pool = worker->pools; pool; pool = pool->next)
+		if (pool->shared == shared)
+			return pool;
+	pool = mem_zalloc(sizeof(*pool));
+	pool->worker = worker;
+	pool->shared = shared;
+	for (i = 0; i < N_SERVER_STATES; i++)
+		TAILQ_INIT(&pool->servers[i]);
+	TAILQ_INIT(&pool->waiting);
+	pool->next = worker->pools;
+	worker->pools = pool;
+	return pool;
+}
+
+void pool_each(struct worker *worker, void (*visit)(void *arg, struct pool *pool), void *arg)
+{
+	struct pool *pool;
+
+	for (pool = worker->pools; pool; pool = pool->next)
+		visit(arg, pool);
+}
+
+void pool_free_all(struct worker *worker)
+{
+	struct pool *pool;
+	unsigned i;
+
+	while ((pool = worker->pools) != NULL) {
+		worker->pools = pool->next;
+		for (i = 0; i < N_SERVER_STATES; i++)
+			MUST(pool->n_servers[i] == 0);
+		mem_free(pool);
+	}
+}
+
+const struct config_database *pool_entry(const struct pool *pool)
+{
+	return config_find_database(worker_config(pool->worker), pool->shared->database->name);
+}
+
+enum pool_mode pool_mode_of(const struct pool *pool)
+{
+	const struct config *config = worker_config(pool->worker);
+	const struct config_user *user = config_find_user(config, pool->shared->user->name);
+	const struct config_database *entry = pool_entry(pool);
+
+	if (user && user->pool_mode != POOL_MODE_UNSET)
+		return user->pool_mode;
+	if (entry && entry->pool_mode != POOL_MODE_UNSET)
+		return entry->pool_mode;
+	return config->pool_mode;
+}
+
+/* One mechanism for all limits that PgBouncer has on a pool: the smallest that is set caps its servers in the ledger. */
+uint32_t pool_size_of(const struct pool *pool)
+{
+	const struct config *config = worker_config(pool->worker);
+	const struct config_user *user = config_find_user(config, pool->shared->user->name);
+	const struct config_database *entry = pool_entry(pool);
+
+	if (user && user->pool_size != CONFIG_INHERIT)
+		return user->pool_size;
+	if (entry && entry->pool_size != CONFIG_INHERIT)
+		return entry->pool_size;
+	return config->default_pool_size;
+}
+
+static bool is_idle_too_long(const struct server *server, const struct config *config, uint64_t now_us)
+{
+	uint64_t lifetime_us = config->server_lifetime_us;
+	const struct config_database *entry = pool_entry(server->pool);
+
+	if (entry && entry->server_lifetime_us != CONFIG_INHERIT_US)
+		lifetime_us = entry->server_lifetime_us;
+	return entry == NULL || (config->server_idle_timeout_us > 0 && now_us - server->idle_since_us > config->server_idle_timeout_us) ||
+		(lifetime_us > 0 && now_us - server->connect_us > lifetime_us) || server->epoch != STAT_READ(server->pool->shared->epoch);
+}
+
+static uint32_t min_size_of(const struct pool *pool)
+{
+	const struct config_database *entry = pool_entry(pool);
+
+	if (entry && entry->min_pool_size != CONFIG_INHERIT)
+		return entry->min_pool_size;
+	return worker_config(pool->worker)->min_pool_size;
+}
+
+static uint32_t n_open(const struct pool *pool)
+{
+	uint32_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < N_SERVER_STATES; i++)
+		n += i == SERVER_CLOSING ? 0 : pool->n_servers[i];
+	return n;
+}
+
+/* min_pool_size: one more a second, while the pool has clients and nobody waits for the slot. */
+static void open_ahead(struct pool *pool)
+{
+	struct lane_ledger *ledger = pool->worker->cluster->ledger;
+	struct server *server;
+
+	if (pool->n_clients == 0 || n_open(pool) >= min_size_of(pool) || STAT_READ(pool->shared->failed_until_us) > clock_mono_us() ||
+		!lane_slot_try(ledger))
+		return;
+	server = server_new(pool);
+	server_set(server, SERVER_ORPHAN);
+	server_connect(server);
+}
+
+void pool_janitor(struct pool *pool, uint64_t now_us)
+{
+	const struct config *config = worker_config(pool->worker);
+	struct server *server, *next;
+
+	TAILQ_FOREACH_SAFE(server, &pool->servers[SERVER_IDLE], link, next) {
+		if (is_idle_too_long(server, config, now_us) && (n_open(pool) > min_size_of(pool) || pool_entry(pool) == NULL ||
+									server->epoch != STAT_READ(pool->shared->epoch)))
+			server_close_idle(server);
+	}
+	open_ahead(pool);
+}
+
+void pool_roll_averages(struct pool *pool, uint64_t period_us)
+{
+#define ROLL(name, help)                                                                                                                         \
+	pool->averages.name = (pool->stats.name - pool->period_start.name) * 1000000u / MAX_OF(period_us, (uint64_t)1);                          \
+	pool->period_start.name = pool->stats.name;
+	uint64_t n_xacts = pool->stats.xact_count - pool->period_start.xact_count;
+	uint64_t n_queries = pool->stats.query_count - pool->period_start.query_count;
+	uint64_t xact_us = pool->stats.xact_time - pool->period_start.xact_time;
+	uint64_t query_us = pool->stats.query_time - pool->period_start.query_time;
+
+	POOL_STATS(ROLL)
+#undef ROLL
+	/* These two are per transaction and per statement, as PgBouncer has them. */
+	pool->averages.xact_time = n_xacts ? xact_us / n_xacts : 0;
+	pool->averages.query_time = n_queries ? query_us / n_queries : 0;
+}

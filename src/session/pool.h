@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One worker's side of a pool: its servers by state, its counters. The other side, shared by all workers, is struct shared_pool. Owner: worker.
+ */
+#ifndef SESSION_POOL_H
+#define SESSION_POOL_H
+
+#include "session/worker.h"
+
+/* X(state, list, what it is): a server's state is the list it is on; only server_to() changes it. */
+#define SERVER_STATES(X)                                                                           \
+	X(CONNECTING, login, "resolving, connecting, TLS, login, connect_query")                   \
+	X(LINKED, active, "serves a client")                                                       \
+	X(RECOVERING, active, "its client is gone: cancel, rollback, reset are under way")         \
+	X(FENCED, being_canceled, "free, but a cancel request aimed at it has not finished")       \
+	X(IDLE, idle, "in the ledger's registry, or claimed there by another worker")              \
+	X(CLOSING, closing, "Terminate was sent; waits for the server's end of file")
+
+enum server_state {
+#define SERVER_STATE_ENUM(state, list, doc) SERVER_##state,
+	SERVER_STATES(SERVER_STATE_ENUM)
+#undef SERVER_STATE_ENUM
+	N_SERVER_STATES
+};
+
+struct pool {
+	struct pool *next;	/* in the worker's list */
+	struct worker *worker;
+	struct shared_pool *shared;
+	struct server_list servers[N_SERVER_STATES];
+	uint32_t n_servers[N_SERVER_STATES];
+	uint32_t n_clients;		/* logged in */
+	uint32_t n_active_clients;	/* linked */
+	struct client_list waiting;	/* for a permit or a server, in order of arrival: for the console */
+	uint32_t n_waiting;
+	uint64_t next_host;		/* of the entry's host list */
+	struct pool_stats stats;
+	struct pool_stats averages;	/* per second, of the last stats period */
+	struct pool_stats period_start;
+};
+
+/* This worker's pool of (database, user); made when it is not there. */
+struct pool *pool_of(struct worker *worker, const char *database, const char *user);
+void pool_each(struct worker *worker, void (*visit)(void *arg, struct pool *pool), void *arg);
+void pool_free_all(struct worker *worker);
+/* The entry of [databases] it uses now; NULL when a reload removed it. */
+const struct config_database *pool_entry(const struct pool *pool);
+uint32_t pool_size_of(const struct pool *pool); /* servers it may have; 0: no limit of its own */
+enum pool_mode pool_mode_of(const struct pool *pool); /* user > database > global */
+void pool_janitor(struct pool *pool, uint64_t now_us); /* idle and old servers, min_pool_size */
+void pool_roll_averages(struct pool *pool, uint64_t period_us);
+
+#endif

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a logged-in server says. Rows and COPY data are walked by their headers and leave from the receive buffer; the other messages settle the queue of
+ * expected replies. Bytes are never looked at for meaning except at a message's first byte, so that no payload can be taken for protocol.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pgw/frame.h"
+#include "session/client.h"
+#include "session/feed.h"
+#include "session/server.h"
+
+#define ROUNDS_PER_EVENT 4
+#define WHOLE_MAX_BYTES 65536u /* messages that are looked at are kept whole up to this */
+
+struct walk {
+	struct server *server;
+	struct worker *worker;
+	struct client *client; /* NULL: nobody listens (recovery, idle) */
+	const uint8_t *at, *end;
+	bool dead;
+};
+
+static struct gather *out_of(struct walk *walk)
+{
+	return &walk->worker->to_client;
+}
+
+static void forward(struct walk *walk, const struct pgw_frame *frame)
+{
+	if (walk->client)
+		gather_ref(out_of(walk), walk->at, PGW_HEADER_BYTES + frame->n_available);
+}
+
+/* Replies to what was never sent, in their turn. */
+static void emit_locals(struct server *server, struct client *client, struct gather *out)
+{
+	struct expect *front;
+
+	while ((front = expect_front(&server->expects)) != NULL && (front->flags & EXPECT_LOCAL)) {
+		uint8_t type = front->kind == EXPECT_PARSE ? PGW_PARSE_COMPLETE : PGW_CLOSE_COMPLETE;
+
+		if (client) {
+			struct pgw_writer writer = gather_writer(out, PGW_HEADER_BYTES);
+
+			pgw_build_empty(&writer, type);
+			gather_commit(out, &writer);
+			if (front->flags & EXPECT_NAMED)
+				client_name_confirmed(client);
+		}
+		expect_pop(&server->expects);
+	}
+}
+
+void server_emit_locals(struct server *server)
+{
+	/* Called in its client's feed, whose gather to the client is open. */
+	emit_locals(server, server->client, &server->worker->to_client);
+}
+
+/* A reply that will not come: what was taken for granted when its message was sent is taken back. */
+static void undo(struct walk *walk, const struct expect *expect)
+{
+	struct server *server = walk->server;
+
+	if (expect->kind != EXPECT_PARSE)
+		return;
+	if (expect->flags & EXPECT_COPY)
+		server_copies_drop(&server->copies, expect->hash);
+	if (expect->flags & EXPECT_UNNAMED) {
+		server->unnamed = (struct pgw_hash128){ 0, 0 };
+		if (server->client)
+			client_unnamed_failed(server->client);
+	}
+	if ((expect->flags & EXPECT_SWALLOW) && !(expect->flags & EXPECT_COPY))
+		server->unnamed = (struct pgw_hash128){ 0, 0 };
+	if ((expect->flags & EXPECT_NAMED) && server->client)
+		client_name_failed(server->client);
+}
+
+/* An extended batch failed: the server is deaf up to the next Sync. */
+static void drop_to_sync(struct walk *walk)
+{
+	struct expect_queue *expects = &walk->server->expects;
+	bool had_query = false;
+
+	while (expects->n > 0 && expect_front(expects)->kind != EXPECT_SYNC) {
+		had_query |= expect_front(expects)->kind == EXPECT_QUERY;
+		undo(walk, expect_front(expects));
+		expect_pop(expects);
+	}
+	if (expects->n == 0 && had_query) {
+		/* Our own BEGIN ahead of a simple query failed, and the query went unheard. */
+		expect_push(expects, (struct expect){ .kind = EXPECT_SYNC });
+		inject_sync(walk->server);
+	}
+}
+
+static void statements_settled(struct server *server, bool failed)
+{
+	server_unset(server, SERVER_STATEMENTS_GOING);
+	if (failed) {
+		server_set(server, SERVER_RETIRE); /* who knows which statements it still has */
+		return;
+	}
+	server_copies_clear(&server->copies);
+	server->unnamed = (struct pgw_hash128){ 0, 0 };
+	if (server->client)
+		client_statements_deallocated(server->client);
+}
+
+/* Parameters of ours were applied, or not. */
+static void setup_settled(struct server *server, bool failed)
+{
+	if (failed && server->params_before) {
+		param_set_unref(&server->params);
+		server->params = server->params_before;
+		server->params_before = NULL;
+		server_set(server, SERVER_SETUP_FAILED);
+	}
+	param_set_unref(&server->params_before);
+}
+
+static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
+{
+	struct server *server = walk->server;
+	struct expect_queue *expects = &server->expects;
+	bool failed = server_is(server, SERVER_BATCH_FAILED);
+	struct expect expect;
+	enum pgw_xact xact;
+
+	if (pgw_view_ready(frame->body, frame->n_body_bytes, &xact) != PGW_OK)
+		return false;
+	emit_locals(server, walk->client, out_of(walk));
+	while (expects->n > 0 && expect_front(expects)->kind != EXPECT_SYNC && expect_front(expects)->kind != EXPECT_QUERY) {
+		undo(walk, expect_front(expects));
+		expect_pop(expects);
+	}
+	if (expects->n == 0)
+		return false;
+	expect = *expect_front(expects);
+	expect_pop(expects);
+	server->xact = (uint8_t)xact;
+	server_unset(server, SERVER_BATCH_FAILED);
+	server_unset(server, SERVER_COPY_IN);
+	if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
+		if (expect.flags & EXPECT_SETUP)
+			setup_settled(server, failed);
+	} else {
+		if (UNLIKELY(server_is(server, SERVER_STATEMENTS_GOING)))
+			statements_settled(server, failed);
+		forward(walk, frame);
+		if (server->client)
+			client_on_ready(server->client, xact);
+	}
+	if (expects->n == 0) {
+		link_on_ready(server);
+		if (server->client != walk->client)
+			walk->client = NULL; /* released: what may follow in this read is nobody's */
+	}
+	return true;
+}
+
+/* CopyInResponse in the extended protocol: the Sync that was sent with the Execute will not be answered. */
+static void copy_in_begins(struct walk *walk)
+{
+	struct server *server = walk->server;
+	struct expect *front = expect_front(&server->expects);
+
+	server_set(server, SERVER_COPY_IN);
+	if (front == NULL || front->kind != EXPECT_EXECUTE || server->expects.n < 2 || expect_at(&server->expects, 1)->kind != EXPECT_SYNC)
+		return;
+	*expect_at(&server->expects, 1) = *front;
+	expect_pop(&server->expects);
+	if (server->client) {
+		client_unset(server->client, CLIENT_AWAITS_READY);
+		client_set(server->client, CLIENT_EXTENDED);
+		client_resume(server->client);
+	}
+}
+
+static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame)
+{
+	struct server *server = walk->server;
+	const char *name, *value;
+	struct param_set *set;
+
+	if (pgw_view_parameter_status(frame->body, frame->n_body_bytes, &name, &value) != PGW_OK)
+		return false;
+	if (!param_is_server_fact(name)) {
+		set = param_set_with(server->params, name, value);
+		param_set_unref(&server->params);
+		server->params = set;
+	}
+	if (server->expects.n > 0 && (expect_front(&server->expects)->flags & EXPECT_SWALLOW))
+		return true;
+	if (walk->client && !param_is_server_fact(name)) {
+		param_set_unref(&walk->client->params);
+		walk->client->params = param_set_ref(server->params);
+	}
+	forward(walk, frame);
+	return true;
+}
+
+static void send_lane_timeout(struct walk *walk)
+{
+	struct pgw_writer writer = gather_writer(out_of(walk), 4 * PGW_FAULT_TEXT_BYTES);
+	struct pgw_fault fault;
+
+	client_lane_timeout_fault(walk->client, &fault);
+	pgw_build_fault(&writer, &fault);
+	gather_commit(out_of(walk), &writer);
+}
+
+static bool on_error(struct walk *walk, const struct pgw_frame *frame)
+{
+	struct server *server = walk->server;
+	struct expect *front;
+	struct pgw_error_view view;
+	bool swallow;
+
+	if (pgw_view_error(frame->body, frame->n_body_bytes, &view) != PGW_OK)
+		return false;
+	server_set(server, SERVER_BATCH_FAILED);
+	server_unset(server, SERVER_COPY_IN);
+	if (strcmp(view.severity, "FATAL") == 0 || strcmp(view.severity, "PANIC") == 0) {
+		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)", view.message, view.sqlstate);
+		if (walk->client == NULL || !client_is(walk->client, CLIENT_SESSION))
+			return true; /* the end of file comes next; the client hears of it in band */
+	}
+	emit_locals(server, walk->client, out_of(walk));
+	front = expect_front(&server->expects);
+	swallow = front && (front->flags & EXPECT_SETUP);
+	if (swallow && server_is(server, SERVER_WELCOMING))
+		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)", view.message, view.sqlstate);
+	if (walk->client && !swallow) {
+		STAT_ADD(walk->worker->classes[walk->client->class].n_errors, 1);
+		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) && strcmp(view.sqlstate, "57014") == 0))
+			send_lane_timeout(walk);
+		else
+			forward(walk, frame);
+	}
+	if (front && front->kind != EXPECT_QUERY && front->kind != EXPECT_SYNC)
+		drop_to_sync(walk);
+	return true;
+}
+
+/* Messages that belong to the reply at the front; `ends` when it is the last of it. */
+static bool on_reply(struct walk *walk, const struct pgw_frame *frame, enum expect_kind kind, bool ends)
+{
+	struct server *server = walk->server;
+	struct expect *front;
+
+	emit_locals(server, walk->client, out_of(walk));
+	front = expect_front(&server->expects);
+	if (UNLIKELY(front == NULL))
+		return false;
+	if (!(front->flags & EXPECT_SWALLOW))
+		forward(walk, frame);
+	if (!ends || front->kind == EXPECT_QUERY)
+		return true;
+	if (UNLIKELY(front->kind != kind))
+		return false;
+	if ((front->flags & EXPECT_NAMED) && server->client)
+		client_name_confirmed(server->client);
+	expect_pop(&server->expects);
+	return true;
+}
+
+static bool is_swallowed(struct walk *walk)
+{
+	struct expect *front = expect_front(&walk->server->expects);
+
+	return front && (front->flags & EXPECT_SWALLOW);
+}
+
+/* One whole message, or (stream on) the head of one. false: the server does not speak the protocol. */
+static bool on_message(struct walk *walk, const struct pgw_frame *frame)
+{
+	struct server *server = walk->server;
+
+	switch (frame->type) {
+	case PGW_PARSE_COMPLETE:
+		return on_reply(walk, frame, EXPECT_PARSE, true);
+	case PGW_BIND_COMPLETE:
+		return on_reply(walk, frame, EXPECT_BIND, true);
+	case PGW_CLOSE_COMPLETE:
+		return on_reply(walk, frame, EXPECT_CLOSE, true);
+	case PGW_ROW_DESCRIPTION:
+	case PGW_NO_DATA: {
+		struct expect *front;
+
+		emit_locals(server, walk->client, out_of(walk));
+		front = expect_front(&server->expects);
+		return on_reply(walk, frame, EXPECT_DESCRIBE, front && front->kind == EXPECT_DESCRIBE);
+	}
+	case PGW_COMMAND_COMPLETE:
+	case PGW_EMPTY_QUERY_RESPONSE:
+	case PGW_PORTAL_SUSPENDED:
+		server_unset(server, SERVER_COPY_IN);
+		server_unset(server, SERVER_COPY_BOTH);
+		return on_reply(walk, frame, EXPECT_EXECUTE, true);
+	case PGW_COPY_IN_RESPONSE:
+		copy_in_begins(walk);
+		return on_reply(walk, frame, EXPECT_EXECUTE, false);
+	case PGW_COPY_BOTH_RESPONSE:
+		server_set(server, SERVER_COPY_BOTH);
+		return on_reply(walk, frame, EXPECT_EXECUTE, false);
+	case PGW_DATA_ROW:
+	case PGW_COPY_DATA:
+	case PGW_COPY_DONE:
+	case PGW_COPY_OUT_RESPONSE:
+	case PGW_PARAMETER_DESCRIPTION:
+	case PGW_FUNCTION_CALL_RESPONSE:
+		return on_reply(walk, frame, EXPECT_EXECUTE, false);
+	case PGW_ERROR_RESPONSE:
+		return on_error(walk, frame);
+	case PGW_READY_FOR_QUERY:
+		return on_ready_for_query(walk, frame);
+	case PGW_PARAMETER_STATUS:
+		return on_parameter_status(walk, frame);
+	case PGW_NOTICE_RESPONSE:
+		if (!is_swallowed(walk))
+			forward(walk, frame);
+		return true;
+	case PGW_NOTIFICATION_RESPONSE:
+		forward(walk, frame);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Messages whose bodies are read here. */
+static bool must_be_whole(uint8_t type)
+{
+	return type == PGW_READY_FOR_QUERY || type == PGW_PARAMETER_STATUS || type == PGW_ERROR_RESPONSE;
+}
+
+/* Whole rows and COPY data in a row, as one piece: the loop that bulk results spend their time in. */
+static const uint8_t *skip_rows(const uint8_t *at, const uint8_t *end)
+{
+	while (end - at >= PGW_HEADER_BYTES && (*at == PGW_DATA_ROW || *at == PGW_COPY_DATA)) {
+		uint32_t length = (uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 8 | at[4];
+
+		if (length < 4 || (size_t)(end - at) < (size_t)length + 1)
+			break;
+		at += (size_t)length + 1;
+	}
+	return at;
+}
+
+static void walk_rest(struct walk *walk)
+{
+	struct server *server = walk->server;
+	size_t n = MIN_OF((size_t)(walk->end - walk->at), server->skip_bytes);
+
+	if (walk->client && !server_is(server, SERVER_SKIP_SWALLOW))
+		gather_ref(out_of(walk), walk->at, n);
+	walk->at += n;
+	server->skip_bytes -= n;
+}
+
+/* false: no more can be done with what is here. */
+static bool walk_one(struct walk *walk)
+{
+	struct server *server = walk->server;
+	const struct expect *front = expect_front(&server->expects);
+	struct pgw_frame frame;
+	enum pgw_err err;
+
+	if (server->skip_bytes > 0) {
+		walk_rest(walk);
+		return walk->at < walk->end;
+	}
+	if (front && !(front->flags & (EXPECT_SWALLOW | EXPECT_LOCAL))) {
+		const uint8_t *rows = skip_rows(walk->at, walk->end);
+
+		if (walk->client)
+			gather_ref(out_of(walk), walk->at, (size_t)(rows - walk->at));
+		walk->at = rows;
+		if (rows == walk->end)
+			return false;
+	}
+	err = pgw_frame_read(walk->at, (size_t)(walk->end - walk->at), &frame);
+	if (err == PGW_MORE)
+		return false;
+	if (err == PGW_OK && frame.n_available < frame.n_body_bytes && must_be_whole(frame.type) && frame.n_body_bytes <= WHOLE_MAX_BYTES)
+		return false;
+	server_unset(server, SERVER_SKIP_SWALLOW);
+	if (is_swallowed(walk) && frame.type != PGW_NOTIFICATION_RESPONSE)
+		server_set(server, SERVER_SKIP_SWALLOW);
+	if (err != PGW_OK || !on_message(walk, &frame)) {
+		walk->dead = true;
+		return false;
+	}
+	walk->at += PGW_HEADER_BYTES + frame.n_available;
+	server->skip_bytes = frame.n_body_bytes - frame.n_available;
+	return walk->at < walk->end;
+}
+
+static void keep_partial(struct server *server, const uint8_t *bytes, size_t n)
+{
+	if (n == 0)
+		return;
+	server->partial = mem_alloc(sizeof(*server->partial) + n);
+	server->partial->len = server->partial->cap = n;
+	memcpy(server->partial->data, bytes, n);
+}
+
+static void protocol_broken(struct server *server)
+{
+	log_error("S-%llu: unexpected message from the server %s: closing it", (unsigned long long)server->id, server->host ? server->host : "");
+	(void)snprintf(server->last_words, sizeof(server->last_words), "it sent an unexpected message");
+	link_server_lost(server, "protocol violation of the server");
+}
+
+static void walk_bytes(struct server *server, const uint8_t *bytes, size_t n)
+{
+	struct worker *worker = server->worker;
+	struct client *client = server->client && server->client->state == CLIENT_LINKED ? server->client : NULL;
+	struct walk walk = { .server = server, .worker = worker, .client = client, .at = bytes, .end = bytes + n };
+	bool sent = true;
+
+	if (client)
+		gather_begin(&worker->to_client, &client->stream);
+	while (walk_one(&walk))
+		;
+	if (client) {
+		STAT_ADD(client->pool->stats.sent, worker->to_client.n_bytes);
+		sent = gather_flush(&worker->to_client);
+		worker->to_client.stream = NULL;
+	}
+	if (walk.dead) {
+		protocol_broken(server);
+		return;
+	}
+	keep_partial(server, walk.at, (size_t)(walk.end - walk.at));
+	if (client && !sent)
+		client_disconnect(client, "the client's socket broke");
+	else if (client && server->client == client && stream_is_blocked(&client->stream))
+		stream_pause(&server->stream); /* until the client has read what is kept for it */
+}
+
+/* false: nothing came, or the server is gone. */
+static bool read_more(struct server *server)
+{
+	struct worker *worker = server->worker;
+	struct input *old = server->partial;
+	size_t n_old = old ? old->len : 0, n = 0;
+	enum stream_result result = stream_recv(&server->stream, worker->rx + n_old, WORKER_RX_BYTES - n_old, &n);
+
+	if (result == STREAM_AGAIN)
+		return false;
+	if (result != STREAM_OK) {
+		server_set(server, SERVER_ENDED);
+		link_server_lost(server, "server closed the connection");
+		return false;
+	}
+	if (old) {
+		memcpy(worker->rx, old->data, n_old);
+		mem_free(old);
+		server->partial = NULL;
+	}
+	walk_bytes(server, worker->rx, n_old + n);
+	return true;
+}
+
+static void on_read_task(struct task *task)
+{
+	struct server *server = CONTAINER_OF(task, struct server, task);
+
+	if (stream_has_input(&server->stream) && !(server->stream.flags & STREAM_PAUSED))
+		server_on_input(server);
+}
+
+void server_on_input(struct server *server)
+{
+	int round;
+
+	if (server->state == SERVER_CONNECTING) {
+		server_login_on_input(server);
+		return;
+	}
+	if (server->state == SERVER_CLOSING) {
+		server_drain(server);
+		return;
+	}
+	for (round = 0; round < ROUNDS_PER_EVENT; round++) {
+		if (!read_more(server) || server->stream.fd < 0 || server->state == SERVER_CLOSING)
+			return;
+		if ((server->stream.flags & STREAM_PAUSED) || !stream_has_input(&server->stream))
+			return;
+	}
+	loop_task(&server->worker->loop, &server->task, on_read_task);
+}
+
+void server_resume(struct server *server)
+{
+	stream_resume(&server->stream);
+	loop_task(&server->worker->loop, &server->task, on_read_task);
+}

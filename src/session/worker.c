@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: ISC */
+#include "session/worker.h"
+
+#include <signal.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "session/client.h"
+#include "session/server.h"
+
+#define ID_WORKER_SHIFT 56
+
+/* Which worker this thread is: the ledger's wake needs no eventfd for ourselves. */
+static _Thread_local struct worker *current;
+
+uint64_t worker_new_id(struct worker *worker)
+{
+	return ((uint64_t)worker->index << ID_WORKER_SHIFT) | ++worker->next_id;
+}
+
+/* ---- what the ledger delivers ---- */
+
+void worker_wake_port(void *arg, unsigned port)
+{
+	struct cluster *cluster = arg;
+
+	if (port >= cluster->n_workers) {
+		if (cluster->wake_control)
+			cluster->wake_control(cluster->daemon_arg);
+		return;
+	}
+	__atomic_store_n(&cluster->workers[port].delivery, true, __ATOMIC_RELEASE);
+	if (current != &cluster->workers[port])
+		mailbox_wake(&cluster->workers[port].mailbox);
+}
+
+static void take_delivery(void *arg, struct lane_ticket *ticket)
+{
+	struct client *client = CONTAINER_OF(ticket, struct client, ticket);
+
+	CHECK_MAGIC(client, CLIENT_MAGIC);
+	client_delivered(client);
+}
+
+static void on_turn_end(void *arg)
+{
+	struct worker *worker = arg;
+
+	while (__atomic_load_n(&worker->delivery, __ATOMIC_ACQUIRE)) {
+		__atomic_store_n(&worker->delivery, false, __ATOMIC_RELEASE);
+		(void)lane_collect(worker->cluster->ledger, worker->index, take_delivery, worker);
+	}
+}
+
+/* ---- once a second ---- */
+
+static void visit_pool(void *arg, struct pool *pool)
+{
+	pool_janitor(pool, *(uint64_t *)arg);
+}
+
+static void close_excess(struct worker *worker)
+{
+	struct lane_idle *idle;
+
+	while ((idle = lane_excess_idle(worker->cluster->ledger)) != NULL)
+		server_claimed(worker, idle, NULL);
+}
+
+static void close_when_quiet(struct worker *worker);
+
+static void on_janitor(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *worker = arg;
+	struct client *client, *next;
+	uint64_t now_us = clock_mono_us();
+	uint64_t period_us = worker_config(worker)->stats_period_us;
+	struct pool *pool;
+
+	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
+		client_janitor(client, now_us);
+	pool_each(worker, visit_pool, &now_us);
+	close_excess(worker);
+	if (now_us - worker->averages_rolled_us >= period_us) {
+		for (pool = worker->pools; pool; pool = pool->next)
+			pool_roll_averages(pool, now_us - worker->averages_rolled_us);
+		worker->averages_rolled_us = now_us;
+	}
+	if (worker->draining)
+		close_when_quiet(worker);
+}
+
+/* ---- shutdown ---- */
+
+static void close_idle_servers(struct worker *worker)
+{
+	struct server *server, *next;
+	struct pool *pool;
+
+	for (pool = worker->pools; pool; pool = pool->next)
+		TAILQ_FOREACH_SAFE(server, &pool->servers[SERVER_IDLE], link, next)
+			server_close_idle(server);
+}
+
+static bool is_quiet(const struct worker *worker)
+{
+	const struct pool *pool;
+	unsigned i;
+
+	if (!TAILQ_EMPTY(&worker->clients) || !LIST_EMPTY(&worker->cancels))
+		return false;
+	for (pool = worker->pools; pool; pool = pool->next)
+		for (i = 0; i < N_SERVER_STATES; i++)
+			if (pool->n_servers[i] > 0)
+				return false;
+	return true;
+}
+
+/* Does this client still have work that the mode of shutdown lets it finish? */
+static bool may_stay(const struct client *client, enum shutdown_mode mode)
+{
+	if (mode == SHUTDOWN_WAIT_FOR_CLIENTS)
+		return true;
+	return mode == SHUTDOWN_WAIT_FOR_SERVERS && (client->server != NULL || client->state == CLIENT_CONSOLE);
+}
+
+static void close_when_quiet(struct worker *worker)
+{
+	enum shutdown_mode mode = (enum shutdown_mode)__atomic_load_n(&worker->cluster->shutdown_mode, __ATOMIC_RELAXED);
+	struct pgw_fault fault = pgw_fault_make(PGW_FAULT_SHUTTING_DOWN);
+	struct client *client, *next;
+	unsigned n_others = 0;
+
+	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next) {
+		if (client->state == CLIENT_GONE)
+			continue;
+		if (!may_stay(client, mode))
+			client_fatal(client, &fault);
+		else if (client->state != CLIENT_CONSOLE)
+			n_others++;
+	}
+	if (n_others > 0)
+		return;
+	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
+		if (client->state != CLIENT_GONE)
+			client_fatal(client, &fault);
+	close_idle_servers(worker);
+	if (is_quiet(worker) && !worker->reported_quiet) {
+		worker->reported_quiet = true;
+		if (worker->cluster->quiet)
+			worker->cluster->quiet(worker->cluster->daemon_arg, worker->index);
+	}
+}
+
+static void on_drain(struct mail *mail, void *owner)
+{
+	struct worker *worker = owner;
+	unsigned i;
+
+	mem_free(mail);
+	if (!worker->draining) {
+		worker->draining = true;
+		for (i = 0; i < worker->n_watches; i++)
+			listener_watch_close(&worker->watches[i]);
+		worker->n_watches = 0;
+	}
+	close_when_quiet(worker);
+}
+
+void worker_drain(struct worker *worker)
+{
+	struct mail *mail = mem_zalloc(sizeof(*mail));
+
+	mailbox_post(&worker->mailbox, mail, on_drain);
+}
+
+/* ---- mails ---- */
+
+static void on_stop(struct mail *mail, void *owner)
+{
+	struct worker *worker = owner;
+
+	mem_free(mail);
+	loop_stop(&worker->loop);
+}
+
+void worker_stop(struct worker *worker)
+{
+	struct mail *mail = mem_zalloc(sizeof(*mail));
+
+	mailbox_post(&worker->mailbox, mail, on_stop);
+}
+
+struct change {
+	struct mail mail;
+	struct settings *settings;
+};
+
+static void on_change(struct mail *mail, void *owner)
+{
+	struct change *change = CONTAINER_OF(mail, struct change, mail);
+	struct worker *worker = owner;
+	struct pool *pool;
+
+	settings_unref(&worker->settings);
+	worker->settings = change->settings;
+	for (pool = worker->pools; pool; pool = pool->next)
+		lane_pool_limit(worker->cluster->ledger, pool->shared->lane_pool, pool_size_of(pool));
+	mem_free(change);
+}
+
+void worker_change_settings(struct worker *worker, struct settings *settings)
+{
+	struct change *change = mem_zalloc(sizeof(*change));
+
+	change->settings = settings_ref(settings);
+	mailbox_post(&worker->mailbox, &change->mail, on_change);
+}
+
+struct visit {
+	struct mail mail;
+	struct cluster *cluster;
+	struct mailbox *home;
+	unsigned next;
+	void (*visit)(void *arg, struct worker *worker);
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void on_visited(struct mail *mail, void *owner)
+{
+	struct visit *visit = CONTAINER_OF(mail, struct visit, mail);
+
+	visit->done(visit->arg);
+	mem_free(visit);
+}
+
+static void on_visit(struct mail *mail, void *owner)
+{
+	struct visit *visit = CONTAINER_OF(mail, struct visit, mail);
+
+	visit->visit(visit->arg, owner);
+	if (++visit->next < visit->cluster->n_workers)
+		mailbox_post(&visit->cluster->workers[visit->next].mailbox, &visit->mail, on_visit);
+	else if (visit->home)
+		mailbox_post(visit->home, &visit->mail, on_visited);
+	else
+		on_visited(mail, owner);
+}
+
+void cluster_visit(struct cluster *cluster, struct mailbox *home, void (*visit)(void *arg, struct worker *worker), void (*done)(void *arg), void *arg)
+{
+	struct visit *round = mem_zalloc(sizeof(*round));
+
+	round->cluster = cluster;
+	round->home = home;
+	round->visit = visit;
+	round->done = done;
+	round->arg = arg;
+	mailbox_post(&cluster->workers[0].mailbox, &round->mail, on_visit);
+}
+
+/* ---- life ---- */
+
+static void on_accepted(void *arg, int fd, bool is_unix)
+{
+	client_accept(arg, fd, is_unix);
+}
+
+void worker_init(struct worker *worker, struct cluster *cluster, unsigned index, struct settings *settings)
+{
+	static const struct timeval second = { 1, 0 };
+	unsigned i;
+
+	memset(worker, 0, sizeof(*worker));
+	worker->magic = WORKER_MAGIC;
+	worker->index = index;
+	worker->cluster = cluster;
+	worker->settings = settings_ref(settings);
+	loop_init(&worker->loop);
+	worker->loop.turn_end = on_turn_end;
+	worker->loop.turn_end_arg = worker;
+	mailbox_open(&worker->mailbox, &worker->loop, worker);
+	worker->resolver = resolver_new(&worker->loop);
+	TAILQ_INIT(&worker->clients);
+	LIST_INIT(&worker->cancels);
+	statement_table_init(&worker->statements);
+	worker->rx = mem_alloc(WORKER_RX_BYTES);
+	worker->averages_rolled_us = clock_mono_us();
+	worker->janitor = event_new(worker->loop.base, -1, EV_PERSIST, on_janitor, worker);
+	MUST(worker->janitor != NULL && event_add(worker->janitor, &second) == 0);
+	for (i = 0; i < cluster->listeners.n; i++)
+		listener_watch_open(&worker->watches[i], &worker->loop, &cluster->listeners.items[i], on_accepted, worker);
+	worker->n_watches = cluster->listeners.n;
+}
+
+static void *run_worker(void *arg)
+{
+	struct worker *worker = arg;
+	sigset_t all;
+
+	/* Signals are the control thread's. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_BLOCK, &all, NULL);
+	current = worker;
+	loop_run(&worker->loop);
+	return NULL;
+}
+
+void worker_start(struct worker *worker)
+{
+	MUST(pthread_create(&worker->thread, NULL, run_worker, worker) == 0);
+}
+
+void worker_join(struct worker *worker)
+{
+	MUST(pthread_join(worker->thread, NULL) == 0);
+}
+
+void worker_release(struct worker *worker)
+{
+	worker->loop.stopping = false;
+	pool_free_all(worker);
+	statement_table_release(&worker->statements);
+	event_free(worker->janitor);
+	resolver_free(&worker->resolver);
+	mailbox_close(&worker->mailbox);
+	loop_release(&worker->loop);
+	settings_unref(&worker->settings);
+	mem_free(worker->keys);
+	mem_free(worker->rx);
+}
