@@ -39,7 +39,8 @@
 	X(LATERAL, "lateral")			/* has a lateral join */                                                           \
 	X(SAMPLE, "sample")			/* samples: TABLESAMPLE, random() */                                               \
 	X(LABEL_COLUMN, "label-column")		/* names a label or target */                                                      \
-	X(FEATURE_COLUMN, "feature-column")	/* names a column that feature stores have */                                      \
+	X(FEATURE_COLUMN, "feature-column")	/* names a column of features */                                                   \
+	X(FEATURE_ROW, "feature-row")		/* names a column that only feature stores have */                                 \
 	X(OUTCOME_COLUMN, "outcome-column")	/* names inputs of predictions beside their outcomes */                            \
 	X(FEAST, "feast")			/* is one of Feast's point-in-time joins */                                        \
 	X(JOIN, "join")				/* joins */                                                                        \

@@ -78,6 +78,9 @@ static unsigned evidence_of_column(const struct word *word)
 	case COLUMN_NONE:
 	case COLUMN_LABEL:
 	case COLUMN_FEATURE:
+	case COLUMN_FEATURE_ROW:
+	case COLUMN_ENTITY:
+	case COLUMN_CHOICE:
 	case COLUMN_STAGE:
 	case COLUMN_STAGE_FLAG:
 	case COLUMN_MODEL_NAME:
@@ -200,7 +203,10 @@ void walk_operator(struct walk *w)
 		walk_begin_comparison(w);
 		return;
 	}
-	if (op->len == 1 && op->at[0] == '=')
+	bool glued = op->len == 2 && op->at[1] == '?'; /* =?, as JDBC writes a parameter */
+	if (op->at[0] == '=' && (op->len == 1 || glued))
 		fixes_begin(w, false);
 	walk_end_operand(w);
+	if (glued)
+		fixes_end(w);
 }

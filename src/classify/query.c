@@ -772,10 +772,12 @@ static void add_tables(struct walk *w, uint16_t tables)
 
 static void add_columns(struct walk *w)
 {
-	if (w->columns & 1U << COLUMN_LABEL)
+	if (w->columns & 1U << COLUMN_LABEL && !(w->columns & 1U << COLUMN_CHOICE))
 		walk_add_feature(w, FEATURE(LABEL_COLUMN));
-	if (w->columns & 1U << COLUMN_FEATURE)
+	if (w->columns & (1U << COLUMN_FEATURE | 1U << COLUMN_FEATURE_ROW))
 		walk_add_feature(w, FEATURE(FEATURE_COLUMN));
+	if (w->columns & 1U << COLUMN_FEATURE_ROW)
+		walk_add_feature(w, FEATURE(FEATURE_ROW));
 	if (w->columns & 1U << COLUMN_FEAST)
 		walk_add_feature(w, FEATURE(FEAST));
 	if (w->columns & 1U << COLUMN_VECTOR)
@@ -796,7 +798,7 @@ static void finish(struct walk *w)
 	add_columns(w);
 	add_tables(w, any);
 	/* `features` alone may be anything; beside columns that only feature stores have it is one */
-	if (any & 1U << TABLE_FEATURES_MAYBE && w->columns & (1U << COLUMN_FEATURE | 1U << COLUMN_LABEL) && !(w->statement->features & FEATURE(SPATIAL)))
+	if (any & 1U << TABLE_FEATURES_MAYBE && w->columns & (1U << COLUMN_FEATURE | 1U << COLUMN_FEATURE_ROW | 1U << COLUMN_ENTITY | 1U << COLUMN_LABEL) && !(w->statement->features & FEATURE(SPATIAL)))
 		walk_add_feature(w, FEATURE(FEATURE_SET));
 	if (rows == 0 && any != 0)
 		walk_add_feature(w, w->few_tables != 0 ? FEATURE(FEW_ROWS) : FEATURE(AGGREGATE));

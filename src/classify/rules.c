@@ -47,12 +47,15 @@ static const struct rule built_in[] = {
 	{ .name = "training-set-scan", .class = QUERY_TRAINING, .all = F(TRAINING_SET), .none = NO_EXTRACTION | F(WRITE) },
 	{ .name = "vector-metadata", .class = QUERY_VECTOR, .all = F(VECTOR_METADATA), .none = F(AGGREGATE) },
 	{ .name = "feature-lookup", .class = QUERY_SERVING, .all = F(FEATURE_SET), .any = F(ENTITY_KEY) | F(ROW_KEY), .none = F(AGGREGATE) | F(WRITE) },
+	{ .name = "feature-row-lookup", .class = QUERY_SERVING, .all = F(FEATURE_ROW) | F(ENTITY_KEY), .none = F(AGGREGATE) | F(WRITE) | F(JOIN) },
 	{ .name = "prediction-lookup", .class = QUERY_SERVING, .all = F(PREDICTIONS) | F(ENTITY_KEY), .none = F(AGGREGATE) | F(WRITE) },
 	{ .name = "production-model", .class = QUERY_SERVING, .all = F(MODELS) | F(PRODUCTION) | F(MODEL_KEY), .none = F(AGGREGATE) | F(WRITE) },
 
 	/* events and outcomes, where the statement says that they are for fitting */
 	{ .name = "labelled-outcomes", .class = QUERY_TRAINING, .all = F(PREDICTIONS) | F(OUTCOME_COLUMN), .none = NO_EXTRACTION | F(WRITE) },
-	{ .name = "labelled-events", .class = QUERY_TRAINING, .all = F(EVENTS), .any = F(LABELS) | F(SAMPLE) | F(LABEL_COLUMN), .none = NO_EXTRACTION | F(WRITE) },
+	{ .name = "joined-labels", .class = QUERY_TRAINING, .all = F(EVENTS) | F(JOIN), .any = F(LABELS), .none = NO_EXTRACTION | F(WRITE) },
+	{ .name = "sampled-events", .class = QUERY_TRAINING, .all = F(EVENTS) | F(SAMPLE), .none = NO_EXTRACTION | F(WRITE) },
+	{ .name = "labelled-events", .class = QUERY_TRAINING, .all = F(EVENTS) | F(LABEL_COLUMN) | F(WHERE), .none = NO_EXTRACTION | F(WRITE) },
 
 	{ .name = "default", .class = QUERY_DEFAULT },
 };

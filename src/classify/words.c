@@ -100,7 +100,7 @@ static const struct row rows[] = {
 	C("search_tsv", TEXT_SEARCH), C("search_document", TEXT_SEARCH), C("searchable", TEXT_SEARCH),
 
 	/* other types with <-> or <=> of their own */
-	W("cube", .type = TYPE_OTHER_METRIC, .function = FUNCTION_OTHER_METRIC), W("text", .type = TYPE_OTHER_METRIC),
+	W("cube", .type = TYPE_OTHER_METRIC, .function = FUNCTION_OTHER_METRIC), W("text", .type = TYPE_OTHER_METRIC, .column = COLUMN_CHOICE),
 	W("varchar", .type = TYPE_OTHER_METRIC), W("date", .type = TYPE_OTHER_METRIC), W("timestamp", .type = TYPE_OTHER_METRIC),
 	W("timestamptz", .type = TYPE_OTHER_METRIC), W("time", .type = TYPE_OTHER_METRIC),
 	W("interval", .type = TYPE_OTHER_METRIC), W("int4range", .type = TYPE_OTHER_METRIC, .function = FUNCTION_OTHER_METRIC),
@@ -127,16 +127,16 @@ static const struct row rows[] = {
 	/* feature stores */
 	T("ml_feature_store", FEATURES), T("feature_store", FEATURES), T("ml_features", FEATURES),
 	W("features", .table = TABLE_FEATURES_MAYBE, .column = COLUMN_FEATURE),
-	C("feature_set", FEATURE), C("feature_set_name", FEATURE), C("feature_version", FEATURE), C("feature_name", FEATURE),
-	C("feature_value", FEATURE), C("feature_vector", FEATURE), C("feature_group", FEATURE), C("feature_view", FEATURE),
-	C("feature_schema", FEATURE), C("feature_timestamp", FEATURE), C("feature_ts", FEATURE), C("feature_values", FEATURE),
-	C("entity_key", FEATURE), C("entity_id", FEATURE), C("entity_type", FEATURE), C("event_timestamp", FEATURE),
-	C("extraction_timestamp", FEATURE), C("snapshot_date", FEATURE), C("as_of_date", FEATURE), C("as_of", FEATURE),
-	C("label_ts", FEATURE), C("label_time", FEATURE), C("split", FEATURE), C("fold", FEATURE), C("is_train", FEATURE),
+	C("feature_set", FEATURE_ROW), C("feature_set_name", FEATURE_ROW), C("feature_version", FEATURE_ROW), C("feature_name", FEATURE_ROW),
+	C("feature_value", FEATURE_ROW), C("feature_vector", FEATURE_ROW), C("feature_group", FEATURE_ROW), C("feature_view", FEATURE_ROW),
+	C("feature_schema", FEATURE_ROW), C("feature_timestamp", ENTITY), C("feature_ts", ENTITY), C("feature_values", FEATURE_ROW),
+	C("entity_key", ENTITY), C("entity_id", ENTITY), C("entity_type", ENTITY), C("event_timestamp", ENTITY),
+	C("extraction_timestamp", ENTITY), C("snapshot_date", ENTITY), C("as_of_date", ENTITY), C("as_of", ENTITY),
+	C("label_ts", ENTITY), C("label_time", ENTITY), C("split", ENTITY), C("fold", ENTITY), C("is_train", ENTITY),
 	C("entity_df", FEAST), C("entity_dataframe", FEAST), C("_feast_row", FEAST), C("entity_row_unique_id", FEAST),
 	C("entity_timestamp", FEAST),
-	C("label", LABEL), C("target", LABEL), C("labels", LABEL), C("y_true", LABEL), C("ground_truth", LABEL),
-	C("is_fraud", LABEL), C("churned", LABEL), C("is_churned", LABEL), C("y", LABEL),
+	C("label", LABEL), C("target", LABEL), C("y_true", LABEL),
+	C("is_fraud", LABEL), C("churned", LABEL), C("is_churned", LABEL), C("y", LABEL), C("value", CHOICE),
 
 	/* predictions, models */
 	T("ml_predictions", PREDICTIONS), T("predictions", PREDICTIONS), T("prediction", PREDICTIONS),
@@ -160,7 +160,7 @@ static const struct row rows[] = {
 	T("events", EVENTS), T("service_events", EVENTS), T("event_log", EVENTS), T("clickstream", EVENTS), T("clicks", EVENTS),
 	T("impressions", EVENTS), T("interactions", EVENTS), T("telemetry", EVENTS), T("sensor_readings", EVENTS),
 	T("readings", EVENTS), T("measurements", EVENTS), T("observations", EVENTS), T("page_views", EVENTS), T("ratings", EVENTS),
-	T("labels", LABELS), T("annotations", LABELS), T("ground_truth", LABELS), T("training_data", TRAINING_SET),
+	W("labels", .table = TABLE_LABELS, .column = COLUMN_LABEL), T("annotations", LABELS), W("ground_truth", .table = TABLE_LABELS, .column = COLUMN_LABEL), T("training_data", TRAINING_SET),
 	T("training_set", TRAINING_SET), T("training_dataset", TRAINING_SET), T("training_examples", TRAINING_SET),
 	T("training_samples", TRAINING_SET), T("train_set", TRAINING_SET), T("train_data", TRAINING_SET),
 

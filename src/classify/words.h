@@ -73,7 +73,10 @@ enum column_kind {
 	COLUMN_TEXT_SEARCH, /* tsv */
 	COLUMN_JSON,	    /* metadata: its @@ is a jsonpath test */
 	COLUMN_LABEL,	    /* label, target */
-	COLUMN_FEATURE,	    /* names that only feature stores use: entity_key, feature_version */
+	COLUMN_FEATURE,	    /* features */
+	COLUMN_FEATURE_ROW, /* names that only feature stores use: feature_version */
+	COLUMN_ENTITY,	    /* entity_id, snapshot_date: feature stores have it, and others */
+	COLUMN_CHOICE,	    /* value: beside a label, it is a list to choose from */
 	COLUMN_STAGE,	    /* deployment_status, stage */
 	COLUMN_STAGE_FLAG,  /* is_production */
 	COLUMN_MODEL_NAME,
