@@ -34,8 +34,7 @@ static int read_all(int fd, struct strbuf *out)
 
 int file_read(const char *path, struct strbuf *out)
 {
-	/* Non-blocking, so that a FIFO given by mistake does not hold up the start for ever. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	int result;
 
 	if (fd < 0)

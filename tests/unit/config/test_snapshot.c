@@ -37,9 +37,8 @@ static struct config *load_data(void)
 	return config;
 }
 
-static void a_copy_is_equal_and_independent(void **state)
+static void check_copy(struct config *config)
 {
-	struct config *config = load_data();
 	struct config *copy = snapshot_copy(config);
 	char *expected = dump(config), *found;
 
@@ -50,6 +49,12 @@ static void a_copy_is_equal_and_independent(void **state)
 	mem_free(found);
 	mem_free(expected);
 	config_unref(&copy);
+}
+
+static void a_copy_is_equal_and_independent(void **state)
+{
+	check_copy(load_data());
+	check_copy(load_ok("[rules]\none\ntwo\n[pglane]\nadmin_users = a, b\nserver_check_query =\n"));
 }
 
 static void the_last_reference_frees(void **state)

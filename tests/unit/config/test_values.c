@@ -73,7 +73,8 @@ static void times_have_units(void **state)
 static void wrong_times_are_refused(void **state)
 {
 	static const char *const wrong[] = { "", "s", "-1", "1x", "5m", "1 2", "1..2", ".5", "3601", "2h",
-		"18446744073709551615", "18446744073709551616s", "99999999999999999999d" };
+		"18446744073709551615", "18446744073709551616s", "99999999999999999999d",
+		"5124095577h" /* 2^64 us and 3490 s */ };
 	uint64_t field = 42;
 
 	for (size_t i = 0; i < N_ELEMENTS(wrong); i++) {
