@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * drain: runs one statement a number of times and throws the answer away, as fast as it comes. What a proxy spends on a bulk result
- * is then the proxy's own: the client reads into one buffer and looks at nothing but message headers.
- * Prints "BYTES SECONDS": all that was received, and the time it took after login.
+ * drain: runs one statement a number of times and throws the answer away, as fast as it comes. What
+ * a proxy spends on a bulk result is then the proxy's own: the client reads into one buffer and
+ * looks at nothing but message headers. Prints "BYTES SECONDS": all that was received, and the time
+ * it took after login.
  */
 #include "wire.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * idle_clients: logs in N clients one after the other (trust), in the clear or over TLS, prints "ready" and holds them until its
- * standard input ends. bench/run reads the proxy's memory before and after.
+ * idle_clients: logs in N clients one after the other (trust), in the clear or over TLS, prints
+ * "ready" and holds them until its standard input ends. bench/run reads the proxy's memory before
+ * and after.
  */
 #include "wire.h"
 
@@ -78,7 +79,8 @@ static void want_descriptors(int n)
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		wire_die("setrlimit");
 	if (limit.rlim_max < (rlim_t)n + 16) {
-		fprintf(stderr, "idle_clients: the limit of open files is %ju\n", (uintmax_t)limit.rlim_max);
+		fprintf(stderr, "idle_clients: the limit of open files is %ju\n",
+			(uintmax_t)limit.rlim_max);
 		exit(1);
 	}
 }

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * relay: hands bytes between each client and a server connection of its own, and does nothing else. It is the floor that bench/run
- * measures against: what one thread, epoll and four socket calls per statement cost when nobody looks at the bytes.
+ * relay: hands bytes between each client and a server connection of its own, and does nothing else.
+ * It is the floor that bench/run measures against: what one thread, epoll and four socket calls per
+ * statement cost when nobody looks at the bytes.
  *
- * How it keeps to those four calls. Both sockets of a pair are registered once, edge-triggered, for reading and writing; nothing is
- * ever re-armed. A read shorter than the buffer means the socket is drained, so there is no second recv that only says EAGAIN;
- * the exception is a peer that has closed, whose end of file can share an edge with its last bytes. Bytes go on from the buffer
- * they were read into; only what the other socket would not take is copied, and then the source is not read until it has left.
+ * How it keeps to those four calls. Both sockets of a pair are registered once, edge-triggered, for
+ * reading and writing; nothing is ever re-armed. A read shorter than the buffer means the socket is
+ * drained, so there is no second recv that only says EAGAIN; the exception is a peer that has
+ * closed, whose end of file can share an edge with its last bytes. Bytes go on from the buffer they
+ * were read into; only what the other socket would not take is copied, and then the source is not
+ * read until it has left.
  *
- * When either end closes, the pair is closed: PostgreSQL's protocol has no half-closed connections, and the end of file is only seen
- * once what came before it has been read and passed on.
+ * When either end closes, the pair is closed: PostgreSQL's protocol has no half-closed connections,
+ * and the end of file is only seen once what came before it has been read and passed on.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -42,7 +45,8 @@ struct pair {
 };
 
 static char buffer[BUFFER_BYTES];
-static struct pair *dead_pairs; /* freed after the batch: a later event of it may name a pair that an earlier one closed */
+static struct pair *dead_pairs; /* freed after the batch: a later event of it may name a pair that
+				   an earlier one closed */
 
 static void die(const char *what)
 {
@@ -73,7 +77,8 @@ static void free_dead_pairs(void)
 	}
 }
 
-/* How many of the bytes the socket took: 0 when it is full or still connecting, -1 when the connection is gone. */
+/* How many of the bytes the socket took: 0 when it is full or still connecting, -1 when the
+ * connection is gone. */
 static ssize_t send_some(struct side *to, const char *bytes, size_t n_bytes)
 {
 	ssize_t n = send(to->fd, bytes, n_bytes, MSG_NOSIGNAL);
@@ -93,7 +98,8 @@ static void keep(struct side *to, const char *bytes, size_t n_bytes)
 	to->spill_end = n_bytes;
 }
 
-/* Passes on what `from` has until it is drained, its peer is full or one of them is gone; false: gone. */
+/* Passes on what `from` has until it is drained, its peer is full or one of them is gone; false:
+ * gone. */
 static bool pump(struct side *from)
 {
 	struct side *to = from->peer;
@@ -155,7 +161,8 @@ static void on_event(struct side *side, uint32_t events)
 
 static void watch(int epoll_fd, struct side *side)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = side};
+	struct epoll_event event = {
+		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = side};
 	int on = 1;
 
 	if (setsockopt(side->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
@@ -180,14 +187,16 @@ static void on_client(int epoll_fd, int listen_fd, const struct sockaddr_in *ser
 	int server_fd;
 
 	if (client_fd < 0)
-		return; /* it left again, or we are out of descriptors: then it waits in the backlog */
+		return; /* it left again, or we are out of descriptors: then it waits in the backlog
+			 */
 	server_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	pair = calloc(1, sizeof(*pair));
 	if (server_fd < 0 || !pair)
 		die("a connection to the server");
 	pair->client = (struct side){.pair = pair, .peer = &pair->server, .fd = client_fd};
 	pair->server = (struct side){.pair = pair, .peer = &pair->client, .fd = server_fd};
-	if (connect(server_fd, (const struct sockaddr *)server, sizeof(*server)) < 0 && errno != EINPROGRESS) {
+	if (connect(server_fd, (const struct sockaddr *)server, sizeof(*server)) < 0 &&
+		errno != EINPROGRESS) {
 		pair_close(pair);
 		return;
 	}
@@ -202,7 +211,8 @@ static int listen_on(uint16_t port)
 	int on = 1;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-		bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, BACKLOG) < 0)
+		bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+		listen(fd, BACKLOG) < 0)
 		die("listen");
 	return fd;
 }

@@ -69,7 +69,8 @@ static size_t put_text(char out[static WIRE_PACKET_BYTES], size_t at, const char
 	return at + n;
 }
 
-size_t wire_build_startup(char out[static WIRE_PACKET_BYTES], const char *user, const char *database)
+size_t wire_build_startup(
+	char out[static WIRE_PACKET_BYTES], const char *user, const char *database)
 {
 	size_t at = put_u32(out, 4, PROTOCOL_3_0);
 
