@@ -25,7 +25,8 @@ static const char *read_quoted(const char *p, struct strbuf *value, const char *
 		strbuf_addc(value, *p);
 	}
 	if (*p && !is_blank(*p))
-		*error_r = "a quoted value must be followed by a blank; write '' for a quote inside it";
+		*error_r =
+			"a quoted value must be followed by a blank; write '' for a quote inside it";
 	return p;
 }
 
@@ -38,7 +39,8 @@ static const char *read_bare(const char *p, struct strbuf *value, const char **e
 	return p;
 }
 
-enum connstr_event connstr_next(const char **p, struct strbuf *key, struct strbuf *value, const char **error_r)
+enum connstr_event connstr_next(
+	const char **p, struct strbuf *key, struct strbuf *value, const char **error_r)
 {
 	const char *s = skip_blanks(*p);
 
@@ -52,7 +54,8 @@ enum connstr_event connstr_next(const char **p, struct strbuf *key, struct strbu
 		strbuf_addc(key, *s);
 	s = skip_blanks(s);
 	if (*s != '=' || key->len == 0) {
-		*error_r = "expected key=value pairs separated by blanks; quote a value that has blanks: key='a b'";
+		*error_r =
+			"expected key=value pairs separated by blanks; quote a value that has blanks: key='a b'";
 		return CONNSTR_ERROR;
 	}
 	s = skip_blanks(s + 1);

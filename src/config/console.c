@@ -49,7 +49,9 @@ void config_row_value(const struct config *config, unsigned i, struct strbuf *ou
 
 	MUST(i < config_n_rows());
 	if (row->flags & SCHEMA_ACCEPTED)
-		strbuf_adds(out, config->accepted[i] ? config->accepted[i] : schema_default(row, config->pgbouncer_section));
+		strbuf_adds(out, config->accepted[i]
+					 ? config->accepted[i]
+					 : schema_default(row, config->pgbouncer_section));
 	else
 		value_format(&row->type, schema_field_const(row, config), out);
 	if (row->flags & SCHEMA_SECRET && out->len > before) {
@@ -64,7 +66,8 @@ static void take_first(const struct config_problems *problems, char error[static
 	(void)snprintf(error, 256, "%s", problems->items[0].text);
 }
 
-static bool set_key(struct config *config, const struct schema_row *row, const char *value, char error[static 256])
+static bool set_key(struct config *config, const struct schema_row *row, const char *value,
+	char error[static 256])
 {
 	struct config_problems problems = { .items = NULL };
 	struct config_place place = { .key = row->key };
@@ -86,7 +89,8 @@ static bool set_key(struct config *config, const struct schema_row *row, const c
 	return ok;
 }
 
-struct config *config_with(const struct config *config, const char *key, const char *value, char error[static 256])
+struct config *config_with(
+	const struct config *config, const char *key, const char *value, char error[static 256])
 {
 	const struct schema_row *row = schema_find(SCHEMA_MAIN, key);
 	const char *nearest;
@@ -94,12 +98,14 @@ struct config *config_with(const struct config *config, const char *key, const c
 
 	if (row == NULL) {
 		nearest = schema_nearest(SCHEMA_MAIN, key);
-		(void)snprintf(error, 256, "unknown configuration parameter \"%.60s\"%s%s%s", key, nearest ? "; did you mean " : "",
-			nearest ? nearest : "", nearest ? "?" : "");
+		(void)snprintf(error, 256, "unknown configuration parameter \"%.60s\"%s%s%s", key,
+			nearest ? "; did you mean " : "", nearest ? nearest : "",
+			nearest ? "?" : "");
 		return NULL;
 	}
 	if (row->flags & SCHEMA_BOOT) {
-		(void)snprintf(error, 256, "parameter \"%s\" cannot be changed without a restart", row->key);
+		(void)snprintf(error, 256, "parameter \"%s\" cannot be changed without a restart",
+			row->key);
 		return NULL;
 	}
 	copy = snapshot_copy(config);

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: ISC */
-/* What a reload may not change: sockets, threads and the set of lanes exist for the life of the process. */
+/*
+ * What a reload may not change: sockets, threads and the set of lanes exist for the life of the
+ * process.
+ */
 #include "base/mem.h"
 #include "config/schema.h"
 #include "config/snapshot.h"
 
 static void note(struct strbuf *notes, const char *key, const char *running, const char *fresh)
 {
-	strbuf_addf(notes, "%s: needs a restart to become \"%s\"; \"%s\" stays\n", key, fresh, running);
+	strbuf_addf(
+		notes, "%s: needs a restart to become \"%s\"; \"%s\" stays\n", key, fresh, running);
 }
 
-static void keep_row(struct config *fresh, const struct config *running, const struct schema_row *row, struct strbuf *notes)
+static void keep_row(struct config *fresh, const struct config *running,
+	const struct schema_row *row, struct strbuf *notes)
 {
 	struct strbuf was = STRBUF_INIT, is = STRBUF_INIT;
 
@@ -30,7 +35,8 @@ static bool same_lanes(const struct config *a, const struct config *b)
 	if (a->n_lanes != b->n_lanes)
 		return false;
 	for (unsigned i = 0; i < a->n_lanes; i++)
-		if (strcmp(a->lanes[i].name, b->lanes[i].name) || a->lanes[i].urgent != b->lanes[i].urgent)
+		if (strcmp(a->lanes[i].name, b->lanes[i].name) ||
+			a->lanes[i].urgent != b->lanes[i].urgent)
 			return false;
 	return true;
 }
@@ -56,7 +62,8 @@ static void keep_lanes(struct config *fresh, const struct config *running, struc
 	strbuf_release(&is);
 }
 
-void config_keep_boot_values(struct config *fresh, const struct config *running, struct strbuf *notes)
+void config_keep_boot_values(
+	struct config *fresh, const struct config *running, struct strbuf *notes)
 {
 	const struct schema *schema = schema_of(SCHEMA_MAIN);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* conf/pglane.ini and conf/KEYS.md, written from the table of keys. A test compares them with what stands in the tree. */
+/*
+ * conf/pglane.ini and conf/KEYS.md, written from the table of keys. A test compares them with what
+ * stands in the tree.
+ */
 #include "config/lanes.h"
 #include "config/schema.h"
 
@@ -72,7 +75,8 @@ static void add_key_comment(struct strbuf *out, const struct schema_row *row)
 	if (form.len)
 		strbuf_addf(&facts, "(%s)", form.data);
 	if (row->fallback_pgbouncer)
-		strbuf_addf(&facts, "%sIn a [pgbouncer] section the default is %s.", facts.len ? " " : "",
+		strbuf_addf(&facts, "%sIn a [pgbouncer] section the default is %s.",
+			facts.len ? " " : "",
 			*row->fallback_pgbouncer ? row->fallback_pgbouncer : "empty");
 	if (row->flags & SCHEMA_BOOT)
 		strbuf_addf(&facts, "%sA change needs a restart.", facts.len ? " " : "");
@@ -130,11 +134,14 @@ static void add_scopes(struct strbuf *out)
 		";; name = parameters, or just `name =`. The entry * stands for every other name. A name that is more than letters,\n"
 		";; digits and _ . - stands in double quotes; a value with blanks in single ones, with '' for a quote.\n");
 	add_params(out, SCHEMA_DATABASE);
-	strbuf_adds(out, "[databases]\n* = host=127.0.0.1 port=5432\n"
-			 ";reports = host=10.0.0.7 dbname=app user=reporting password='it''s secret' pool_size=5\n\n");
-	strbuf_adds(out, ";;;\n;;; Users: what differs for some. The entry * stands for every other user.\n;;;\n");
+	strbuf_adds(out,
+		"[databases]\n* = host=127.0.0.1 port=5432\n"
+		";reports = host=10.0.0.7 dbname=app user=reporting password='it''s secret' pool_size=5\n\n");
+	strbuf_adds(out,
+		";;;\n;;; Users: what differs for some. The entry * stands for every other user.\n;;;\n");
 	add_params(out, SCHEMA_USER);
-	strbuf_adds(out, "[users]\n;exporter = pool_mode=session annotations=none max_user_connections=5\n\n");
+	strbuf_adds(out,
+		"[users]\n;exporter = pool_mode=session annotations=none max_user_connections=5\n\n");
 	strbuf_adds(out,
 		";;;\n;;; Lanes: the shares of the budget. A section changes only the keys it gives; a new name adds a lane.\n;;;\n");
 	add_params(out, SCHEMA_LANE);
@@ -194,7 +201,9 @@ static void add_main_table(struct strbuf *out, enum schema_group group)
 {
 	const struct schema *schema = schema_of(SCHEMA_MAIN);
 
-	strbuf_addf(out, "\n## %s\n\n| key | default | in [pgbouncer] | | form | meaning |\n|---|---|---|---|---|---|\n", group_titles[group]);
+	strbuf_addf(out,
+		"\n## %s\n\n| key | default | in [pgbouncer] | | form | meaning |\n|---|---|---|---|---|---|\n",
+		group_titles[group]);
 	for (unsigned i = 0; i < schema->n_rows; i++)
 		if (schema->rows[i].group == group)
 			add_table_row(out, &schema->rows[i], true);
@@ -204,17 +213,19 @@ static void add_scope_table(struct strbuf *out, enum schema_scope scope, const c
 {
 	const struct schema *schema = schema_of(scope);
 
-	strbuf_addf(out, "\n## %s\n\n| key | default | form | meaning |\n|---|---|---|---|\n", title);
+	strbuf_addf(
+		out, "\n## %s\n\n| key | default | form | meaning |\n|---|---|---|---|\n", title);
 	for (unsigned i = 0; i < schema->n_rows; i++)
 		add_table_row(out, &schema->rows[i], false);
 }
 
 void config_write_manual(struct strbuf *out)
 {
-	strbuf_adds(out, "# Configuration keys\n\n"
-			 "Generated from the table in `src/config/keys.c`; `conf/pglane.ini` is the same as a file to start from. Times are seconds, or have a "
-			 "unit (`500ms`, `10s`, `5min`, `1h`); sizes are bytes, or have `kB`, `MB`, `GB`. The column *in [pgbouncer]* gives the default that "
-			 "holds once a `[pgbouncer]` section is read, where it differs. An empty cell is an empty value, or \"as in the wider scope\".\n");
+	strbuf_adds(out,
+		"# Configuration keys\n\n"
+		"Generated from the table in `src/config/keys.c`; `conf/pglane.ini` is the same as a file to start from. Times are seconds, or have a "
+		"unit (`500ms`, `10s`, `5min`, `1h`); sizes are bytes, or have `kB`, `MB`, `GB`. The column *in [pgbouncer]* gives the default that "
+		"holds once a `[pgbouncer]` section is read, where it differs. An empty cell is an empty value, or \"as in the wider scope\".\n");
 	for (unsigned group = 0; group < N_GROUPS; group++)
 		add_main_table(out, (enum schema_group)group);
 	add_scope_table(out, SCHEMA_DATABASE, "Parameters of [databases]");

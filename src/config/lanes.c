@@ -77,7 +77,8 @@ static bool is_lane_name(const char *name)
 	size_t n = strlen(name);
 
 	for (const char *p = name; *p; p++)
-		if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) && *p != '_' && *p != '-')
+		if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) && *p != '_' &&
+			*p != '-')
 			return false;
 	return n > 0 && n <= LANE_NAME_MAX_BYTES;
 }
@@ -90,7 +91,8 @@ static struct draft *find_draft(struct drafts *drafts, const char *name)
 	return NULL;
 }
 
-static struct draft *open_draft(struct drafts *drafts, const struct config_entry *entry, const struct config_place *place)
+static struct draft *open_draft(
+	struct drafts *drafts, const struct config_entry *entry, const struct config_place *place)
 {
 	const char *name = entry->section + sizeof(LANES_SECTION_PREFIX) - 1;
 	struct draft *draft = find_draft(drafts, name);
@@ -100,18 +102,21 @@ static struct draft *open_draft(struct drafts *drafts, const struct config_entry
 	if (!is_lane_name(name)) {
 		if (entry->kind == ENTRY_SECTION)
 			config_problem_add(drafts->problems, place,
-				"\"%s\" cannot name a lane; expected 1 to %d lower-case letters, digits, _ and -", name, LANE_NAME_MAX_BYTES);
+				"\"%s\" cannot name a lane; expected 1 to %d lower-case letters, digits, _ and -",
+				name, LANE_NAME_MAX_BYTES);
 		return NULL;
 	}
 	if (drafts->n > CONFIG_LANES_MAX - 1) {
 		if (entry->kind == ENTRY_SECTION)
-			config_problem_add(drafts->problems, place, "there are too many lanes; %d is the most", CONFIG_LANES_MAX);
+			config_problem_add(drafts->problems, place,
+				"there are too many lanes; %d is the most", CONFIG_LANES_MAX);
 		return NULL;
 	}
 	return add_draft(drafts, name);
 }
 
-static void set_key(struct drafts *drafts, struct draft *draft, const struct config_entry *entry, const struct config_place *place)
+static void set_key(struct drafts *drafts, struct draft *draft, const struct config_entry *entry,
+	const struct config_place *place)
 {
 	const struct schema_row *row = schema_find(SCHEMA_LANE, entry->key);
 	struct strbuf why = STRBUF_INIT;
@@ -119,7 +124,8 @@ static void set_key(struct drafts *drafts, struct draft *draft, const struct con
 
 	if (row == NULL) {
 		nearest = schema_nearest(SCHEMA_LANE, entry->key);
-		config_problem_add(drafts->problems, place, "unknown key; %s%s%s", nearest ? "did you mean " : "see conf/KEYS.md for those of lanes",
+		config_problem_add(drafts->problems, place, "unknown key; %s%s%s",
+			nearest ? "did you mean " : "see conf/KEYS.md for those of lanes",
 			nearest ? nearest : "", nearest ? "?" : "");
 		return;
 	}
@@ -139,7 +145,8 @@ static void read_entries(struct drafts *drafts, const struct config_entries *ent
 {
 	for (size_t i = 0; i < entries->n; i++) {
 		const struct config_entry *entry = &entries->items[i];
-		struct config_place place = { entry->file, entry->line, entry->section, entry->key };
+		struct config_place place = { entry->file, entry->line, entry->section,
+			entry->key };
 		struct draft *draft;
 
 		if (strncmp(entry->section, LANES_SECTION_PREFIX, sizeof(LANES_SECTION_PREFIX) - 1))
@@ -154,8 +161,12 @@ static void read_entries(struct drafts *drafts, const struct config_entries *ent
 
 /* ---- what follows from it ---- */
 
-/* The place of a lane's problem: its section in the file, or the file for a default that no section touched. */
-static struct config_place place_of(const struct draft *draft, const char *key, const struct config *config)
+/*
+ * The place of a lane's problem: its section in the file, or the file for a default that no section
+ * touched.
+ */
+static struct config_place place_of(
+	const struct draft *draft, const char *key, const struct config *config)
 {
 	struct config_place place = draft->place;
 
@@ -178,8 +189,8 @@ static void settle_class(struct drafts *drafts, unsigned class, const struct con
 			continue;
 		if (claimant)
 			config_problem_add(drafts->problems, &draft->classes_place,
-				"class %s belongs to lane %s already; each class belongs to one lane", value_class_names[class],
-				claimant->lane.name);
+				"class %s belongs to lane %s already; each class belongs to one lane",
+				value_class_names[class], claimant->lane.name);
 		claimant = draft;
 	}
 	for (unsigned i = 0; i < drafts->n; i++) {
@@ -190,8 +201,10 @@ static void settle_class(struct drafts *drafts, unsigned class, const struct con
 		n_owners += (draft->lane.class_mask & bit) != 0;
 	}
 	if (n_owners == 0)
-		config_problem_add(drafts->problems, &(struct config_place){ .file = config->file_name },
-			"class %s belongs to no lane; add it to the classes of one", value_class_names[class]);
+		config_problem_add(drafts->problems,
+			&(struct config_place){ .file = config->file_name },
+			"class %s belongs to no lane; add it to the classes of one",
+			value_class_names[class]);
 }
 
 static void settle_urgent(struct drafts *drafts, const struct config *config)
@@ -206,7 +219,9 @@ static void settle_urgent(struct drafts *drafts, const struct config *config)
 			if (!draft->lane.urgent || draft->urgent_given != (pass == 0))
 				continue;
 			if (urgent && pass == 0)
-				config_problem_add(drafts->problems, &place, "lane %s is urgent already; at most one lane is", urgent->lane.name);
+				config_problem_add(drafts->problems, &place,
+					"lane %s is urgent already; at most one lane is",
+					urgent->lane.name);
 			if (urgent)
 				draft->lane.urgent = false;
 			else
@@ -215,20 +230,24 @@ static void settle_urgent(struct drafts *drafts, const struct config *config)
 	}
 }
 
-static void check_draft(struct drafts *drafts, const struct draft *draft, const struct config *config)
+static void check_draft(
+	struct drafts *drafts, const struct draft *draft, const struct config *config)
 {
 	const struct config_lane *lane = &draft->lane;
 	struct config_place place = place_of(draft, NULL, config);
 
 	if (lane->urgent && lane->class_mask)
 		config_problem_add(drafts->problems, &place,
-			"lane %s is urgent and has classes; an urgent lane serves those of full lanes: leave classes empty", lane->name);
+			"lane %s is urgent and has classes; an urgent lane serves those of full lanes: leave classes empty",
+			lane->name);
 	else if (!lane->urgent && lane->class_mask && lane->permits == 0)
 		config_problem_add(drafts->problems, &place,
-			"lane %s has classes but no permits: its statements would wait for ever; give it permits", lane->name);
+			"lane %s has classes but no permits: its statements would wait for ever; give it permits",
+			lane->name);
 	else if (!lane->urgent && !lane->class_mask && lane->permits)
 		config_problem_add(drafts->problems, &place,
-			"lane %s has permits but no classes: nothing could use them; give it classes, or permits = 0", lane->name);
+			"lane %s has permits but no classes: nothing could use them; give it classes, or permits = 0",
+			lane->name);
 }
 
 static int compare_drafts(const void *a, const void *b)
@@ -247,18 +266,19 @@ static void keep_lane(struct config *config, const struct config_lane *lane)
 	config->lanes[index] = *lane;
 	if (lane->urgent)
 		config->urgent_lane = (int)index;
-	for (unsigned class = 0; class < N_CLASSES; class++)
+	for (unsigned class = 0; class < N_CLASSES; class ++)
 		if (lane->class_mask & 1u << class)
 			config->lane_of_class[class] = (uint8_t)index;
 }
 
-void lanes_load(struct config *config, const struct config_entries *entries, struct config_problems *problems)
+void lanes_load(struct config *config, const struct config_entries *entries,
+	struct config_problems *problems)
 {
 	struct drafts drafts = { .problems = problems };
 
 	add_defaults(&drafts);
 	read_entries(&drafts, entries);
-	for (unsigned class = 0; class < N_CLASSES; class++)
+	for (unsigned class = 0; class < N_CLASSES; class ++)
 		settle_class(&drafts, class, config);
 	settle_urgent(&drafts, config);
 	qsort(drafts.items, drafts.n, sizeof(drafts.items[0]), compare_drafts);
@@ -276,17 +296,20 @@ void lanes_load(struct config *config, const struct config_entries *entries, str
 	}
 }
 
-void lanes_check_sum(const struct config *config, const struct config_place *place, struct config_problems *problems)
+void lanes_check_sum(const struct config *config, const struct config_place *place,
+	struct config_problems *problems)
 {
 	struct strbuf terms = STRBUF_INIT;
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < config->n_lanes; i++) {
 		sum += config->lanes[i].permits;
-		strbuf_addf(&terms, "%s%s %u", i ? " + " : "", config->lanes[i].name, config->lanes[i].permits);
+		strbuf_addf(&terms, "%s%s %u", i ? " + " : "", config->lanes[i].name,
+			config->lanes[i].permits);
 	}
 	if (sum != config->budget)
-		config_problem_add(problems, place, "the lanes' permits add up to %llu (%s), but budget is %u; change permits or budget so that both are the same",
+		config_problem_add(problems, place,
+			"the lanes' permits add up to %llu (%s), but budget is %u; change permits or budget so that both are the same",
 			(unsigned long long)sum, terms.data, config->budget);
 	strbuf_release(&terms);
 }
@@ -297,10 +320,12 @@ void lanes_write_defaults(struct strbuf *out)
 		const struct default_lane *lane = &default_lanes[i];
 		bool urgent = strcmp(lane->urgent, "0") != 0;
 
-		strbuf_addf(out, "[" LANES_SECTION_PREFIX "%s]\n;permits = %s\n", lane->name, lane->permits);
+		strbuf_addf(out, "[" LANES_SECTION_PREFIX "%s]\n;permits = %s\n", lane->name,
+			lane->permits);
 		if (urgent)
 			strbuf_addf(out, ";urgent = %s\n\n", lane->urgent);
 		else
-			strbuf_addf(out, ";classes = %s\n;statement_timeout = %s\n\n", lane->classes, lane->statement_timeout);
+			strbuf_addf(out, ";classes = %s\n;statement_timeout = %s\n\n",
+				lane->classes, lane->statement_timeout);
 	}
 }

@@ -33,7 +33,10 @@ static bool is_main(const char *section)
 	return strcmp(section, "pglane") == 0 || strcmp(section, "pgbouncer") == 0;
 }
 
-/* auth_type's of PgBouncer that pglane does not have: to start without them would let the wrong people in, or nobody. */
+/*
+ * auth_type's of PgBouncer that pglane does not have: to start without them would let the wrong
+ * people in, or nobody.
+ */
 static bool refuse_foreign_auth(const struct schema_row *row, const char *value, struct strbuf *why)
 {
 	static const char *const foreign[] = { "hba", "pam", "ldap", "peer", "crypt", NULL };
@@ -43,14 +46,20 @@ static bool refuse_foreign_auth(const struct schema_row *row, const char *value,
 	for (unsigned i = 0; foreign[i]; i++) {
 		if (strcasecmp(value, foreign[i]))
 			continue;
-		strbuf_addf(why, "pglane does not have auth_type %s; expected one of trust, any, plain, md5, scram-sha-256, cert", foreign[i]);
+		strbuf_addf(why,
+			"pglane does not have auth_type %s; expected one of trust, any, plain, md5, scram-sha-256, cert",
+			foreign[i]);
 		return true;
 	}
 	return false;
 }
 
-/* A key without a field: its value must still be one, and is kept as it was written for SHOW CONFIG. */
-static bool set_accepted(struct config *config, const struct schema_row *row, const char *value, struct strbuf *why)
+/*
+ * A key without a field: its value must still be one, and is kept as it was written for SHOW
+ * CONFIG.
+ */
+static bool set_accepted(
+	struct config *config, const struct schema_row *row, const char *value, struct strbuf *why)
 {
 	size_t index = (size_t)(row - schema_of(SCHEMA_MAIN)->rows);
 	_Alignas(uint64_t) char scratch[VALUE_MAX_BYTES] = { 0 };
@@ -61,7 +70,8 @@ static bool set_accepted(struct config *config, const struct schema_row *row, co
 	value_format(&row->type, scratch, &text);
 	value_release(&row->type, scratch);
 	if (row->flags & SCHEMA_MUST_BE_OFF && strcmp(text.data, "0")) {
-		strbuf_adds(why, "pglane cannot give the protection that this asks for; set it to 0 or remove the line");
+		strbuf_adds(why,
+			"pglane cannot give the protection that this asks for; set it to 0 or remove the line");
 		strbuf_release(&text);
 		return false;
 	}
@@ -70,7 +80,8 @@ static bool set_accepted(struct config *config, const struct schema_row *row, co
 	return true;
 }
 
-bool load_set_main(struct config *config, const struct schema_row *row, const char *file_name, const char *value, struct strbuf *why)
+bool load_set_main(struct config *config, const struct schema_row *row, const char *file_name,
+	const char *value, struct strbuf *why)
 {
 	char *path = NULL;
 	bool ok;
@@ -86,14 +97,17 @@ bool load_set_main(struct config *config, const struct schema_row *row, const ch
 	return ok;
 }
 
-static void unknown_key(struct loader *l, enum schema_scope scope, const struct config_place *place, const char *what, const char *key)
+static void unknown_key(struct loader *l, enum schema_scope scope, const struct config_place *place,
+	const char *what, const char *key)
 {
 	const char *nearest = schema_nearest(scope, key);
 
 	if (nearest)
-		config_problem_add(l->problems, place, "unknown %s \"%.60s\"; did you mean %s?", what, key, nearest);
+		config_problem_add(l->problems, place, "unknown %s \"%.60s\"; did you mean %s?",
+			what, key, nearest);
 	else
-		config_problem_add(l->problems, place, "unknown %s \"%.60s\"; conf/KEYS.md lists the known ones", what, key);
+		config_problem_add(l->problems, place,
+			"unknown %s \"%.60s\"; conf/KEYS.md lists the known ones", what, key);
 }
 
 static void take_main(struct loader *l, const struct config_entry *entry)
@@ -104,14 +118,16 @@ static void take_main(struct loader *l, const struct config_entry *entry)
 
 	if (row == NULL)
 		unknown_key(l, SCHEMA_MAIN, &place, "key", entry->key);
-	else if (!load_set_main(l->config, row, l->may_read_files ? entry->file : NULL, entry->value, &why))
+	else if (!load_set_main(l->config, row, l->may_read_files ? entry->file : NULL,
+			 entry->value, &why))
 		config_problem_add(l->problems, &place, "%s", why.data);
 	strbuf_release(&why);
 }
 
 /* ---- connection strings ---- */
 
-static void set_param(struct loader *l, enum schema_scope scope, void *object, const struct config_place *place, const char *key, const char *value)
+static void set_param(struct loader *l, enum schema_scope scope, void *object,
+	const struct config_place *place, const char *key, const char *value)
 {
 	const struct schema_row *row = schema_find(scope, key);
 	_Alignas(uint64_t) char scratch[VALUE_MAX_BYTES] = { 0 };
@@ -130,7 +146,8 @@ static void set_param(struct loader *l, enum schema_scope scope, void *object, c
 	strbuf_release(&why);
 }
 
-static void take_params(struct loader *l, enum schema_scope scope, void *object, const struct config_entry *entry)
+static void take_params(
+	struct loader *l, enum schema_scope scope, void *object, const struct config_entry *entry)
 {
 	struct config_place place = place_of(entry);
 	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT, last = STRBUF_INIT;
@@ -159,12 +176,15 @@ static void take_database(struct loader *l, const struct config_entry *entry)
 	struct config_database *database;
 
 	if (strcmp(entry->key, "pgbouncer") == 0 || strcmp(entry->key, "pglane") == 0) {
-		config_problem_add(l->problems, &place, "the name is reserved for the console; give the entry another name and dbname=%s", entry->key);
+		config_problem_add(l->problems, &place,
+			"the name is reserved for the console; give the entry another name and dbname=%s",
+			entry->key);
 		return;
 	}
 	if (config->n_databases == l->databases_cap) {
 		l->databases_cap = MAX_OF(l->databases_cap * 2, (size_t)16);
-		config->databases = mem_realloc(config->databases, l->databases_cap * sizeof(*database));
+		config->databases =
+			mem_realloc(config->databases, l->databases_cap * sizeof(*database));
 	}
 	database = &config->databases[config->n_databases++];
 	*database = (struct config_database){ .name = mem_strdup(entry->key) };
@@ -194,7 +214,8 @@ static void take_peer(struct loader *l, const struct config_entry *entry)
 	long id = strtol(entry->key, &end, 10);
 
 	if (*end || id < 1 || id > 16383)
-		config_problem_add(l->problems, &place, "a peer's name is its peer_id; expected a number from 1 to 16383");
+		config_problem_add(l->problems, &place,
+			"a peer's name is its peer_id; expected a number from 1 to 16383");
 	take_params(l, SCHEMA_PEER, NULL, entry);
 }
 
@@ -220,15 +241,18 @@ static bool is_lane(const char *section)
 
 static void check_section(struct loader *l, const struct config_entry *entry)
 {
-	static const char *const known[] = { "pglane", "pgbouncer", "databases", "users", "peers", "rules", NULL };
+	static const char *const known[] = { "pglane", "pgbouncer", "databases", "users", "peers",
+		"rules", NULL };
 	struct config_place place = place_of(entry);
 	const char *nearest;
 
-	if (is_lane(entry->section) || config_list_has((char *const *)(uintptr_t)known, entry->section))
+	if (is_lane(entry->section) ||
+		config_list_has((char *const *)(uintptr_t)known, entry->section))
 		return;
 	nearest = schema_nearest_word(known, entry->section);
 	if (nearest)
-		config_problem_add(l->problems, &place, "unknown section; did you mean [%s]?", nearest);
+		config_problem_add(
+			l->problems, &place, "unknown section; did you mean [%s]?", nearest);
 	else
 		config_problem_add(l->problems, &place,
 			"unknown section; expected [pglane], [pgbouncer], [databases], [users], [lane:NAME], [rules] or [peers]");
@@ -243,7 +267,8 @@ static void take_entry(struct loader *l, const struct config_entry *entry)
 	else if (entry->kind == ENTRY_RULE)
 		take_rule(l, entry);
 	else if (entry->section[0] == '\0')
-		config_problem_add(l->problems, &place, "this key stands above the first section; write [pglane] above it");
+		config_problem_add(l->problems, &place,
+			"this key stands above the first section; write [pglane] above it");
 	else if (is_main(entry->section))
 		take_main(l, entry);
 	else if (strcmp(entry->section, "databases") == 0)
@@ -252,61 +277,77 @@ static void take_entry(struct loader *l, const struct config_entry *entry)
 		take_user(l, entry);
 	else if (strcmp(entry->section, "peers") == 0)
 		take_peer(l, entry);
-	/* Lanes are read all at once by lanes.c; keys of an unknown section are not worth a line each. */
+	/*
+	 * Lanes are read all at once by lanes.c; keys of an unknown section are not worth a line
+	 * each.
+	 */
 }
 
 /* ---- what follows from all of it ---- */
 
 /* The last place where a main key is written; the whole file when nowhere. */
-static struct config_place place_of_key(const struct config *config, const struct config_entries *entries, const char *key)
+static struct config_place place_of_key(
+	const struct config *config, const struct config_entries *entries, const char *key)
 {
 	for (size_t i = entries ? entries->n : 0; i-- > 0;)
-		if (entries->items[i].kind == ENTRY_PAIR && is_main(entries->items[i].section) && strcmp(entries->items[i].key, key) == 0)
+		if (entries->items[i].kind == ENTRY_PAIR && is_main(entries->items[i].section) &&
+			strcmp(entries->items[i].key, key) == 0)
 			return place_of(&entries->items[i]);
 	return (struct config_place){ .file = entries ? config->file_name : NULL, .key = key };
 }
 
 /* Where the sum of lanes went wrong: the last permits or budget that was written. */
-static struct config_place place_of_sum(const struct config *config, const struct config_entries *entries)
+static struct config_place place_of_sum(
+	const struct config *config, const struct config_entries *entries)
 {
 	for (size_t i = entries ? entries->n : 0; i-- > 0;) {
 		const struct config_entry *entry = &entries->items[i];
 
 		if (entry->kind != ENTRY_PAIR)
 			continue;
-		if (is_lane(entry->section) ? strcmp(entry->key, "permits") == 0 : is_main(entry->section) && strcmp(entry->key, "budget") == 0)
+		if (is_lane(entry->section)
+				? strcmp(entry->key, "permits") == 0
+				: is_main(entry->section) && strcmp(entry->key, "budget") == 0)
 			return place_of(entry);
 	}
 	return (struct config_place){ .file = entries ? config->file_name : NULL, .key = "budget" };
 }
 
-static void check_file(const struct config *config, const struct config_entries *entries, const char *key, const char *path,
-	struct config_problems *problems)
+static void check_file(const struct config *config, const struct config_entries *entries,
+	const char *key, const char *path, struct config_problems *problems)
 {
 	struct config_place place = place_of_key(config, entries, key);
 
 	if (path && access(path, R_OK) != 0)
-		config_problem_add(problems, &place, "cannot read %s: %s", path, file_error_text(-errno));
+		config_problem_add(
+			problems, &place, "cannot read %s: %s", path, file_error_text(-errno));
 }
 
-static void check_tls(const struct config *config, const struct config_entries *entries, struct config_problems *problems)
+static void check_tls(const struct config *config, const struct config_entries *entries,
+	struct config_problems *problems)
 {
 	const struct config_tls *client = &config->client_tls, *server = &config->server_tls;
 	struct config_place place = place_of_key(config, entries, "client_tls_sslmode");
 
 	if (client->mode != TLS_DISABLE && (client->key_file == NULL || client->cert_file == NULL))
-		config_problem_add(problems, &place, "TLS towards clients needs a certificate; set client_tls_key_file and client_tls_cert_file");
-	if (config->auth_type == AUTH_CERT && client->mode != TLS_VERIFY_CA && client->mode != TLS_VERIFY_FULL) {
+		config_problem_add(problems, &place,
+			"TLS towards clients needs a certificate; set client_tls_key_file and client_tls_cert_file");
+	if (config->auth_type == AUTH_CERT && client->mode != TLS_VERIFY_CA &&
+		client->mode != TLS_VERIFY_FULL) {
 		place = place_of_key(config, entries, "auth_type");
-		config_problem_add(problems, &place, "auth_type cert takes the user from a verified certificate; set client_tls_sslmode = verify-full");
+		config_problem_add(problems, &place,
+			"auth_type cert takes the user from a verified certificate; set client_tls_sslmode = verify-full");
 	}
 	if ((server->key_file == NULL) != (server->cert_file == NULL)) {
-		place = place_of_key(config, entries, server->key_file ? "server_tls_key_file" : "server_tls_cert_file");
-		config_problem_add(problems, &place, "a certificate and its key belong together; set both server_tls_key_file and server_tls_cert_file");
+		place = place_of_key(config, entries,
+			server->key_file ? "server_tls_key_file" : "server_tls_cert_file");
+		config_problem_add(problems, &place,
+			"a certificate and its key belong together; set both server_tls_key_file and server_tls_cert_file");
 	}
 }
 
-static void check_tls_files(const struct config *config, const struct config_entries *entries, struct config_problems *problems)
+static void check_tls_files(const struct config *config, const struct config_entries *entries,
+	struct config_problems *problems)
 {
 	const struct config_tls *client = &config->client_tls, *server = &config->server_tls;
 
@@ -322,19 +363,24 @@ static void check_tls_files(const struct config *config, const struct config_ent
 	}
 }
 
-static void check_sockets(const struct config *config, const struct config_entries *entries, struct config_problems *problems)
+static void check_sockets(const struct config *config, const struct config_entries *entries,
+	struct config_problems *problems)
 {
 	struct config_place place = place_of_key(config, entries, "unix_socket_dir");
-	const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path) - sizeof("/.s.PGSQL.65535");
+	const size_t room =
+		sizeof(((struct sockaddr_un *)NULL)->sun_path) - sizeof("/.s.PGSQL.65535");
 
 	if (config->unix_socket_dir && strlen(config->unix_socket_dir) > room)
-		config_problem_add(problems, &place, "the name is too long for a unix socket; %zu bytes is the most", room);
+		config_problem_add(problems, &place,
+			"the name is too long for a unix socket; %zu bytes is the most", room);
 	if (config->unix_socket_dir == NULL && config->listen_addr == NULL)
-		config_problem_add(problems, &place, "there is nowhere to listen; set listen_addr or unix_socket_dir");
+		config_problem_add(problems, &place,
+			"there is nowhere to listen; set listen_addr or unix_socket_dir");
 }
 
 /* The users of auth_query are unknown here, and without a file so is everybody. */
-static void check_auth_query(const struct config *config, const struct config_entries *entries, struct config_problems *problems)
+static void check_auth_query(const struct config *config, const struct config_entries *entries,
+	struct config_problems *problems)
 {
 	const struct schema_row *row = schema_find(SCHEMA_MAIN, "auth_user");
 	const char *auth_user = config->accepted[row - schema_of(SCHEMA_MAIN)->rows];
@@ -345,7 +391,8 @@ static void check_auth_query(const struct config *config, const struct config_en
 			"pglane does not look up secrets with auth_query, so nobody could log in; write the users into an auth_file");
 }
 
-void load_check(const struct config *config, const struct config_entries *entries, bool may_read_files, struct config_problems *problems)
+void load_check(const struct config *config, const struct config_entries *entries,
+	bool may_read_files, struct config_problems *problems)
 {
 	struct config_place place = place_of_sum(config, entries);
 
@@ -357,15 +404,21 @@ void load_check(const struct config *config, const struct config_entries *entrie
 	check_auth_query(config, entries, problems);
 	if (config->min_pool_size > config->budget) {
 		place = place_of_key(config, entries, "min_pool_size");
-		config_problem_add(problems, &place, "%u servers cannot be kept open with a budget of %u", config->min_pool_size, config->budget);
+		config_problem_add(problems, &place,
+			"%u servers cannot be kept open with a budget of %u", config->min_pool_size,
+			config->budget);
 	}
-	if (config->metrics_database && config_find_database(config, config->metrics_database) == NULL) {
+	if (config->metrics_database &&
+		config_find_database(config, config->metrics_database) == NULL) {
 		place = place_of_key(config, entries, "metrics_database");
-		config_problem_add(problems, &place, "\"%s\" is no entry of [databases]; expected the name of one", config->metrics_database);
+		config_problem_add(problems, &place,
+			"\"%s\" is no entry of [databases]; expected the name of one",
+			config->metrics_database);
 	}
 }
 
-void load_secrets(struct config *config, const struct config_place *place, struct config_problems *problems)
+void load_secrets(
+	struct config *config, const struct config_place *place, struct config_problems *problems)
 {
 	struct strbuf text = STRBUF_INIT;
 	int err;
@@ -375,9 +428,11 @@ void load_secrets(struct config *config, const struct config_place *place, struc
 		return;
 	err = file_read(config->auth_file, &text);
 	if (err)
-		config_problem_add(problems, place, "cannot read %s: %s", config->auth_file, file_error_text(err));
+		config_problem_add(problems, place, "cannot read %s: %s", config->auth_file,
+			file_error_text(err));
 	else
-		userlist_parse(config->auth_file, text.data, text.len, &config->secrets, &config->n_secrets, problems);
+		userlist_parse(config->auth_file, text.data, text.len, &config->secrets,
+			&config->n_secrets, problems);
 	explicit_bzero(text.data, text.len);
 	strbuf_release(&text);
 	snapshot_sort_secrets(config);
@@ -397,7 +452,8 @@ static uint32_t automatic_workers(void)
 static bool has_key(const struct config_entries *entries, const char *key)
 {
 	for (size_t i = 0; i < entries->n; i++)
-		if (entries->items[i].kind == ENTRY_PAIR && is_main(entries->items[i].section) && strcmp(entries->items[i].key, key) == 0)
+		if (entries->items[i].kind == ENTRY_PAIR && is_main(entries->items[i].section) &&
+			strcmp(entries->items[i].key, key) == 0)
 			return true;
 	return false;
 }
@@ -425,14 +481,18 @@ static void resolve_defaults(struct loader *l)
 static bool has_pgbouncer_section(const struct config_entries *entries)
 {
 	for (size_t i = 0; i < entries->n; i++)
-		if (entries->items[i].kind == ENTRY_SECTION && strcmp(entries->items[i].section, "pgbouncer") == 0)
+		if (entries->items[i].kind == ENTRY_SECTION &&
+			strcmp(entries->items[i].section, "pgbouncer") == 0)
 			return true;
 	return false;
 }
 
-static struct config *load_entries(const char *name, const struct config_entries *entries, bool may_read_files, struct config_problems *problems)
+static struct config *load_entries(const char *name, const struct config_entries *entries,
+	bool may_read_files, struct config_problems *problems)
 {
-	struct loader l = { .entries = entries, .problems = problems, .may_read_files = may_read_files };
+	struct loader l = {
+		.entries = entries, .problems = problems, .may_read_files = may_read_files
+	};
 	struct config_place place;
 
 	l.config = snapshot_new(has_pgbouncer_section(entries));
@@ -467,7 +527,8 @@ struct config *config_load(const char *file_name, struct config_problems *proble
 	return config;
 }
 
-struct config *config_load_text(const char *name, const char *text, size_t n, struct config_problems *problems)
+struct config *config_load_text(
+	const char *name, const char *text, size_t n, struct config_problems *problems)
 {
 	struct config_entries entries = { .items = NULL };
 	struct config *config;

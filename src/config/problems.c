@@ -37,7 +37,8 @@ static void add_place(struct strbuf *out, const struct config_place *place)
 	}
 }
 
-void config_problem_add(struct config_problems *problems, const struct config_place *place, const char *fmt, ...)
+void config_problem_add(
+	struct config_problems *problems, const struct config_place *place, const char *fmt, ...)
 {
 	static const struct config_place nowhere = { .file = NULL };
 	struct config_problem *problem;
@@ -57,7 +58,8 @@ void config_problem_add(struct config_problems *problems, const struct config_pl
 		add_visible(&text, what.data);
 		strbuf_release(&what);
 	}
-	problems->items = mem_realloc(problems->items, (problems->n + 1) * sizeof(problems->items[0]));
+	problems->items =
+		mem_realloc(problems->items, (problems->n + 1) * sizeof(problems->items[0]));
 	problem = &problems->items[problems->n++];
 	*problem = (struct config_problem){
 		.file = mem_strdup(place->file),
@@ -104,7 +106,8 @@ void config_problems_sort(struct config_problems *problems)
 	for (unsigned i = 0; i < problems->n; i++) {
 		const char *file = problems->items[i].file;
 
-		ranked[i] = (struct ranked){ problems->items[i], file ? rank_of_file(problems, file) : UINT32_MAX, i };
+		ranked[i] = (struct ranked){ problems->items[i],
+			file ? rank_of_file(problems, file) : UINT32_MAX, i };
 	}
 	qsort(ranked, problems->n, sizeof(*ranked), compare_ranked);
 	for (unsigned i = 0; i < problems->n; i++)

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How inih is kept from its own ideas. Each line of the file becomes one or more lines for inih, short, never indented, without comments, in
- * which every byte but letters, digits and _ . - * is written as %XX:
+ * How inih is kept from its own ideas. Each line of the file becomes one or more lines for inih,
+ * short, never indented, without comments, in which every byte but letters, digits and _ . - * is
+ * written as %XX:
  *
  *   [section]          ->  [section]  and  %section=
  *   key = value        ->  key=       and  %more=…  as often as the value needs
  *   a line of [rules]  ->  %rule=     and  %more=…
  *   no equals sign     ->  the line itself, which inih refuses
  *
- * No key of a file can look like %section, because its % would be written as %25. The reader works on one line of the file at a time and asks for the next
- * only when inih has eaten all of it, so what the handler got in between belongs to that line: that is where line numbers and syntax errors come from.
+ * No key of a file can look like %section, because its % would be written as %25. The reader works
+ * on one line of the file at a time and asks for the next only when inih has eaten all of it, so
+ * what the handler got in between belongs to that line: that is where line numbers and syntax
+ * errors come from.
  */
 #include "config/reader.h"
 
@@ -48,7 +51,7 @@ struct reader {
 	/* The line at hand, and what the handler got of it. */
 	const char *file;
 	unsigned line;
-	bool fed;	/* something was queued */
+	bool fed; /* something was queued */
 	bool got_key, got_rule, got_section;
 	struct strbuf section; /* outlives the line */
 	struct strbuf key, value;
@@ -56,7 +59,8 @@ struct reader {
 
 static void problem(struct reader *r, const char *key, const char *text)
 {
-	struct config_place place = { r->file, r->line, r->section.len ? r->section.data : NULL, key };
+	struct config_place place = { r->file, r->line, r->section.len ? r->section.data : NULL,
+		key };
 
 	if (place.section && strcmp(place.section, SKIPPED_SECTION) == 0)
 		place.section = NULL;
@@ -124,7 +128,8 @@ static void add_entry(struct reader *r, enum config_entry_kind kind)
 
 	if (entries->n == entries->cap) {
 		entries->cap = entries->cap ? entries->cap * 2 : 64;
-		entries->items = mem_realloc(entries->items, entries->cap * sizeof(entries->items[0]));
+		entries->items =
+			mem_realloc(entries->items, entries->cap * sizeof(entries->items[0]));
 	}
 	entries->items[entries->n++] = (struct config_entry){
 		.kind = kind,
@@ -170,9 +175,11 @@ static void finish_pair(struct reader *r)
 	if (r->key.len == 0) {
 		problem(r, NULL, "there is no key before the equals sign; expected key = value");
 	} else if (r->key.data[0] != '"' && !is_plain_key(r->key.data)) {
-		problem(r, r->key.data, "a key that is more than letters, digits and _ . - * must stand in double quotes");
+		problem(r, r->key.data,
+			"a key that is more than letters, digits and _ . - * must stand in double quotes");
 	} else if (r->key.data[0] == '"' && !unquote_key(&r->key)) {
-		problem(r, r->key.data, "the key's double quotes do not match; write \"\" for a double quote inside it");
+		problem(r, r->key.data,
+			"the key's double quotes do not match; write \"\" for a double quote inside it");
 	} else {
 		add_entry(r, ENTRY_PAIR);
 	}
@@ -206,7 +213,7 @@ static void finish_line(struct reader *r)
 static void queue_value(struct reader *r, const char *value, size_t n)
 {
 	size_t room = r->line_bytes - sizeof("%more=\n"); /* its NUL counts for the buffer's */
-	size_t step = room / 3;				   /* every byte may need three */
+	size_t step = room / 3;				  /* every byte may need three */
 
 	for (size_t at = 0; at < n; at += step) {
 		strbuf_adds(&r->queue, "%more=");
@@ -350,7 +357,8 @@ static void open_file(struct reader *r, const char *path, const char *include_ke
 	int err = 0;
 
 	if (stat(path, &st) == 0 && is_open(r, &st)) {
-		problem(r, include_key, "this file includes itself; remove one of the %include lines");
+		problem(r, include_key,
+			"this file includes itself; remove one of the %include lines");
 		return;
 	}
 	err = file_read(path, &text);
@@ -375,7 +383,8 @@ static void take_directive(struct reader *r, const char *line, size_t n)
 	char *written, *path;
 	size_t n_name;
 
-	if (n < sizeof(word) || memcmp(line, word, sizeof(word) - 1) || !isspace((unsigned char)*name)) {
+	if (n < sizeof(word) || memcmp(line, word, sizeof(word) - 1) ||
+		!isspace((unsigned char)*name)) {
 		problem(r, NULL, "unknown directive; expected %include FILE");
 		return;
 	}
@@ -413,7 +422,8 @@ static bool next_line(struct reader *r, const char **line_r, size_t *n_r)
 	*n_r = end ? (size_t)(end - start) : source->text.len - source->at;
 	*line_r = start;
 	source->at += *n_r + 1;
-	if (source->line++ == 0 && *n_r >= 3 && memcmp(start, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
+	if (source->line++ == 0 && *n_r >= 3 &&
+		memcmp(start, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
 		*line_r += 3;
 		*n_r -= 3;
 	}
@@ -485,7 +495,8 @@ static void read_sources(struct reader *r)
 	strbuf_release(&r->value);
 }
 
-static void reader_init(struct reader *r, const char *name, struct config_entries *entries, struct config_problems *problems)
+static void reader_init(struct reader *r, const char *name, struct config_entries *entries,
+	struct config_problems *problems)
 {
 	*r = (struct reader){ .entries = entries, .problems = problems };
 	strbuf_init(&r->queue);
@@ -495,7 +506,8 @@ static void reader_init(struct reader *r, const char *name, struct config_entrie
 	r->file = keep_file_name(r, name);
 }
 
-void reader_load_file(const char *file_name, struct config_entries *entries, struct config_problems *problems)
+void reader_load_file(
+	const char *file_name, struct config_entries *entries, struct config_problems *problems)
 {
 	struct reader r;
 
@@ -505,7 +517,8 @@ void reader_load_file(const char *file_name, struct config_entries *entries, str
 	read_sources(&r);
 }
 
-void reader_load_text(const char *name, const char *text, size_t n, struct config_entries *entries, struct config_problems *problems)
+void reader_load_text(const char *name, const char *text, size_t n, struct config_entries *entries,
+	struct config_problems *problems)
 {
 	struct reader r;
 	struct source *source;

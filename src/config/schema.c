@@ -125,7 +125,8 @@ void schema_copy_fields(enum schema_scope scope, void *to, const void *from)
 		const struct schema_row *row = &schema->rows[i];
 
 		if (!(row->flags & SCHEMA_ACCEPTED))
-			value_copy(&row->type, schema_field(row, to), schema_field_const(row, from));
+			value_copy(
+				&row->type, schema_field(row, to), schema_field_const(row, from));
 	}
 }
 

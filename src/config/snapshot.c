@@ -201,7 +201,10 @@ static const char *name_of(const void *entry)
 	return name;
 }
 
-/* Sorts by name; of several with one name the last stays, the others go to release. Returns how many stay. */
+/*
+ * Sorts by name; of several with one name the last stays, the others go to release. Returns how
+ * many stay.
+ */
 static unsigned sort_unique(void *entries, unsigned n, size_t n_bytes, void (*release)(void *entry))
 {
 	struct named *order = mem_alloc(n * sizeof(*order));
@@ -231,17 +234,20 @@ static unsigned sort_unique(void *entries, unsigned n, size_t n_bytes, void (*re
 
 void snapshot_sort_databases(struct config *config)
 {
-	config->n_databases = sort_unique(config->databases, config->n_databases, sizeof(config->databases[0]), release_database);
+	config->n_databases = sort_unique(config->databases, config->n_databases,
+		sizeof(config->databases[0]), release_database);
 }
 
 void snapshot_sort_users(struct config *config)
 {
-	config->n_users = sort_unique(config->users, config->n_users, sizeof(config->users[0]), release_user);
+	config->n_users =
+		sort_unique(config->users, config->n_users, sizeof(config->users[0]), release_user);
 }
 
 void snapshot_sort_secrets(struct config *config)
 {
-	config->n_secrets = sort_unique(config->secrets, config->n_secrets, sizeof(config->secrets[0]), release_secret);
+	config->n_secrets = sort_unique(
+		config->secrets, config->n_secrets, sizeof(config->secrets[0]), release_secret);
 }
 
 static int compare_name(const void *name, const void *entry)
@@ -257,7 +263,8 @@ static const void *find_named(const void *entries, unsigned n, size_t n_bytes, c
 const struct config_database *config_find_database(const struct config *config, const char *name)
 {
 	size_t n_bytes = sizeof(config->databases[0]);
-	const struct config_database *found = find_named(config->databases, config->n_databases, n_bytes, name);
+	const struct config_database *found =
+		find_named(config->databases, config->n_databases, n_bytes, name);
 
 	return found ? found : find_named(config->databases, config->n_databases, n_bytes, "*");
 }
@@ -272,7 +279,8 @@ const struct config_user *config_find_user(const struct config *config, const ch
 
 const char *config_find_secret(const struct config *config, const char *user)
 {
-	const struct config_secret *found = find_named(config->secrets, config->n_secrets, sizeof(config->secrets[0]), user);
+	const struct config_secret *found =
+		find_named(config->secrets, config->n_secrets, sizeof(config->secrets[0]), user);
 
 	return found ? found->secret : NULL;
 }

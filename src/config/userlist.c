@@ -13,7 +13,10 @@ static const char *skip_blanks(const char *p, const char *end)
 	return p;
 }
 
-/* The quoted field at p. Returns what follows it, or NULL when there is none or it does not end on this line. */
+/*
+ * The quoted field at p. Returns what follows it, or NULL when there is none or it does not end on
+ * this line.
+ */
 static const char *read_field(const char *p, const char *end, struct strbuf *field)
 {
 	strbuf_reset(field);
@@ -42,12 +45,14 @@ static const char *wrong_with(const struct strbuf *user, const struct strbuf *se
 	if (strlen(user->data) != user->len || strlen(secret->data) != secret->len)
 		return "there is a zero byte in this line";
 	/* A damaged secret must not pass for a plain text password. */
-	if (strncmp(secret->data, "SCRAM-SHA-256$", 14) == 0 && !pgw_scram_secret_parse(secret->data, &scram))
+	if (strncmp(secret->data, "SCRAM-SHA-256$", 14) == 0 &&
+		!pgw_scram_secret_parse(secret->data, &scram))
 		return "the secret is cut short or damaged; expected SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>";
 	return NULL;
 }
 
-static const char *parse_line(const char *line, const char *end, struct strbuf *user, struct strbuf *secret)
+static const char *parse_line(
+	const char *line, const char *end, struct strbuf *user, struct strbuf *secret)
 {
 	const char *p = read_field(line, end, user);
 
@@ -59,8 +64,8 @@ static const char *parse_line(const char *line, const char *end, struct strbuf *
 	return wrong_with(user, secret);
 }
 
-void userlist_parse(const char *file_name, const char *text, size_t n, struct config_secret **secrets, unsigned *n_secrets,
-	struct config_problems *problems)
+void userlist_parse(const char *file_name, const char *text, size_t n,
+	struct config_secret **secrets, unsigned *n_secrets, struct config_problems *problems)
 {
 	struct strbuf user = STRBUF_INIT, secret = STRBUF_INIT;
 	struct config_place place = { .file = file_name };
@@ -86,7 +91,8 @@ void userlist_parse(const char *file_name, const char *text, size_t n, struct co
 			cap = MAX_OF((size_t)*n_secrets * 2, (size_t)32);
 			*secrets = mem_realloc(*secrets, cap * sizeof((*secrets)[0]));
 		}
-		(*secrets)[(*n_secrets)++] = (struct config_secret){ mem_strdup(user.data), mem_strdup(secret.data) };
+		(*secrets)[(*n_secrets)++] =
+			(struct config_secret){ mem_strdup(user.data), mem_strdup(secret.data) };
 	}
 	strbuf_release(&secret);
 	strbuf_release(&user);

@@ -7,7 +7,8 @@
 
 #define QUOTED_MAX 60 /* bytes of a wrong value that an error repeats */
 
-const char *const value_class_names[] = { "default", "serving", "vector", "hybrid", "training", NULL };
+const char *const value_class_names[] = { "default", "serving", "vector", "hybrid", "training",
+	NULL };
 
 struct unit {
 	const char *name;
@@ -164,7 +165,8 @@ static void add_number(const struct value_type *type, uint64_t number, struct st
 		strbuf_addf(out, "%llu", (unsigned long long)number);
 }
 
-static bool refuse_number(const struct value_type *type, const char *text, const char *form, struct strbuf *why)
+static bool refuse_number(
+	const struct value_type *type, const char *text, const char *form, struct strbuf *why)
 {
 	struct strbuf expected = STRBUF_INIT;
 
@@ -204,7 +206,8 @@ static const struct unit *find_unit(const struct unit *units, size_t n_units, co
 }
 
 /* A number with an optional fraction of six digits and an optional unit, in the smallest unit. */
-static bool read_scaled(const char *text, const struct unit *units, size_t n_units, uint64_t *number_r)
+static bool read_scaled(
+	const char *text, const struct unit *units, size_t n_units, uint64_t *number_r)
 {
 	const struct unit *unit;
 	uint64_t whole, fraction = 0, scale = 1;
@@ -240,7 +243,8 @@ static bool read_mode(const char *text, uint64_t *number_r)
 	return read_digits(&text, 8, number_r) && *text == '\0';
 }
 
-static bool set_number(const struct value_type *type, void *field, const char *text, struct strbuf *why)
+static bool set_number(
+	const struct value_type *type, void *field, const char *text, struct strbuf *why)
 {
 	const char *form;
 	uint64_t number = 0;
@@ -253,7 +257,8 @@ static bool set_number(const struct value_type *type, void *field, const char *t
 		break;
 	case VALUE_SECONDS:
 		form = "expected whole seconds";
-		ok = read_scaled(text, time_units, N_ELEMENTS(time_units), &number) && number % 1000000 == 0;
+		ok = read_scaled(text, time_units, N_ELEMENTS(time_units), &number) &&
+		     number % 1000000 == 0;
 		number /= 1000000;
 		break;
 	case VALUE_SIZE:
@@ -273,7 +278,8 @@ static bool set_number(const struct value_type *type, void *field, const char *t
 		ok = read_count(text, &number);
 		break;
 	default:
-		form = text[0] == '0' && text[1] ? "expected a number without leading zeros," : "expected a number";
+		form = text[0] == '0' && text[1] ? "expected a number without leading zeros,"
+						 : "expected a number";
 		ok = read_count(text, &number);
 		break;
 	}
@@ -328,7 +334,8 @@ static bool refuse_word(const char *const *words, const char *text, struct strbu
 	return false;
 }
 
-static bool set_text(const struct value_type *type, char **field, const char *text, struct strbuf *why)
+static bool set_text(
+	const struct value_type *type, char **field, const char *text, struct strbuf *why)
 {
 	char *fresh;
 
@@ -405,7 +412,8 @@ static bool set_classes(uint32_t *field, const char *text, struct strbuf *why)
 	return true;
 }
 
-static bool set_word(const struct value_type *type, uint32_t *field, const char *text, struct strbuf *why)
+static bool set_word(
+	const struct value_type *type, uint32_t *field, const char *text, struct strbuf *why)
 {
 	int i = find_word(type->words, text, strlen(text));
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Values of configuration keys: text of a file to a field of a struct and back. A type says how a key is written, what it may be and
- * how wide its field is. Pure; any thread.
+ * Values of configuration keys: text of a file to a field of a struct and back. A type says how a
+ * key is written, what it may be and how wide its field is. Pure; any thread.
  *
- * Written forms. Times: PgBouncer's plain seconds, fractions allowed, or a number with a unit: us, ms, s, min, h, d. Sizes: bytes, or with
- * kB, MB, GB (powers of 1024, as PostgreSQL). Switches: 0 and 1, on and off, yes and no, true and false. Numbers are decimal; a leading
- * zero, which PgBouncer would read as octal, is refused rather than given another meaning.
+ * Written forms. Times: PgBouncer's plain seconds, fractions allowed, or a number with a unit: us,
+ * ms, s, min, h, d. Sizes: bytes, or with kB, MB, GB (powers of 1024, as PostgreSQL). Switches: 0
+ * and 1, on and off, yes and no, true and false. Numbers are decimal; a leading zero, which
+ * PgBouncer would read as octal, is refused rather than given another meaning.
  */
 #ifndef CONFIG_VALUES_H
 #define CONFIG_VALUES_H
@@ -32,22 +33,33 @@ enum value_kind {
 
 struct value_type {
 	enum value_kind kind;
-	uint64_t min, max; /* of numbers, in the field's unit */
-	const char *const *words; /* VALUE_WORD, and VALUE_TEXT that must be one of them; NULL-terminated, case does not matter */
-	bool inherits;	/* "not set here" is a value: CONFIG_INHERIT, CONFIG_INHERIT_US, or the last word */
+	uint64_t min, max;	  /* of numbers, in the field's unit */
+	const char *const *words; /* VALUE_WORD, and VALUE_TEXT that must be one of them;
+				     NULL-terminated, case does not matter */
+	bool inherits; /* "not set here" is a value: CONFIG_INHERIT, CONFIG_INHERIT_US, or the last
+			  word */
 };
 
 #define VALUE_MAX_BYTES 32 /* the widest field */
 
-/* The names of enum query_class, in its order: a floor above this one owns the enum, a test holds the two together. */
+/*
+ * The names of enum query_class, in its order: a floor above this one owns the enum, a test holds
+ * the two together.
+ */
 extern const char *const value_class_names[];
 
 const char *value_unit(const struct value_type *type); /* for people: "s", "bytes", "0 or 1" … */
-/* Sets the field. false: the field is as it was, and why says what is wrong and what would be right (never the value of a secret). */
-bool value_set(const struct value_type *type, void *field, const char *text, struct strbuf *why) WARN_UNUSED;
+/*
+ * Sets the field. false: the field is as it was, and why says what is wrong and what would be right
+ * (never the value of a secret).
+ */
+bool value_set(const struct value_type *type, void *field, const char *text,
+	struct strbuf *why) WARN_UNUSED;
 void value_set_inherited(const struct value_type *type, void *field);
-void value_format(const struct value_type *type, const void *field, struct strbuf *out); /* what value_set() reads back as the same */
-void value_copy(const struct value_type *type, void *to, const void *from); /* `to` holds nothing before */
+void value_format(const struct value_type *type, const void *field,
+	struct strbuf *out); /* what value_set() reads back as the same */
+void value_copy(
+	const struct value_type *type, void *to, const void *from); /* `to` holds nothing before */
 void value_release(const struct value_type *type, void *field);
 size_t value_bytes(const struct value_type *type); /* width of the field */
 

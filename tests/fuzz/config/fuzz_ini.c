@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A configuration file. What the reader makes of it must agree with a much simpler reading of the same lines, an accepted
- * configuration must keep its promises, and one that is refused must say why.
+ * A configuration file. What the reader makes of it must agree with a much simpler reading of the
+ * same lines, an accepted configuration must keep its promises, and one that is refused must say
+ * why.
  */
 #include "fuzz/fuzz.h"
 
@@ -9,7 +10,10 @@
 
 #include "config/load.h"
 
-/* Every entry stands on a line of the file, in order, and its value is on that line: nothing of a line becomes part of another. */
+/*
+ * Every entry stands on a line of the file, in order, and its value is on that line: nothing of a
+ * line becomes part of another.
+ */
 static void check_entries(const char *text, size_t n)
 {
 	struct config_entries entries = { .items = NULL };
@@ -35,7 +39,8 @@ static void check_entries(const char *text, size_t n)
 		FUZZ_CHECK((entry->kind == ENTRY_PAIR) == (entry->key != NULL));
 		FUZZ_CHECK((entry->kind == ENTRY_SECTION) == (entry->value == NULL));
 		if (entry->value && *entry->value)
-			FUZZ_CHECK(memmem(line, (size_t)(stop - line), entry->value, strlen(entry->value)) != NULL);
+			FUZZ_CHECK(memmem(line, (size_t)(stop - line), entry->value,
+					   strlen(entry->value)) != NULL);
 	}
 	config_entries_release(&entries);
 	config_problems_release(&problems);
@@ -54,8 +59,9 @@ static void check_lanes(const struct config *config)
 		FUZZ_CHECK(lane->urgent == ((int)i == config->urgent_lane));
 		sum += lane->permits;
 		classes |= lane->class_mask;
-		for (unsigned class = 0; value_class_names[class]; class++)
-			FUZZ_CHECK(!(lane->class_mask & 1u << class) || config->lane_of_class[class] == i);
+		for (unsigned class = 0; value_class_names[class]; class ++)
+			FUZZ_CHECK(!(lane->class_mask & 1u << class) ||
+				   config->lane_of_class[class] == i);
 	}
 	FUZZ_CHECK(sum == config->budget);
 	FUZZ_CHECK(classes == 0x1f);
@@ -64,19 +70,25 @@ static void check_lanes(const struct config *config)
 static void check_names(const struct config *config)
 {
 	for (unsigned i = 0; i < config->n_databases; i++)
-		FUZZ_CHECK(config_find_database(config, config->databases[i].name) == &config->databases[i]);
+		FUZZ_CHECK(config_find_database(config, config->databases[i].name) ==
+			   &config->databases[i]);
 	for (unsigned i = 0; i < config->n_users; i++)
 		FUZZ_CHECK(config_find_user(config, config->users[i].name) == &config->users[i]);
-	FUZZ_CHECK(config->rules[config->n_rules] == NULL && config->rule_places[config->n_rules] == NULL);
+	FUZZ_CHECK(config->rules[config->n_rules] == NULL &&
+		   config->rule_places[config->n_rules] == NULL);
 }
 
 /* Checks of files that are named but not there would refuse any SET. */
 static bool names_files(const struct config *config)
 {
-	return config->client_tls.mode != TLS_DISABLE || config->server_tls.ca_file || config->server_tls.cert_file || config->auth_file;
+	return config->client_tls.mode != TLS_DISABLE || config->server_tls.ca_file ||
+	       config->server_tls.cert_file || config->auth_file;
 }
 
-/* What SHOW CONFIG shows can be given to SET, and changes nothing. Each input tries some of the keys: all would be most of the time. */
+/*
+ * What SHOW CONFIG shows can be given to SET, and changes nothing. Each input tries some of the
+ * keys: all would be most of the time.
+ */
 static void check_values(const struct config *config, size_t seed)
 {
 	char error[256];

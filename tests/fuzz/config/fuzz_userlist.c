@@ -39,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct list list = parse((const char *)data, n, &n_problems), same;
 
 	for (unsigned i = 0; i < list.n; i++) {
-		FUZZ_CHECK(list.items[i].user[0] && strlen(list.items[i].user) <= USERLIST_USER_MAX_BYTES);
+		FUZZ_CHECK(list.items[i].user[0] &&
+			   strlen(list.items[i].user) <= USERLIST_USER_MAX_BYTES);
 		FUZZ_CHECK(strlen(list.items[i].secret) <= USERLIST_SECRET_MAX_BYTES);
 		strbuf_add_ident(&again, list.items[i].user);
 		strbuf_addc(&again, ' ');

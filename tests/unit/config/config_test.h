@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What the programs of this folder share: configurations from text and from files of a fresh directory, and their mistakes. */
+/*
+ * What the programs of this folder share: configurations from text and from files of a fresh
+ * directory, and their mistakes.
+ */
 #ifndef CONFIG_TEST_H
 #define CONFIG_TEST_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What tests/lint/check_config_keys.py asks of the table of keys: `example` and `manual` print the generated documents, `fields` one line
- * for each key: scope, key, field, "accepted" or "used".
+ * What tests/lint/check_config_keys.py asks of the table of keys: `example` and `manual` print the
+ * generated documents, `fields` one line for each key: scope, key, field, "accepted" or "used".
  */
 #include <stdio.h>
 
@@ -17,7 +17,8 @@ static void print_fields(void)
 		for (unsigned i = 0; i < schema->n_rows; i++) {
 			const struct schema_row *row = &schema->rows[i];
 
-			printf("%s\t%s\t%s\t%s\n", scopes[scope], row->key, row->field ? row->field : "",
+			printf("%s\t%s\t%s\t%s\n", scopes[scope], row->key,
+				row->field ? row->field : "",
 				row->flags & SCHEMA_ACCEPTED ? "accepted" : "used");
 		}
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "unit/config/config_test.h"
 
-static void set_refused(const struct config *config, const char *key, const char *value, const char *expected)
+static void set_refused(
+	const struct config *config, const char *key, const char *value, const char *expected)
 {
 	char error[256] = "";
 
@@ -43,8 +44,9 @@ static void rows_have_key_default_and_doc(void **state)
 
 static void values_are_shown_in_the_files_units(void **state)
 {
-	struct config *config = load_ok("[pglane]\nserver_lifetime = 1h\nclient_idle_timeout = 500ms\nmax_packet_size = 1MB\nadmin_users = a,b\n"
-					"metrics_password = secret\nunix_socket_mode = 700\nserver_check_query =\nsbuf_loopcnt = 9\n");
+	struct config *config = load_ok(
+		"[pglane]\nserver_lifetime = 1h\nclient_idle_timeout = 500ms\nmax_packet_size = 1MB\nadmin_users = a,b\n"
+		"metrics_password = secret\nunix_socket_mode = 700\nserver_check_query =\nsbuf_loopcnt = 9\n");
 
 	assert_shown(config, "server_lifetime", "3600");
 	assert_shown(config, "client_idle_timeout", "0.5");
@@ -88,13 +90,19 @@ static void set_refuses_what_a_file_may_not_say(void **state)
 {
 	struct config *config = load_ok("");
 
-	set_refused(config, "listen_port", "1", "parameter \"listen_port\" cannot be changed without a restart");
-	set_refused(config, "max_client_con", "1", "unknown configuration parameter \"max_client_con\"; did you mean max_client_conn?");
+	set_refused(config, "listen_port", "1",
+		"parameter \"listen_port\" cannot be changed without a restart");
+	set_refused(config, "max_client_con", "1",
+		"unknown configuration parameter \"max_client_con\"; did you mean max_client_conn?");
 	set_refused(config, "zzzzzzzzz", "1", "unknown configuration parameter \"zzzzzzzzz\"");
-	set_refused(config, "max_client_conn", "many", "max_client_conn: \"many\" is not valid; expected a number from 1 to 1000000");
-	set_refused(config, "metrics_database", "m", "metrics_database: \"m\" is no entry of [databases]; expected the name of one");
-	set_refused(config, "auth_type", "hba", "auth_type: pglane does not have auth_type hba; expected one of trust, any, plain, md5, scram-sha-256, cert");
-	set_refused(config, "auth_file", "/nonexistent", "auth_file: cannot read /nonexistent: No such file or directory");
+	set_refused(config, "max_client_conn", "many",
+		"max_client_conn: \"many\" is not valid; expected a number from 1 to 1000000");
+	set_refused(config, "metrics_database", "m",
+		"metrics_database: \"m\" is no entry of [databases]; expected the name of one");
+	set_refused(config, "auth_type", "hba",
+		"auth_type: pglane does not have auth_type hba; expected one of trust, any, plain, md5, scram-sha-256, cert");
+	set_refused(config, "auth_file", "/nonexistent",
+		"auth_file: cannot read /nonexistent: No such file or directory");
 	set_refused(config, "budget", "10",
 		"budget: the lanes' permits add up to 180 (default 120 + ml 30 + vector 15 + training 10 + priority 5), but budget is 10; change permits or "
 		"budget so that both are the same");

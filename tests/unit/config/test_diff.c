@@ -16,7 +16,9 @@ static struct config *reload(const char *running_text, const char *fresh_text, c
 
 static void what_may_change_changes(void **state)
 {
-	struct config *config = reload("", "[pglane]\nmax_client_conn=5\npool_mode=session\nbudget=200\n[lane:ml]\npermits=50\n[databases]\na=\n", "");
+	struct config *config = reload("",
+		"[pglane]\nmax_client_conn=5\npool_mode=session\nbudget=200\n[lane:ml]\npermits=50\n[databases]\na=\n",
+		"");
 
 	assert_int_equal(config->max_client_conn, 5);
 	assert_int_equal(config->pool_mode, POOL_MODE_SESSION);
@@ -28,7 +30,8 @@ static void what_may_change_changes(void **state)
 
 static void sockets_and_threads_stay(void **state)
 {
-	struct config *config = reload("[pglane]\ninstance_id=x\nworkers=2\nlisten_addr=*\nunix_socket_mode=0700\n",
+	struct config *config = reload(
+		"[pglane]\ninstance_id=x\nworkers=2\nlisten_addr=*\nunix_socket_mode=0700\n",
 		"[pglane]\ninstance_id=y\nworkers=3\nlisten_addr=\nunix_socket_mode=0777\nlisten_port=1\nmax_client_conn=5\nso_reuseport=1\n",
 		"instance_id: needs a restart to become \"y\"; \"x\" stays\n"
 		"listen_addr: needs a restart to become \"\"; \"*\" stays\n"
@@ -61,7 +64,8 @@ static void the_set_of_lanes_stays(void **state)
 
 static void classes_may_move_between_lanes(void **state)
 {
-	struct config *config = reload("", "[lane:default]\nclasses=default,serving\n[lane:ml]\nclasses=hybrid\n", "");
+	struct config *config = reload(
+		"", "[lane:default]\nclasses=default,serving\n[lane:ml]\nclasses=hybrid\n", "");
 
 	assert_int_equal(config->lane_of_class[1], 0);
 	config_unref(&config);

@@ -17,7 +17,7 @@ static void expect(const char *text, const char *expected)
 		value_format(&classes->type, &lane->class_mask, &out);
 		strbuf_addf(&out, ") %u; ", (unsigned)(lane->statement_timeout_us / 1000000));
 		assert_int_equal(lane->urgent, (int)i == config->urgent_lane);
-		for (unsigned class = 0; value_class_names[class]; class++)
+		for (unsigned class = 0; value_class_names[class]; class ++)
 			if (lane->class_mask & 1u << class)
 				assert_int_equal(config->lane_of_class[class], i);
 	}
@@ -26,7 +26,8 @@ static void expect(const char *text, const char *expected)
 	config_unref(&config);
 }
 
-#define DEFAULTS "default 120 (default) 30; ml 30 (serving, hybrid) 30; vector 15 (vector) 5; training 10 (training) 300; priority* 5 () 0; "
+#define DEFAULTS                                                                                   \
+	"default 120 (default) 30; ml 30 (serving, hybrid) 30; vector 15 (vector) 5; training 10 (training) 300; priority* 5 () 0; "
 
 static void five_lanes_by_default(void **state)
 {
@@ -70,8 +71,9 @@ static void another_urgent_lane(void **state)
 
 static void sums_must_agree(void **state)
 {
-	load_bad("[pglane]\nbudget = 20\n", "t.ini:2: [pglane] budget: the lanes' permits add up to 180 (default 120 + ml 30 + vector 15 + training 10 + "
-					    "priority 5), but budget is 20; change permits or budget so that both are the same");
+	load_bad("[pglane]\nbudget = 20\n",
+		"t.ini:2: [pglane] budget: the lanes' permits add up to 180 (default 120 + ml 30 + vector 15 + training 10 + "
+		"priority 5), but budget is 20; change permits or budget so that both are the same");
 	load_bad("[lane:ml]\npermits = 29\n[lane:vector]\npermits=15\nmax_waiting=2\n",
 		"t.ini:4: [lane:vector] permits: the lanes' permits add up to 179 (");
 }
@@ -80,7 +82,8 @@ static void a_class_has_one_lane(void **state)
 {
 	load_bad("[lane:default]\nclasses=default,vector\n[lane:vector]\nclasses=vector\n",
 		"t.ini:4: [lane:vector] classes: class vector belongs to lane default already; each class belongs to one lane");
-	load_bad("[lane:ml]\nclasses=serving\n", "t.ini: class hybrid belongs to no lane; add it to the classes of one");
+	load_bad("[lane:ml]\nclasses=serving\n",
+		"t.ini: class hybrid belongs to no lane; add it to the classes of one");
 }
 
 static void permits_and_classes_belong_together(void **state)
@@ -100,12 +103,18 @@ static void names_keys_and_numbers(void **state)
 	char *text;
 	struct strbuf many = STRBUF_INIT;
 
-	load_bad("[lane:ML]\npermits=1\n", "t.ini:1: [lane:ML]: \"ML\" cannot name a lane; expected 1 to 43 lower-case letters, digits, _ and -");
-	load_bad("[lane:]\n", "t.ini:1: [lane:]: \"\" cannot name a lane; expected 1 to 43 lower-case letters");
-	load_bad("[lane:ml]\npermit=1\n", "t.ini:2: [lane:ml] permit: unknown key; did you mean permits?");
-	load_bad("[lane:ml]\nstatement_timeout=long\n", "t.ini:2: [lane:ml] statement_timeout: \"long\" is not valid; expected seconds");
-	load_bad("[lane:ml]\nclasses=serving,fast\n", "t.ini:2: [lane:ml] classes: \"fast\" is not valid; expected one of default, serving, vector, hybrid, training");
-	text = mem_printf("[lane:%.*s]\n", 44, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
+	load_bad("[lane:ML]\npermits=1\n",
+		"t.ini:1: [lane:ML]: \"ML\" cannot name a lane; expected 1 to 43 lower-case letters, digits, _ and -");
+	load_bad("[lane:]\n",
+		"t.ini:1: [lane:]: \"\" cannot name a lane; expected 1 to 43 lower-case letters");
+	load_bad("[lane:ml]\npermit=1\n",
+		"t.ini:2: [lane:ml] permit: unknown key; did you mean permits?");
+	load_bad("[lane:ml]\nstatement_timeout=long\n",
+		"t.ini:2: [lane:ml] statement_timeout: \"long\" is not valid; expected seconds");
+	load_bad("[lane:ml]\nclasses=serving,fast\n",
+		"t.ini:2: [lane:ml] classes: \"fast\" is not valid; expected one of default, serving, vector, hybrid, training");
+	text = mem_printf(
+		"[lane:%.*s]\n", 44, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
 	load_bad(text, "t.ini:1: [lane:abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqr]: \"abc");
 	mem_free(text);
 	for (unsigned i = 0; i < CONFIG_LANES_MAX - 5; i++)

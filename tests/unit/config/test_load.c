@@ -59,7 +59,8 @@ static void a_pgbouncer_section_brings_pgbouncers_defaults(void **state)
 
 static void both_sections_may_stand_in_one_file(void **state)
 {
-	struct config *config = load_ok("[pglane]\nbudget = 180\nmax_client_conn = 7\n[pgbouncer]\nquery_wait_timeout = 9\nmax_client_conn = 8\n");
+	struct config *config = load_ok(
+		"[pglane]\nbudget = 180\nmax_client_conn = 7\n[pgbouncer]\nquery_wait_timeout = 9\nmax_client_conn = 8\n");
 
 	assert_int_equal(config->pool_mode, POOL_MODE_SESSION);
 	assert_int_equal(config->max_client_conn, 8);
@@ -104,8 +105,10 @@ static void every_key_of_pgbouncer_loads(void **state)
 	assert_true(config_list_has(config->ignore_startup_parameters, "options"));
 	assert_true(config_list_has(config->admin_users, "dba"));
 	assert_int_equal(config->n_secrets, 3);
-	assert_string_equal(config_find_secret(config, "app"), "md545f2603610af569b6155c45067268c6b");
-	assert_shown(config, "auth_query", "SELECT usename, passwd FROM pg_shadow WHERE usename=$1 -- ; no comment here");
+	assert_string_equal(
+		config_find_secret(config, "app"), "md545f2603610af569b6155c45067268c6b");
+	assert_shown(config, "auth_query",
+		"SELECT usename, passwd FROM pg_shadow WHERE usename=$1 -- ; no comment here");
 	assert_shown(config, "auth_ldap_options", "****");
 	assert_shown(config, "peer_id", "1");
 	assert_shown(config, "conffile", "/etc/pgbouncer/pgbouncer.ini");
@@ -120,7 +123,8 @@ static void debians_pgbouncer_ini_loads(void **state)
 	struct config *config;
 
 	if (access(path, R_OK) != 0) {
-		print_message("%s: %s; the file of every key stands in for it\n", path, strerrordesc_np(errno));
+		print_message("%s: %s; the file of every key stands in for it\n", path,
+			strerrordesc_np(errno));
 		skip();
 	}
 	config = load_path_ok(path);
@@ -132,10 +136,11 @@ static void debians_pgbouncer_ini_loads(void **state)
 
 static void databases_have_their_parameters(void **state)
 {
-	struct config *config = load_ok("[databases]\n* = host=fallback\n"
-					"tuned = host=a,b port=1 pool_mode=statement pool_size=5 min_pool_size=1 reserve_pool=2 max_db_connections=3 "
-					"max_db_client_connections=4 server_lifetime=5 query_wait_timeout=0.5 client_encoding=UTF8 datestyle=ISO timezone=UTC "
-					"application_name='my app' dbname=\"x\"\nbare =\nminus = pool_size=-1\n");
+	struct config *config = load_ok(
+		"[databases]\n* = host=fallback\n"
+		"tuned = host=a,b port=1 pool_mode=statement pool_size=5 min_pool_size=1 reserve_pool=2 max_db_connections=3 "
+		"max_db_client_connections=4 server_lifetime=5 query_wait_timeout=0.5 client_encoding=UTF8 datestyle=ISO timezone=UTC "
+		"application_name='my app' dbname=\"x\"\nbare =\nminus = pool_size=-1\n");
 	const struct config_database *db = config_find_database(config, "tuned");
 
 	assert_string_equal(db->host, "a,b");
@@ -171,8 +176,9 @@ static void databases_have_their_parameters(void **state)
 
 static void the_last_of_a_name_counts(void **state)
 {
-	struct config *config = load_ok("[databases]\nb = host=1\na = host=2 user=u\nb = host=3 password=x\na = host=4\nc=\n[users]\nu=pool_size=1\nu=pool_size=2\n"
-					"[pglane]\nlisten_port=1\nlisten_port=2\nadmin_users=x\nadmin_users=y,z\n");
+	struct config *config = load_ok(
+		"[databases]\nb = host=1\na = host=2 user=u\nb = host=3 password=x\na = host=4\nc=\n[users]\nu=pool_size=1\nu=pool_size=2\n"
+		"[pglane]\nlisten_port=1\nlisten_port=2\nadmin_users=x\nadmin_users=y,z\n");
 
 	assert_int_equal(config->n_databases, 3);
 	assert_string_equal(config_find_database(config, "a")->host, "4");
@@ -188,7 +194,8 @@ static void the_last_of_a_name_counts(void **state)
 
 static void users_have_their_parameters(void **state)
 {
-	struct config *config = load_ok("[users]\nbatch = pool_mode=session annotations=all max_priority=3 query_timeout=1 transaction_timeout=2\nplain=\n");
+	struct config *config = load_ok(
+		"[users]\nbatch = pool_mode=session annotations=all max_priority=3 query_timeout=1 transaction_timeout=2\nplain=\n");
 	const struct config_user *user = config_find_user(config, "batch");
 
 	assert_int_equal(user->pool_mode, POOL_MODE_SESSION);
@@ -224,40 +231,72 @@ static void rules_keep_text_and_place(void **state)
 static void each_mistake_has_its_text(void **state)
 {
 	static const char *const cases[][2] = {
-		{ "k = v\n", "t.ini:1: k: this key stands above the first section; write [pglane] above it" },
-		{ "[pglane]\nlisten_prot = 1\n", "t.ini:2: [pglane] listen_prot: unknown key \"listen_prot\"; did you mean listen_port?" },
-		{ "[pgbouncer]\nzzzzzzzz = 1\n", "t.ini:2: [pgbouncer] zzzzzzzz: unknown key \"zzzzzzzz\"; conf/KEYS.md lists the known ones" },
-		{ "[pglane]\nlisten_port = 0\n", "t.ini:2: [pglane] listen_port: \"0\" is not valid; expected a number from 1 to 65535" },
-		{ "[pglane]\nworkers = 0\n", "t.ini:2: [pglane] workers: \"0\" is not valid; expected auto or a number from 1 to 63" },
-		{ "[pglane]\nauth_type = hba\n", "t.ini:2: [pglane] auth_type: pglane does not have auth_type hba; expected one of trust, any, plain, md5, scram-sha-256, cert" },
-		{ "[pglane]\nauth_type = PAM\n", "t.ini:2: [pglane] auth_type: pglane does not have auth_type pam; " },
-		{ "[pglane]\nauth_type = ldap\n", "t.ini:2: [pglane] auth_type: pglane does not have auth_type ldap; " },
-		{ "[pglane]\nauth_type = kerberos\n", "t.ini:2: [pglane] auth_type: \"kerberos\" is not valid; expected one of trust, any" },
-		{ "[pgbouncer]\ndisable_pqexec = 1\n", "t.ini:2: [pgbouncer] disable_pqexec: pglane cannot give the protection that this asks for; set it to 0" },
-		{ "[pgbouncer]\npkt_buf = much\n", "t.ini:2: [pgbouncer] pkt_buf: \"much\" is not valid; expected a number from 0 to " },
-		{ "[pgbouncer]\nauth_user = x\n", "t.ini:2: [pgbouncer] auth_user: pglane does not look up secrets with auth_query, so nobody could log in; write the users into an auth_file" },
-		{ "[pglane]\nsyslog_facility = deamon\n", "t.ini:2: [pglane] syslog_facility: \"deamon\" is not valid; expected one of auth, " },
-		{ "[pglane]\nclient_tls_sslmode = require\n", "t.ini:2: [pglane] client_tls_sslmode: TLS towards clients needs a certificate; set client_tls_key_file" },
-		{ "[pglane]\nserver_tls_key_file = /k\n", "t.ini:2: [pglane] server_tls_key_file: a certificate and its key belong together; set both" },
-		{ "[pglane]\nauth_type = cert\n", "t.ini:2: [pglane] auth_type: auth_type cert takes the user from a verified certificate; set client_tls_sslmode = verify-full" },
-		{ "[pglane]\nmin_pool_size = 181\n", "t.ini:2: [pglane] min_pool_size: 181 servers cannot be kept open with a budget of 180" },
-		{ "[pglane]\nmetrics_database = m\n", "t.ini:2: [pglane] metrics_database: \"m\" is no entry of [databases]; expected the name of one" },
-		{ "[pglane]\nlisten_addr =\nunix_socket_dir =\n", "t.ini:3: [pglane] unix_socket_dir: there is nowhere to listen; set listen_addr or unix_socket_dir" },
+		{ "k = v\n",
+			"t.ini:1: k: this key stands above the first section; write [pglane] above it" },
+		{ "[pglane]\nlisten_prot = 1\n",
+			"t.ini:2: [pglane] listen_prot: unknown key \"listen_prot\"; did you mean listen_port?" },
+		{ "[pgbouncer]\nzzzzzzzz = 1\n",
+			"t.ini:2: [pgbouncer] zzzzzzzz: unknown key \"zzzzzzzz\"; conf/KEYS.md lists the known ones" },
+		{ "[pglane]\nlisten_port = 0\n",
+			"t.ini:2: [pglane] listen_port: \"0\" is not valid; expected a number from 1 to 65535" },
+		{ "[pglane]\nworkers = 0\n",
+			"t.ini:2: [pglane] workers: \"0\" is not valid; expected auto or a number from 1 to 63" },
+		{ "[pglane]\nauth_type = hba\n",
+			"t.ini:2: [pglane] auth_type: pglane does not have auth_type hba; expected one of trust, any, plain, md5, scram-sha-256, cert" },
+		{ "[pglane]\nauth_type = PAM\n",
+			"t.ini:2: [pglane] auth_type: pglane does not have auth_type pam; " },
+		{ "[pglane]\nauth_type = ldap\n",
+			"t.ini:2: [pglane] auth_type: pglane does not have auth_type ldap; " },
+		{ "[pglane]\nauth_type = kerberos\n",
+			"t.ini:2: [pglane] auth_type: \"kerberos\" is not valid; expected one of trust, any" },
+		{ "[pgbouncer]\ndisable_pqexec = 1\n",
+			"t.ini:2: [pgbouncer] disable_pqexec: pglane cannot give the protection that this asks for; set it to 0" },
+		{ "[pgbouncer]\npkt_buf = much\n",
+			"t.ini:2: [pgbouncer] pkt_buf: \"much\" is not valid; expected a number from 0 to " },
+		{ "[pgbouncer]\nauth_user = x\n",
+			"t.ini:2: [pgbouncer] auth_user: pglane does not look up secrets with auth_query, so nobody could log in; write the users into an auth_file" },
+		{ "[pglane]\nsyslog_facility = deamon\n",
+			"t.ini:2: [pglane] syslog_facility: \"deamon\" is not valid; expected one of auth, " },
+		{ "[pglane]\nclient_tls_sslmode = require\n",
+			"t.ini:2: [pglane] client_tls_sslmode: TLS towards clients needs a certificate; set client_tls_key_file" },
+		{ "[pglane]\nserver_tls_key_file = /k\n",
+			"t.ini:2: [pglane] server_tls_key_file: a certificate and its key belong together; set both" },
+		{ "[pglane]\nauth_type = cert\n",
+			"t.ini:2: [pglane] auth_type: auth_type cert takes the user from a verified certificate; set client_tls_sslmode = verify-full" },
+		{ "[pglane]\nmin_pool_size = 181\n",
+			"t.ini:2: [pglane] min_pool_size: 181 servers cannot be kept open with a budget of 180" },
+		{ "[pglane]\nmetrics_database = m\n",
+			"t.ini:2: [pglane] metrics_database: \"m\" is no entry of [databases]; expected the name of one" },
+		{ "[pglane]\nlisten_addr =\nunix_socket_dir =\n",
+			"t.ini:3: [pglane] unix_socket_dir: there is nowhere to listen; set listen_addr or unix_socket_dir" },
 		{ "[pglane]\nunix_socket_dir = /0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\n",
 			"t.ini:2: [pglane] unix_socket_dir: the name is too long for a unix socket; 92 bytes is the most" },
-		{ "[databases]\npgbouncer = host=x\n", "t.ini:2: [databases] pgbouncer: the name is reserved for the console; " },
-		{ "[databases]\npglane =\n", "t.ini:2: [databases] pglane: the name is reserved for the console; " },
-		{ "[databases]\na = host=x hots=y\n", "t.ini:2: [databases] a: unknown parameter \"hots\"; did you mean host?" },
-		{ "[databases]\na = port=x\n", "t.ini:2: [databases] a: parameter port: \"x\" is not valid; expected a number from 1 to 65535" },
-		{ "[databases]\na = load_balance_hosts=maybe\n", "t.ini:2: [databases] a: parameter load_balance_hosts: \"maybe\" is not valid; expected one of round-robin, disable" },
-		{ "[databases]\na = user=u password='se cret\n", "t.ini:2: [databases] a: after parameter user: the value's closing single quote is missing" },
-		{ "[databases]\na = password=top secret\n", "t.ini:2: [databases] a: after parameter password: expected key=value pairs separated by blanks; " },
-		{ "[users]\nu = max_priority=11\n", "t.ini:2: [users] u: parameter max_priority: \"11\" is not valid; expected a number from 1 to 10" },
-		{ "[users]\nu = annotation=all\n", "t.ini:2: [users] u: unknown parameter \"annotation\"; did you mean annotations?" },
-		{ "[peers]\nx = host=y\n", "t.ini:2: [peers] x: a peer's name is its peer_id; expected a number from 1 to 16383" },
-		{ "[database]\na = host=x\n", "t.ini:1: [database]: unknown section; did you mean [databases]?" },
-		{ "[something]\na = host=x\nb=y\n", "t.ini:1: [something]: unknown section; expected [pglane], [pgbouncer], [databases], [users], [lane:NAME], [rules] or [peers]" },
-		{ "[pglane]\nx\x1b[2J = y\n", "t.ini:2: [pglane] x\\x1b[2J: a key that is more than letters, digits" },
+		{ "[databases]\npgbouncer = host=x\n",
+			"t.ini:2: [databases] pgbouncer: the name is reserved for the console; " },
+		{ "[databases]\npglane =\n",
+			"t.ini:2: [databases] pglane: the name is reserved for the console; " },
+		{ "[databases]\na = host=x hots=y\n",
+			"t.ini:2: [databases] a: unknown parameter \"hots\"; did you mean host?" },
+		{ "[databases]\na = port=x\n",
+			"t.ini:2: [databases] a: parameter port: \"x\" is not valid; expected a number from 1 to 65535" },
+		{ "[databases]\na = load_balance_hosts=maybe\n",
+			"t.ini:2: [databases] a: parameter load_balance_hosts: \"maybe\" is not valid; expected one of round-robin, disable" },
+		{ "[databases]\na = user=u password='se cret\n",
+			"t.ini:2: [databases] a: after parameter user: the value's closing single quote is missing" },
+		{ "[databases]\na = password=top secret\n",
+			"t.ini:2: [databases] a: after parameter password: expected key=value pairs separated by blanks; " },
+		{ "[users]\nu = max_priority=11\n",
+			"t.ini:2: [users] u: parameter max_priority: \"11\" is not valid; expected a number from 1 to 10" },
+		{ "[users]\nu = annotation=all\n",
+			"t.ini:2: [users] u: unknown parameter \"annotation\"; did you mean annotations?" },
+		{ "[peers]\nx = host=y\n",
+			"t.ini:2: [peers] x: a peer's name is its peer_id; expected a number from 1 to 16383" },
+		{ "[database]\na = host=x\n",
+			"t.ini:1: [database]: unknown section; did you mean [databases]?" },
+		{ "[something]\na = host=x\nb=y\n",
+			"t.ini:1: [something]: unknown section; expected [pglane], [pgbouncer], [databases], [users], [lane:NAME], [rules] or [peers]" },
+		{ "[pglane]\nx\x1b[2J = y\n",
+			"t.ini:2: [pglane] x\\x1b[2J: a key that is more than letters, digits" },
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(cases); i++)
@@ -266,7 +305,8 @@ static void each_mistake_has_its_text(void **state)
 
 static void all_mistakes_are_told_in_order(void **state)
 {
-	static const char text[] = "[pglane]\nlisten_port = x\nnonsense\n[lane:ml]\npermits = 31\n[databases]\na = b\n[pglane]\nbadkey = 1\n";
+	static const char text[] =
+		"[pglane]\nlisten_port = x\nnonsense\n[lane:ml]\npermits = 31\n[databases]\na = b\n[pglane]\nbadkey = 1\n";
 	struct config_problems problems;
 	struct strbuf out = STRBUF_INIT;
 
@@ -297,7 +337,8 @@ static void thousands_of_mistakes_are_bounded(void **state)
 		strbuf_addf(&text, "junk %u\n", i);
 	assert_null(config_load_text("t.ini", text.data, text.len, &problems));
 	assert_int_equal(problems.n, CONFIG_PROBLEMS_MAX + 1);
-	assert_string_equal(problems.items[CONFIG_PROBLEMS_MAX].text, "more mistakes follow; they are not listed");
+	assert_string_equal(problems.items[CONFIG_PROBLEMS_MAX].text,
+		"more mistakes follow; they are not listed");
 	config_problems_release(&problems);
 	strbuf_release(&text);
 }
@@ -305,12 +346,15 @@ static void thousands_of_mistakes_are_bounded(void **state)
 static void files_are_looked_for_beside_the_configuration(void **state)
 {
 	char *dir = make_dir();
-	char *ini = write_file(dir, "c.ini", "[pglane]\nauth_file = users\nclient_tls_sslmode = allow\nclient_tls_key_file = k\nclient_tls_cert_file = c\n");
+	char *ini = write_file(dir, "c.ini",
+		"[pglane]\nauth_file = users\nclient_tls_sslmode = allow\nclient_tls_key_file = k\nclient_tls_cert_file = c\n");
 	char *users = write_file(dir, "users", "\"b\" \"1\"\n\"a\" \"2\"\n\"b\" \"3\"\n");
 	char *key = write_file(dir, "k", "x");
 	struct config_problems problems;
 	struct config *config = config_load(ini, &problems);
-	char *expected = mem_printf("%s:5: [pglane] client_tls_cert_file: cannot read %s/c: No such file or directory", ini, dir);
+	char *expected = mem_printf(
+		"%s:5: [pglane] client_tls_cert_file: cannot read %s/c: No such file or directory",
+		ini, dir);
 
 	assert_null(config);
 	assert_int_equal(problems.n, 1);

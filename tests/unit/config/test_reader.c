@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* Each trap of inih has a test here: what inih would make of the line by itself is named beside it. */
+/*
+ * Each trap of inih has a test here: what inih would make of the line by itself is named beside it.
+ */
 #include "config/reader.h"
 
 #include "unit/config/config_test.h"
@@ -72,9 +74,11 @@ static void empty_sections_are_seen(void **state)
 /* inih cuts a value at " ;". */
 static void comments_start_lines_only(void **state)
 {
-	expect("[a]\n;x=y\n  ; x=y\n#x\n\t# x\nk = a ; b # c ;d\n", "1 [a]\n6 [a] k=<a ; b # c ;d>\n");
+	expect("[a]\n;x=y\n  ; x=y\n#x\n\t# x\nk = a ; b # c ;d\n",
+		"1 [a]\n6 [a] k=<a ; b # c ;d>\n");
 	expect("[a]\nk =;x\n", "1 [a]\n2 [a] k=<;x>\n");
-	expect("[a]\nk ;x = y\n", "1 [a]\n! t.ini:2: [a] k ;x: a key that is more than letters, digits and _ . - * must stand in double quotes\n");
+	expect("[a]\nk ;x = y\n",
+		"1 [a]\n! t.ini:2: [a] k ;x: a key that is more than letters, digits and _ . - * must stand in double quotes\n");
 }
 
 /* inih ends the key at a colon. */
@@ -82,17 +86,22 @@ static void a_colon_is_no_equals_sign(void **state)
 {
 	expect("[a]\nk = host:1 x:y\n", "1 [a]\n2 [a] k=<host:1 x:y>\n");
 	expect("[a]\n\"b:c\" = d\n", "1 [a]\n2 [a] b:c=<d>\n");
-	expect("[a]\nb:c\n", "1 [a]\n! t.ini:2: [a]: this is neither a comment, a [section] nor key = value\n");
+	expect("[a]\nb:c\n",
+		"1 [a]\n! t.ini:2: [a]: this is neither a comment, a [section] nor key = value\n");
 	expect("[a]\nk==b=c\n", "1 [a]\n2 [a] k=<=b=c>\n");
 }
 
 /* inih takes an indented line for more of the value above. */
 static void indented_lines_are_lines(void **state)
 {
-	expect("[a]\nk = v\n   l = w\n\tm=x\n  [b]\n n=y\n", "1 [a]\n2 [a] k=<v>\n3 [a] l=<w>\n4 [a] m=<x>\n5 [b]\n6 [b] n=<y>\n");
+	expect("[a]\nk = v\n   l = w\n\tm=x\n  [b]\n n=y\n",
+		"1 [a]\n2 [a] k=<v>\n3 [a] l=<w>\n4 [a] m=<x>\n5 [b]\n6 [b] n=<y>\n");
 }
 
-/* inih cuts a line at 199 bytes and takes the rest for a line of its own: a password could become a key. */
+/*
+ * inih cuts a line at 199 bytes and takes the rest for a line of its own: a password could become a
+ * key.
+ */
 static void long_lines_are_whole(void **state)
 {
 	static const char alphabet[] = "abc def;#:=%\"'[]\\\x80\xff ";
@@ -143,8 +152,10 @@ static void nothing_in_a_file_is_taken_for_the_readers_own(void **state)
 {
 	expect("[a]\nk=%more=x %3B\n", "1 [a]\n2 [a] k=<%more=x %3B>\n");
 	expect("[a]\n\"%more\"=x\n", "1 [a]\n2 [a] %more=<x>\n");
-	expect("[a]\n%more=x\n", "1 [a]\n! t.ini:2: [a]: unknown directive; expected %include FILE\n");
-	expect("[%skipped]\nk=v\n", "! t.ini:1: a section's name has letters, digits and _ . - : only\n");
+	expect("[a]\n%more=x\n",
+		"1 [a]\n! t.ini:2: [a]: unknown directive; expected %include FILE\n");
+	expect("[%skipped]\nk=v\n",
+		"! t.ini:1: a section's name has letters, digits and _ . - : only\n");
 }
 
 static void keys_may_stand_in_quotes(void **state)
@@ -154,7 +165,8 @@ static void keys_may_stand_in_quotes(void **state)
 	expect("[a]\n\"a=b\"=x\n", "1 [a]\n2 [a] a=b=<x>\n");
 	expect("[a]\n\"\"\"\" = x\n", "1 [a]\n2 [a] \"=<x>\n");
 	expect("[a]\n* = x\n", "1 [a]\n2 [a] *=<x>\n");
-	expect("[a]\n\"a\"b = x\n", "1 [a]\n! t.ini:2: [a] \"a\"b: the key's double quotes do not match; write \"\" for a double quote inside it\n");
+	expect("[a]\n\"a\"b = x\n",
+		"1 [a]\n! t.ini:2: [a] \"a\"b: the key's double quotes do not match; write \"\" for a double quote inside it\n");
 	expect("[a]\nm\xc3\xbcll = x\n", "1 [a]\n2 [a] m\xc3\xbcll=<x>\n");
 }
 
@@ -171,7 +183,8 @@ static void long_keys(void **state)
 	(void)snprintf(expected, sizeof(expected), "1 [a]\n2 [a] %s=<v>\n", name);
 	expect(text, expected);
 	(void)snprintf(text, sizeof(text), "[a]\n%0200d = v\nk=w\n", 0);
-	expect(text, "1 [a]\n3 [a] k=<w>\n! t.ini:2: [a]: the key is too long; PostgreSQL's names have at most 63 bytes\n");
+	expect(text,
+		"1 [a]\n3 [a] k=<w>\n! t.ini:2: [a]: the key is too long; PostgreSQL's names have at most 63 bytes\n");
 }
 
 /* inih goes on after an error and tells the first line only. */
@@ -187,12 +200,16 @@ static void every_broken_line_is_told(void **state)
 /* inih would put these keys into the section above. */
 static void what_is_below_a_broken_section_is_skipped(void **state)
 {
-	expect("[a]\n[b\nk=v\nfoo\n[c]\nl=w\n", "1 [a]\n5 [c]\n6 [c] l=<w>\n! t.ini:2: the section's closing bracket is missing; expected [section]\n");
-	expect("[a] b\nk=v\n", "! t.ini:1: nothing may follow a section on its line; write what follows on the next\n");
+	expect("[a]\n[b\nk=v\nfoo\n[c]\nl=w\n",
+		"1 [a]\n5 [c]\n6 [c] l=<w>\n! t.ini:2: the section's closing bracket is missing; expected [section]\n");
+	expect("[a] b\nk=v\n",
+		"! t.ini:1: nothing may follow a section on its line; write what follows on the next\n");
 	expect("[]\nk=v\n", "! t.ini:1: a section's name has letters, digits and _ . - : only\n");
 	/* 49 bytes is what inih keeps of a section. */
-	expect("[a23456789012345678901234567890123456789012345678]\n", "1 [a23456789012345678901234567890123456789012345678]\n");
-	expect("[a2345678901234567890123456789012345678901234567890]\n", "! t.ini:1: the section's name is too long; 49 bytes is the most\n");
+	expect("[a23456789012345678901234567890123456789012345678]\n",
+		"1 [a23456789012345678901234567890123456789012345678]\n");
+	expect("[a2345678901234567890123456789012345678901234567890]\n",
+		"! t.ini:1: the section's name is too long; 49 bytes is the most\n");
 }
 
 static void a_zero_byte_is_told(void **state)
@@ -200,7 +217,8 @@ static void a_zero_byte_is_told(void **state)
 	static const char text[] = "[a]\nk=v\0w\nl=x\n";
 	char *found = read_bytes(text, sizeof(text) - 1);
 
-	assert_string_equal(found, "1 [a]\n3 [a] l=<x>\n! t.ini:2: [a]: there is a zero byte on this line; is this a text file?\n");
+	assert_string_equal(found,
+		"1 [a]\n3 [a] l=<x>\n! t.ini:2: [a]: there is a zero byte on this line; is this a text file?\n");
 	mem_free(found);
 }
 
@@ -213,11 +231,13 @@ static void rules_are_kept_as_they_are(void **state)
 static void includes_are_beside_the_including_file(void **state)
 {
 	char *dir = make_dir();
-	char *main_path = write_file(dir, "main.ini", "[a]\nk=1\n%include two.ini\nafter=1\n%include\tgone.ini\n");
+	char *main_path = write_file(
+		dir, "main.ini", "[a]\nk=1\n%include two.ini\nafter=1\n%include\tgone.ini\n");
 	char *two_path = write_file(dir, "two.ini", "first=2\n[b]\nsecond=2");
 	char *found = read_path(main_path);
-	char *expected = mem_printf("1 [a]\n2 [a] k=<1>\n1 [a] first=<2>\n2 [b]\n3 [b] second=<2>\n4 [b] after=<1>\n"
-				    "! %s:5: [b] %%include: cannot read %s/gone.ini: No such file or directory\n",
+	char *expected = mem_printf(
+		"1 [a]\n2 [a] k=<1>\n1 [a] first=<2>\n2 [b]\n3 [b] second=<2>\n4 [b] after=<1>\n"
+		"! %s:5: [b] %%include: cannot read %s/gone.ini: No such file or directory\n",
 		main_path, dir);
 
 	assert_string_equal(found, expected);
@@ -234,7 +254,9 @@ static void a_file_may_not_include_itself(void **state)
 	char *main_path = write_file(dir, "main.ini", "%include two.ini\n");
 	char *two_path = write_file(dir, "two.ini", "[a]\n%include main.ini\nk=v\n");
 	char *found = read_path(main_path);
-	char *expected = mem_printf("1 [a]\n3 [a] k=<v>\n! %s:2: [a] %%include: this file includes itself; remove one of the %%include lines\n", two_path);
+	char *expected = mem_printf(
+		"1 [a]\n3 [a] k=<v>\n! %s:2: [a] %%include: this file includes itself; remove one of the %%include lines\n",
+		two_path);
 
 	assert_string_equal(found, expected);
 	mem_free(found);
@@ -246,7 +268,8 @@ static void a_file_may_not_include_itself(void **state)
 
 static void includes_have_a_depth(void **state)
 {
-	static const char *const names[] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", NULL };
+	static const char *const names[] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10",
+		NULL };
 	char *dir = make_dir();
 	char *path = NULL, *found;
 
@@ -260,7 +283,8 @@ static void includes_have_a_depth(void **state)
 	found = read_path(path);
 	assert_non_null(strstr(found, "k9=<v>"));
 	assert_null(strstr(found, "k10=<v>"));
-	assert_non_null(strstr(found, "/9:2: %include: files include one another too deeply; 10 levels is the most\n"));
+	assert_non_null(strstr(found,
+		"/9:2: %include: files include one another too deeply; 10 levels is the most\n"));
 	mem_free(found);
 	mem_free(path);
 	remove_dir(dir, names);
@@ -270,7 +294,8 @@ static void what_is_no_file_is_told(void **state)
 {
 	char *found = read_path("/nonexistent/p.ini");
 
-	assert_string_equal(found, "! /nonexistent/p.ini: cannot read /nonexistent/p.ini: No such file or directory\n");
+	assert_string_equal(found,
+		"! /nonexistent/p.ini: cannot read /nonexistent/p.ini: No such file or directory\n");
 	mem_free(found);
 	found = read_path("/tmp");
 	assert_string_equal(found, "! /tmp: cannot read /tmp: Is a directory\n");

@@ -5,24 +5,34 @@
 
 #include "unit/config/config_test.h"
 
-static const enum schema_scope scopes[] = { SCHEMA_MAIN, SCHEMA_DATABASE, SCHEMA_USER, SCHEMA_PEER, SCHEMA_LANE };
+static const enum schema_scope scopes[] = { SCHEMA_MAIN, SCHEMA_DATABASE, SCHEMA_USER, SCHEMA_PEER,
+	SCHEMA_LANE };
 
 /* What PgBouncer 1.25.2's SHOW CONFIG lists; tools look these up. */
-static const char *const pgbouncer_keys[] = { "admin_users", "application_name_add_host", "auth_dbname", "auth_file", "auth_hba_file",
-	"auth_ident_file", "auth_ldap_options", "auth_query", "auth_type", "auth_user", "autodb_idle_timeout", "cancel_wait_timeout",
-	"client_idle_timeout", "client_login_timeout", "client_tls13_ciphers", "client_tls_ca_file", "client_tls_cert_file", "client_tls_ciphers",
-	"client_tls_dheparams", "client_tls_ecdhcurve", "client_tls_key_file", "client_tls_protocols", "client_tls_sslmode", "conffile",
-	"default_pool_size", "disable_pqexec", "dns_max_ttl", "dns_nxdomain_ttl", "dns_zone_check_period", "idle_transaction_timeout",
-	"ignore_startup_parameters", "job_name", "listen_addr", "listen_backlog", "listen_port", "log_connections", "log_disconnections",
-	"log_pooler_errors", "log_stats", "logfile", "max_client_conn", "max_db_client_connections", "max_db_connections", "max_packet_size",
-	"max_prepared_statements", "max_user_client_connections", "max_user_connections", "min_pool_size", "peer_id", "pidfile", "pkt_buf",
-	"pool_mode", "query_timeout", "query_wait_notify", "query_wait_timeout", "reserve_pool_size", "reserve_pool_timeout", "resolv_conf",
-	"sbuf_loopcnt", "scram_iterations", "server_check_delay", "server_check_query", "server_connect_timeout", "server_fast_close",
-	"server_idle_timeout", "server_lifetime", "server_login_retry", "server_reset_query", "server_reset_query_always", "server_round_robin",
-	"server_tls13_ciphers", "server_tls_ca_file", "server_tls_cert_file", "server_tls_ciphers", "server_tls_key_file", "server_tls_protocols",
-	"server_tls_sslmode", "service_name", "so_reuseport", "stats_period", "stats_users", "suspend_timeout", "syslog", "syslog_facility",
-	"syslog_ident", "tcp_defer_accept", "tcp_keepalive", "tcp_keepcnt", "tcp_keepidle", "tcp_keepintvl", "tcp_socket_buffer", "tcp_user_timeout",
-	"track_extra_parameters", "transaction_timeout", "unix_socket_dir", "unix_socket_group", "unix_socket_mode", "user", "verbose" };
+static const char *const pgbouncer_keys[] = { "admin_users", "application_name_add_host",
+	"auth_dbname", "auth_file", "auth_hba_file", "auth_ident_file", "auth_ldap_options",
+	"auth_query", "auth_type", "auth_user", "autodb_idle_timeout", "cancel_wait_timeout",
+	"client_idle_timeout", "client_login_timeout", "client_tls13_ciphers", "client_tls_ca_file",
+	"client_tls_cert_file", "client_tls_ciphers", "client_tls_dheparams",
+	"client_tls_ecdhcurve", "client_tls_key_file", "client_tls_protocols", "client_tls_sslmode",
+	"conffile", "default_pool_size", "disable_pqexec", "dns_max_ttl", "dns_nxdomain_ttl",
+	"dns_zone_check_period", "idle_transaction_timeout", "ignore_startup_parameters",
+	"job_name", "listen_addr", "listen_backlog", "listen_port", "log_connections",
+	"log_disconnections", "log_pooler_errors", "log_stats", "logfile", "max_client_conn",
+	"max_db_client_connections", "max_db_connections", "max_packet_size",
+	"max_prepared_statements", "max_user_client_connections", "max_user_connections",
+	"min_pool_size", "peer_id", "pidfile", "pkt_buf", "pool_mode", "query_timeout",
+	"query_wait_notify", "query_wait_timeout", "reserve_pool_size", "reserve_pool_timeout",
+	"resolv_conf", "sbuf_loopcnt", "scram_iterations", "server_check_delay",
+	"server_check_query", "server_connect_timeout", "server_fast_close", "server_idle_timeout",
+	"server_lifetime", "server_login_retry", "server_reset_query", "server_reset_query_always",
+	"server_round_robin", "server_tls13_ciphers", "server_tls_ca_file", "server_tls_cert_file",
+	"server_tls_ciphers", "server_tls_key_file", "server_tls_protocols", "server_tls_sslmode",
+	"service_name", "so_reuseport", "stats_period", "stats_users", "suspend_timeout", "syslog",
+	"syslog_facility", "syslog_ident", "tcp_defer_accept", "tcp_keepalive", "tcp_keepcnt",
+	"tcp_keepidle", "tcp_keepintvl", "tcp_socket_buffer", "tcp_user_timeout",
+	"track_extra_parameters", "transaction_timeout", "unix_socket_dir", "unix_socket_group",
+	"unix_socket_mode", "user", "verbose" };
 
 static void every_key_of_pgbouncer_is_there(void **state)
 {
@@ -38,7 +48,8 @@ static void rows_are_alphabetical_and_unique(void **state)
 
 		for (unsigned i = 1; i < schema->n_rows; i++)
 			if (strcmp(schema->rows[i - 1].key, schema->rows[i].key) >= 0)
-				fail_msg("%s stands before %s", schema->rows[i - 1].key, schema->rows[i].key);
+				fail_msg("%s stands before %s", schema->rows[i - 1].key,
+					schema->rows[i].key);
 	}
 }
 
@@ -50,7 +61,10 @@ static void every_row_is_documented(void **state)
 		for (unsigned i = 0; i < schema->n_rows; i++) {
 			const char *doc = schema->rows[i].doc;
 
-			if (strlen(doc) < 10 || !strchr(".)", doc[strlen(doc) - 1]) || (!isupper((unsigned char)doc[0]) && strncmp(doc, schema->rows[i].key, strlen(schema->rows[i].key))))
+			if (strlen(doc) < 10 || !strchr(".)", doc[strlen(doc) - 1]) ||
+				(!isupper((unsigned char)doc[0]) &&
+					strncmp(doc, schema->rows[i].key,
+						strlen(schema->rows[i].key))))
 				fail_msg("%s: \"%s\" is no sentence", schema->rows[i].key, doc);
 		}
 	}
@@ -97,8 +111,11 @@ static void fields_lie_inside_their_struct_and_apart(void **state)
 
 				if (b->flags & SCHEMA_ACCEPTED || strcmp(a->field, b->field) == 0)
 					continue; /* an alias */
-				if (a->offset < b->offset + value_bytes(&b->type) && b->offset < a->offset + value_bytes(&a->type))
-					fail_msg("%s and %s overlap: is a type wider than its field?", a->key, b->key);
+				if (a->offset < b->offset + value_bytes(&b->type) &&
+					b->offset < a->offset + value_bytes(&a->type))
+					fail_msg(
+						"%s and %s overlap: is a type wider than its field?",
+						a->key, b->key);
 			}
 		}
 	}
@@ -142,11 +159,13 @@ static void near_keys_are_found_and_far_ones_are_not(void **state)
 {
 	assert_string_equal(schema_nearest(SCHEMA_MAIN, "listen_prot"), "listen_port");
 	assert_string_equal(schema_nearest(SCHEMA_MAIN, "max_client_conns"), "max_client_conn");
-	assert_string_equal(schema_nearest(SCHEMA_MAIN, "pool_size_default") ? "x" : "none", "none");
+	assert_string_equal(
+		schema_nearest(SCHEMA_MAIN, "pool_size_default") ? "x" : "none", "none");
 	assert_string_equal(schema_nearest(SCHEMA_DATABASE, "pasword"), "password");
 	assert_string_equal(schema_nearest(SCHEMA_USER, "anotations"), "annotations");
 	assert_null(schema_nearest(SCHEMA_MAIN, "zzzzzzzzzzzz"));
-	assert_null(schema_nearest(SCHEMA_MAIN, "a_word_that_is_far_longer_than_any_key_and_than_the_row_of_the_matrix_that_compares_them"));
+	assert_null(schema_nearest(SCHEMA_MAIN,
+		"a_word_that_is_far_longer_than_any_key_and_than_the_row_of_the_matrix_that_compares_them"));
 }
 
 int main(void)

@@ -15,16 +15,19 @@ static char *dump(const struct config *config)
 		strbuf_addc(&out, '\n');
 	}
 	for (unsigned i = 0; i < config->n_lanes; i++)
-		strbuf_addf(&out, "%s %u %x\n", config->lanes[i].name, config->lanes[i].permits, config->lanes[i].class_mask);
+		strbuf_addf(&out, "%s %u %x\n", config->lanes[i].name, config->lanes[i].permits,
+			config->lanes[i].class_mask);
 	for (unsigned i = 0; i < config->n_databases; i++)
-		strbuf_addf(&out, "%s %s %u\n", config->databases[i].name, config->databases[i].host, config->databases[i].pool_size);
+		strbuf_addf(&out, "%s %s %u\n", config->databases[i].name,
+			config->databases[i].host, config->databases[i].pool_size);
 	for (unsigned i = 0; i < config->n_users; i++)
 		strbuf_addf(&out, "%s %u\n", config->users[i].name, config->users[i].max_priority);
 	for (unsigned i = 0; i < config->n_secrets; i++)
 		strbuf_addf(&out, "%s %s\n", config->secrets[i].user, config->secrets[i].secret);
 	for (unsigned i = 0; i < config->n_rules; i++)
 		strbuf_addf(&out, "%s %s\n", config->rules[i], config->rule_places[i]);
-	strbuf_addf(&out, "%s %d %d %u\n", config->file_name, config->pgbouncer_section, config->urgent_lane, config->lane_of_class[3]);
+	strbuf_addf(&out, "%s %d %d %u\n", config->file_name, config->pgbouncer_section,
+		config->urgent_lane, config->lane_of_class[3]);
 	return strbuf_detach(&out);
 }
 
@@ -54,7 +57,8 @@ static void check_copy(struct config *config)
 static void a_copy_is_equal_and_independent(void **state)
 {
 	check_copy(load_data());
-	check_copy(load_ok("[rules]\none\ntwo\n[pglane]\nadmin_users = a, b\nserver_check_query =\n"));
+	check_copy(
+		load_ok("[rules]\none\ntwo\n[pglane]\nadmin_users = a, b\nserver_check_query =\n"));
 }
 
 static void the_last_reference_frees(void **state)

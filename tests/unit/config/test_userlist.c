@@ -39,7 +39,8 @@ static void lines_are_user_and_secret(void **state)
 {
 	expect("", "");
 	expect("\"a\" \"b\"", "a=b ");
-	expect("\"a\" \"b\"\n\n;\"no\" \"no\"\n  ; no\n  \"c\"\t\"d\" \"ignored\" x\r\n", "a=b c=d ");
+	expect("\"a\" \"b\"\n\n;\"no\" \"no\"\n  ; no\n  \"c\"\t\"d\" \"ignored\" x\r\n",
+		"a=b c=d ");
 	expect("\"a b\" \"c;d#e\"\n", "a b=c;d#e ");
 	expect("\"a\"\"b\" \"c\"\"\"\n", "a\"b=c\" ");
 	expect("\"a\" \"\"\n", "a= ");
@@ -54,25 +55,29 @@ static void long_scram_secrets_are_whole(void **state)
 
 static void damaged_secrets_are_no_passwords(void **state)
 {
-	static const char *const damaged[] = { "SCRAM-SHA-256$", "SCRAM-SHA-256$4096", "SCRAM-SHA-256$4096:c2FsdA==",
-		"SCRAM-SHA-256$4096:c2FsdA==$" KEY, "SCRAM-SHA-256$x:c2FsdA==$" KEY ":" KEY, "SCRAM-SHA-256$4096:c2FsdA==$QQ==:" KEY };
+	static const char *const damaged[] = { "SCRAM-SHA-256$", "SCRAM-SHA-256$4096",
+		"SCRAM-SHA-256$4096:c2FsdA==", "SCRAM-SHA-256$4096:c2FsdA==$" KEY,
+		"SCRAM-SHA-256$x:c2FsdA==$" KEY ":" KEY, "SCRAM-SHA-256$4096:c2FsdA==$QQ==:" KEY };
 
 	for (size_t i = 0; i < N_ELEMENTS(damaged); i++) {
 		char *text = mem_printf("\"a\" \"%s\"\n", damaged[i]);
 
-		expect(text, "!1 u.txt:1: the secret is cut short or damaged; expected SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey> ");
+		expect(text,
+			"!1 u.txt:1: the secret is cut short or damaged; expected SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey> ");
 		mem_free(text);
 	}
 }
 
 static void every_broken_line_is_told_and_no_secret(void **state)
 {
-	char *found = parse("alice \"hunter2\"\n\"bob\" hunter2\n\"carol\" \"hunter2\n\"dave\" \"x\"\n\"\" \"hunter2\"\n",
+	char *found = parse(
+		"alice \"hunter2\"\n\"bob\" hunter2\n\"carol\" \"hunter2\n\"dave\" \"x\"\n\"\" \"hunter2\"\n",
 		strlen("alice \"hunter2\"\n\"bob\" hunter2\n\"carol\" \"hunter2\n\"dave\" \"x\"\n\"\" \"hunter2\"\n"));
 
 	assert_null(strstr(found, "hunter2"));
 	assert_non_null(strstr(found, "dave=x "));
-	assert_non_null(strstr(found, "!1 u.txt:1: expected \"user\" \"secret\", each in double quotes "));
+	assert_non_null(
+		strstr(found, "!1 u.txt:1: expected \"user\" \"secret\", each in double quotes "));
 	assert_non_null(strstr(found, "!2 u.txt:2: expected a secret "));
 	assert_non_null(strstr(found, "!3 u.txt:3: expected a secret "));
 	assert_non_null(strstr(found, "!5 u.txt:5: the user name is empty "));
@@ -85,11 +90,14 @@ static void names_and_secrets_have_a_length(void **state)
 
 	memset(user, 'u', USERLIST_USER_MAX_BYTES);
 	memset(secret, 's', USERLIST_SECRET_MAX_BYTES);
-	text = mem_printf("\"%s\" \"%s\"\n\"%su\" \"\"\n\"v\" \"%ss\"\n", user, secret, user, secret);
+	text = mem_printf(
+		"\"%s\" \"%s\"\n\"%su\" \"\"\n\"v\" \"%ss\"\n", user, secret, user, secret);
 	found = parse(text, strlen(text));
 	assert_int_equal(strncmp(found, user, strlen(user)), 0);
-	assert_non_null(strstr(found, "!2 u.txt:2: the user name is too long; 127 bytes is the most "));
-	assert_non_null(strstr(found, "!3 u.txt:3: the secret is too long; 2047 bytes is the most "));
+	assert_non_null(
+		strstr(found, "!2 u.txt:2: the user name is too long; 127 bytes is the most "));
+	assert_non_null(
+		strstr(found, "!3 u.txt:3: the secret is too long; 2047 bytes is the most "));
 	mem_free(found);
 	mem_free(text);
 	mem_free(secret);

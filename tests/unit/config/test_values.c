@@ -20,7 +20,8 @@ static void set(const struct value_type *type, void *field, const char *text)
 	strbuf_release(&why);
 }
 
-static void set_refused(const struct value_type *type, void *field, const char *text, const char *expected)
+static void set_refused(
+	const struct value_type *type, void *field, const char *text, const char *expected)
 {
 	struct strbuf why = STRBUF_INIT;
 
@@ -72,8 +73,8 @@ static void times_have_units(void **state)
 
 static void wrong_times_are_refused(void **state)
 {
-	static const char *const wrong[] = { "", "s", "-1", "1x", "5m", "1 2", "1..2", ".5", "3601", "2h",
-		"18446744073709551615", "18446744073709551616s", "99999999999999999999d",
+	static const char *const wrong[] = { "", "s", "-1", "1x", "5m", "1 2", "1..2", ".5", "3601",
+		"2h", "18446744073709551615", "18446744073709551616s", "99999999999999999999d",
 		"5124095577h" /* 2^64 us and 3490 s */ };
 	uint64_t field = 42;
 
@@ -99,7 +100,8 @@ static void whole_seconds_and_milliseconds(void **state)
 	assert_int_equal(field, 5);
 	set(&seconds, &field, "1min");
 	assert_int_equal(field, 60);
-	set_refused(&seconds, &field, "0.5", "\"0.5\" is not valid; expected whole seconds from 0 to 100");
+	set_refused(&seconds, &field, "0.5",
+		"\"0.5\" is not valid; expected whole seconds from 0 to 100");
 	set(&millis, &field, "30");
 	assert_int_equal(field, 30);
 	assert_formatted(&millis, &field, "30");
@@ -118,7 +120,8 @@ static void sizes_have_units(void **state)
 	assert_int_equal(field, 1536);
 	set(&size_type, &field, "2 GB");
 	assert_int_equal(field, 2147483648);
-	set_refused(&size_type, &field, "2TB", "\"2TB\" is not valid; expected bytes, or a number with kB, MB or GB, from 0 to 1099511627776");
+	set_refused(&size_type, &field, "2TB",
+		"\"2TB\" is not valid; expected bytes, or a number with kB, MB or GB, from 0 to 1099511627776");
 }
 
 static void numbers_keep_their_range(void **state)
@@ -129,11 +132,16 @@ static void numbers_keep_their_range(void **state)
 	assert_int_equal(field, 1);
 	set(&count_type, &field, "1000");
 	assert_int_equal(field, 1000);
-	set_refused(&count_type, &field, "0", "\"0\" is not valid; expected a number from 1 to 1000");
-	set_refused(&count_type, &field, "1001", "\"1001\" is not valid; expected a number from 1 to 1000");
-	set_refused(&count_type, &field, "4294967297", "\"4294967297\" is not valid; expected a number from 1 to 1000");
-	set_refused(&count_type, &field, "-1", "\"-1\" is not valid; expected a number from 1 to 1000");
-	set_refused(&count_type, &field, "010", "\"010\" is not valid; expected a number without leading zeros, from 1 to 1000");
+	set_refused(
+		&count_type, &field, "0", "\"0\" is not valid; expected a number from 1 to 1000");
+	set_refused(&count_type, &field, "1001",
+		"\"1001\" is not valid; expected a number from 1 to 1000");
+	set_refused(&count_type, &field, "4294967297",
+		"\"4294967297\" is not valid; expected a number from 1 to 1000");
+	set_refused(
+		&count_type, &field, "-1", "\"-1\" is not valid; expected a number from 1 to 1000");
+	set_refused(&count_type, &field, "010",
+		"\"010\" is not valid; expected a number without leading zeros, from 1 to 1000");
 	set_refused(&count_type, &field, "", "no value is given; expected a number from 1 to 1000");
 	assert_int_equal(field, 1000);
 }
@@ -145,7 +153,8 @@ static void long_values_are_quoted_in_part(void **state)
 
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
-	(void)snprintf(expected, sizeof(expected), "\"%.60s…\" is not valid; expected a number from 1 to 1000", text);
+	(void)snprintf(expected, sizeof(expected),
+		"\"%.60s…\" is not valid; expected a number from 1 to 1000", text);
 	set_refused(&count_type, &field, text, expected);
 }
 
@@ -179,8 +188,10 @@ static void modes_are_octal(void **state)
 	set(&mode, &field, "700");
 	assert_int_equal(field, 0700);
 	assert_formatted(&mode, &field, "0700");
-	set_refused(&mode, &field, "0888", "\"0888\" is not valid; expected an octal mode from 0000 to 0777");
-	set_refused(&mode, &field, "1000", "\"1000\" is not valid; expected an octal mode from 0000 to 0777");
+	set_refused(&mode, &field, "0888",
+		"\"0888\" is not valid; expected an octal mode from 0000 to 0777");
+	set_refused(&mode, &field, "1000",
+		"\"1000\" is not valid; expected an octal mode from 0000 to 0777");
 }
 
 static void switches_take_numbers_and_words(void **state)
@@ -212,7 +223,8 @@ static void words_are_enums(void **state)
 	set(&type, &field, "Transaction");
 	assert_int_equal(field, POOL_MODE_TRANSACTION);
 	assert_formatted(&type, &field, "transaction");
-	set_refused(&type, &field, "trans", "\"trans\" is not valid; expected one of session, transaction, statement");
+	set_refused(&type, &field, "trans",
+		"\"trans\" is not valid; expected one of session, transaction, statement");
 }
 
 static void unset_is_a_value(void **state)
@@ -239,7 +251,8 @@ static void unset_is_a_value(void **state)
 
 static void texts_queries_and_lists(void **state)
 {
-	const struct value_type text = { .kind = VALUE_TEXT }, query = { .kind = VALUE_QUERY }, list = { .kind = VALUE_LIST };
+	const struct value_type text = { .kind = VALUE_TEXT }, query = { .kind = VALUE_QUERY },
+				list = { .kind = VALUE_LIST };
 	char *field = NULL, *copied = NULL;
 	char **names = NULL, **names_copied = NULL;
 
@@ -277,7 +290,7 @@ static void classes_have_the_order_of_their_enum(void **state)
 	const struct value_type type = { .kind = VALUE_CLASSES };
 	uint32_t mask = 0;
 
-	for (int class = 0; class < N_QUERY_CLASSES; class++) {
+	for (int class = 0; class < N_QUERY_CLASSES; class ++) {
 		set(&type, &mask, value_class_names[class]);
 		assert_int_equal(mask, 1u << class);
 	}
@@ -289,7 +302,8 @@ static void classes_have_the_order_of_their_enum(void **state)
 	assert_string_equal(value_class_names[QUERY_TRAINING], "training");
 	set(&type, &mask, "hybrid,serving");
 	assert_formatted(&type, &mask, "serving, hybrid");
-	set_refused(&type, &mask, "hybrid, fast", "\"fast\" is not valid; expected one of default, serving, vector, hybrid, training");
+	set_refused(&type, &mask, "hybrid, fast",
+		"\"fast\" is not valid; expected one of default, serving, vector, hybrid, training");
 	set(&type, &mask, "");
 	assert_int_equal(mask, 0);
 }
