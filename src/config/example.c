@@ -148,7 +148,9 @@ static void add_scopes(struct strbuf *out)
 	lanes_write_defaults(out);
 	strbuf_adds(out,
 		";;;\n;;; Rules: your own, one on a line, asked in order before the built-in ones.\n;;;\n"
-		"[rules]\n\n"
+		";; CLASS [priority N] if CONDITION …, where all conditions must hold: user=, database= or application_name= with * for\n"
+		";; any characters, or a feature that EXPLAIN ROUTE names, with ! for its absence.\n"
+		"[rules]\n;training if user=etl_*\n;serving priority 7 if application_name='web shop' database=app\n\n"
 		";; More configuration from another file, looked for beside this one:\n;%include local.ini\n");
 }
 
