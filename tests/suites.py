@@ -155,6 +155,7 @@ def integration(directory, timeout_s):
         report = LOGS / f"{suite}.xml"
         report.unlink(missing_ok=True)
         environment = {"PGLANE_BIN": str(ROOT / directory / "pglane"), "PGLANE_TEST_SCALE": SCALES[directory],
+                       "PGLANE_SANITIZED": "0" if directory == "build" else "1",
                        "PGLANE_WRAP": " ".join(aslr_prefix(directory)), "PYTHONDONTWRITEBYTECODE": "1"}
         selected = ["-k", options.k] if options.k else []
         status = runner.run(["/usr/bin/python3", "-m", "pytest", "-c", ROOT / "tests/pytest.ini", "--rootdir", ROOT / "tests", "-v", "--durations=15",

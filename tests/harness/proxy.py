@@ -20,7 +20,7 @@ LIVING = weakref.WeakSet()
 ALARM = re.compile(r"PANIC|ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|SUMMARY: \w+Sanitizer")
 
 SANITIZER_OPTIONS = {
-    "ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
+    "ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:quarantine_size_mb=16",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
     "TSAN_OPTIONS": f"exitcode=99:halt_on_error=0:suppressions={system.ROOT}/tests/tsan.supp:history_size=4",
 }
@@ -157,6 +157,11 @@ class Proxy:
             assert status == 0, f"pglane ended with status {status}:\n{self.tail()}"
         finally:
             system.remove(self.directory)
+
+    def stop_only(self, how=signal.SIGQUIT, timeout_s=30):
+        """Ends the process and keeps its directory, to start it again."""
+        assert system.end(self.process, how, timeout_s) == 0, self.tail()
+        self.check_log()
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""

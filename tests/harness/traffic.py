@@ -8,6 +8,15 @@ import threading
 SCALE = float(os.environ.get("PGLANE_TEST_SCALE", "1"))
 
 
+# A sanitizer's allocator keeps freed memory and red zones: what is measured there is mostly its own.
+SANITIZED = os.environ.get("PGLANE_SANITIZED", "") == "1"
+
+
+def memory_limit(n_bytes):
+    """How much resident memory may grow when n_bytes are allowed."""
+    return n_bytes * 8 + (64 << 20) if SANITIZED else n_bytes
+
+
 def scaled(n, least=1):
     return max(least, int(n * SCALE))
 

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from harness import system, wire
-from harness.traffic import scaled
+from harness.traffic import memory_limit, scaled
 
 GOOD = {"user": "app", "database": "app"}
 
@@ -143,7 +143,7 @@ def test_oversized_message(start, size):
     with proxy.client() as client:
         client.send(b"Q" + struct.pack("!i", size) + b"x" * 1000)
         assert client.fatal().sqlstate == "08P01"
-    assert proxy.resident_bytes() - before < 4 << 20
+    assert proxy.resident_bytes() - before < memory_limit(4 << 20)
 
 
 def test_claimed_length_costs_nothing(shared):
@@ -154,7 +154,7 @@ def test_claimed_length_costs_nothing(shared):
         for client in clients:
             client.send(b"Q" + struct.pack("!i", 1 << 30) + b"SELECT '" + b"x" * 5000)
         assert shared.run("SELECT 1") == [(1,)]
-        assert shared.resident_bytes() - before < 32 << 20
+        assert shared.resident_bytes() - before < memory_limit(32 << 20)
     finally:
         for client in clients:
             client.close()
@@ -200,7 +200,7 @@ def test_random_bytes(shared):
             except OSError:
                 pass
     assert shared.run("SELECT 1") == [(1,)]
-    assert shared.resident_bytes() - before < 16 << 20
+    assert shared.resident_bytes() - before < memory_limit(16 << 20)
 
 
 def test_mutated_conversations(shared):
