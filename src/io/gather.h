@@ -11,6 +11,7 @@
 
 #define GATHER_PIECES 64
 #define GATHER_SCRATCH_BYTES 65536u
+#define GATHER_JOIN_BYTES 4096u
 
 struct gather {
 	struct stream *stream;

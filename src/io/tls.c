@@ -185,7 +185,10 @@ static bool set_groups(SSL_CTX *ctx, const char *list)
 	return ok;
 }
 
-/* "none" for the curve was handled with the ciphers: TLS 1.3 cannot do without, so it holds below that. */
+/*
+ * "auto" leaves OpenSSL's own list of groups. "none" for the curve was handled with the ciphers: TLS 1.3 cannot do without one, so
+ * it holds below that.
+ */
 static bool set_key_exchange(SSL_CTX *ctx, const struct config_tls *cfg, char *error)
 {
 	static const char *const leave[] = {"auto", "none", NULL};
@@ -295,7 +298,8 @@ bool tls_has_alpn(const SSL *ssl)
 /* ---- contexts ---- */
 
 /*
- * Partial writes from moving buffers are how streams write. Buffers are given back when a session is idle: 34 kB of each.
+ * Partial writes from moving buffers are how streams write. An idle session gives its buffers back: 14 kB of heap instead of 48. (More than
+ * half of the 14 is the SSL itself. X25519, which OpenSSL's own order of groups prefers, holds 3.5 kB less than P-256.)
  * No resumption, as in PostgreSQL: sessions are long, and tickets would tie certificates verified once to later connections.
  * An end of file without close_notify is an end of file: the protocol inside frames its messages, so a cut is seen there.
  */

@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Order of a start: configuration and what is compiled from it (every mistake reported, no socket yet), listeners, privileges, pid file, threads. Signals are
+ * blocked in all threads and read by the control loop, as PgBouncer has them: HUP reload, TERM wait for clients (again: at once), INT wait for
+ * servers, QUIT at once, USR1 pause, USR2 resume.
+ */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "admin/console.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "daemon/metrics.h"
+#include "session/client.h"
+#include "session/worker.h"
+
+#define QUIT_PATIENCE_US 15000000u /* an immediate shutdown that takes longer is cut off */
+
+struct daemon {
+	struct cluster cluster;
+	struct loop loop;
+	struct mailbox mailbox;
+	struct settings *settings;
+	struct metrics *metrics;
+	struct event *signals[8];
+	unsigned n_signals;
+	unsigned n_quiet;
+	struct timer deadline;
+	bool delivery; /* atomic: the ledger put something into the control port */
+	const struct daemon_options *options;
+	char *config_file; /* absolute: the daemon changes directory */
+	int exit_code;
+};
+
+/* ---- configuration ---- */
+
+static struct settings *load_settings(const char *file, struct strbuf *problems_text)
+{
+	struct config_problems problems = { 0 };
+	struct config *config = config_load(file, &problems);
+	struct settings *settings = NULL;
+
+	config_problems_print(&problems, problems_text);
+	config_problems_release(&problems);
+	if (config)
+		settings = settings_new(config, problems_text);
+	return settings;
+}
+
+int daemon_check(const char *config_file)
+{
+	struct strbuf problems = STRBUF_INIT;
+	struct settings *settings = load_settings(config_file, &problems);
+
+	fputs(problems.data, settings ? stdout : stderr);
+	if (settings)
+		printf("%s: ok\n", config_file);
+	strbuf_release(&problems);
+	if (settings == NULL)
+		return 1;
+	settings_unref(&settings);
+	return 0;
+}
+
+static unsigned lane_specs(const struct config *config, struct lane_spec specs[LANE_MAX])
+{
+	unsigned i;
+
+	MUST(config->n_lanes <= LANE_MAX);
+	for (i = 0; i < config->n_lanes; i++) {
+		memset(&specs[i], 0, sizeof(specs[i]));
+		(void)snprintf(specs[i].name, sizeof(specs[i].name), "%s", config->lanes[i].name);
+		specs[i].size = config->lanes[i].permits;
+		specs[i].max_waiting = config->lanes[i].max_waiting;
+		specs[i].urgent = config->lanes[i].urgent;
+	}
+	return config->n_lanes;
+}
+
+/* Lanes may change their sizes while we run, not their names. */
+static bool same_lanes(const struct config *a, const struct config *b)
+{
+	unsigned i;
+
+	if (a->n_lanes != b->n_lanes)
+		return false;
+	for (i = 0; i < a->n_lanes; i++)
+		if (strcmp(a->lanes[i].name, b->lanes[i].name) != 0 || a->lanes[i].urgent != b->lanes[i].urgent)
+			return false;
+	return true;
+}
+
+static bool open_log(const struct daemon_options *options, const struct config *config)
+{
+	unsigned verbose = config->verbose + options->verbose;
+	struct log_config log = {
+		.level = verbose >= 2 ? LOG_LEVEL_NOISE : verbose == 1 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+		.to_stderr = !options->quiet && !options->background,
+		.file = config->logfile && config->logfile[0] ? config->logfile : NULL,
+		.syslog_ident = config->syslog ? config->syslog_ident : NULL,
+		.syslog_facility = LOG_DAEMON,
+	};
+	char text[128];
+	int err = log_open(&log);
+
+	if (err == 0)
+		return true;
+	fprintf(stderr, "pglane: cannot open logfile %s: %s\n", config->logfile, strerror_r(-err, text, sizeof(text)));
+	return false;
+}
+
+static void change_settings(struct daemon *daemon, struct settings *fresh)
+{
+	struct lane_spec specs[LANE_MAX];
+	unsigned i;
+
+	lane_resize(daemon->cluster.ledger, specs, lane_specs(fresh->config, specs), fresh->config->budget);
+	for (i = 0; i < daemon->cluster.n_workers; i++)
+		worker_change_settings(&daemon->cluster.workers[i], fresh);
+	metrics_change(daemon->metrics, fresh);
+	settings_unref(&daemon->settings);
+	daemon->settings = fresh;
+}
+
+/* Takes fresh in, or says why not. text_r gets what the operator should know. */
+static bool apply_fresh(struct daemon *daemon, struct settings *fresh, struct strbuf *text)
+{
+	if (!same_lanes(fresh->config, daemon->settings->config)) {
+		strbuf_adds(text, "lanes cannot be added, removed or renamed while pglane runs: restart it\n");
+		settings_unref(&fresh);
+		return false;
+	}
+	config_keep_boot_values(fresh->config, daemon->settings->config, text);
+	change_settings(daemon, fresh);
+	return true;
+}
+
+static bool reload(struct daemon *daemon, struct strbuf *text)
+{
+	struct settings *fresh = load_settings(daemon->config_file, text);
+	bool ok = fresh && apply_fresh(daemon, fresh, text);
+
+	log_reopen();
+	if (ok)
+		log_info("RELOAD: configuration loaded%s%s", text->len ? ": " : "", text->data);
+	else
+		log_error("RELOAD failed, the old configuration stays: %s", text->data);
+	return ok;
+}
+
+/* ---- what the console asks, on the control thread by a mail ---- */
+
+struct order {
+	struct mail mail;
+	struct daemon *daemon;
+	char *key, *value; /* SET; NULL: RELOAD */
+	enum shutdown_mode mode;
+	void (*done)(void *arg, bool ok, const char *text);
+	void *arg;
+};
+
+static void free_order(struct order *order)
+{
+	mem_free(order->key);
+	mem_free(order->value);
+	mem_free(order);
+}
+
+static void on_reload_order(struct mail *mail, void *owner)
+{
+	struct order *order = CONTAINER_OF(mail, struct order, mail);
+	struct strbuf text = STRBUF_INIT;
+	bool ok = reload(order->daemon, &text);
+
+	order->done(order->arg, ok, text.data);
+	strbuf_release(&text);
+	free_order(order);
+}
+
+static void order_reload(void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
+{
+	struct daemon *daemon = arg;
+	struct order *order = mem_zalloc(sizeof(*order));
+
+	order->daemon = daemon;
+	order->done = done;
+	order->arg = done_arg;
+	mailbox_post(&daemon->mailbox, &order->mail, on_reload_order);
+}
+
+static void on_set_order(struct mail *mail, void *owner)
+{
+	struct order *order = CONTAINER_OF(mail, struct order, mail);
+	struct daemon *daemon = order->daemon;
+	struct strbuf text = STRBUF_INIT;
+	struct settings *fresh = NULL;
+	char error[256] = "";
+	struct config *config = config_with(daemon->settings->config, order->key, order->value, error);
+
+	if (config)
+		fresh = settings_new(config, &text);
+	else
+		strbuf_adds(&text, error);
+	order->done(order->arg, fresh && apply_fresh(daemon, fresh, &text), text.data);
+	strbuf_release(&text);
+	free_order(order);
+}
+
+static void order_set(void *arg, const char *key, const char *value, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
+{
+	struct daemon *daemon = arg;
+	struct order *order = mem_zalloc(sizeof(*order));
+
+	order->daemon = daemon;
+	order->key = mem_strdup(key);
+	order->value = mem_strdup(value);
+	order->done = done;
+	order->arg = done_arg;
+	mailbox_post(&daemon->mailbox, &order->mail, on_set_order);
+}
+
+/* ---- the end ---- */
+
+static void on_deadline(struct timer *timer)
+{
+	log_fatal("shutdown took too long: what is left is cut off");
+	_exit(1);
+}
+
+static void shut_down(struct daemon *daemon, enum shutdown_mode mode)
+{
+	static const char *const names[] = { "", "waiting for servers", "waiting for clients", "at once" };
+	unsigned i;
+
+	if (mode <= (enum shutdown_mode)daemon->cluster.shutdown_mode && mode != SHUTDOWN_WAIT_FOR_SERVERS)
+		return;
+	log_info("shutting down, %s", names[mode]);
+	__atomic_store_n(&daemon->cluster.shutdown_mode, (int)mode, __ATOMIC_RELAXED);
+	if (mode == SHUTDOWN_IMMEDIATE)
+		loop_timer(&daemon->loop, &daemon->deadline, QUIT_PATIENCE_US, on_deadline);
+	metrics_close(&daemon->metrics);
+	for (i = 0; i < daemon->cluster.n_workers; i++)
+		worker_drain(&daemon->cluster.workers[i]);
+}
+
+static void on_shutdown_order(struct mail *mail, void *owner)
+{
+	struct order *order = CONTAINER_OF(mail, struct order, mail);
+
+	shut_down(order->daemon, order->mode);
+	free_order(order);
+}
+
+static void order_shutdown(void *arg, enum shutdown_mode mode)
+{
+	struct daemon *daemon = arg;
+	struct order *order = mem_zalloc(sizeof(*order));
+
+	order->daemon = daemon;
+	order->mode = mode;
+	mailbox_post(&daemon->mailbox, &order->mail, on_shutdown_order);
+}
+
+static void on_quiet(struct mail *mail, void *owner)
+{
+	struct daemon *daemon = owner;
+
+	mem_free(mail);
+	if (++daemon->n_quiet == daemon->cluster.n_workers)
+		loop_stop(&daemon->loop);
+}
+
+static void worker_is_quiet(void *arg, unsigned worker)
+{
+	struct daemon *daemon = arg;
+	struct mail *mail = mem_zalloc(sizeof(*mail));
+
+	mailbox_post(&daemon->mailbox, mail, on_quiet);
+}
+
+/* ---- signals and turns ---- */
+
+static void pause_one(void *arg, struct shared_database *database)
+{
+	__atomic_store_n(&database->paused, *(bool *)arg, __ATOMIC_RELAXED);
+}
+
+static void unpark(void *arg, struct worker *worker)
+{
+	client_unpark_all(worker);
+}
+
+static void nothing(void *arg)
+{
+}
+
+static void pause_all(struct daemon *daemon, bool paused)
+{
+	log_info(paused ? "PAUSE by signal" : "RESUME by signal");
+	registry_each_database(pause_one, &paused);
+	if (!paused)
+		cluster_visit(&daemon->cluster, NULL, unpark, nothing, daemon);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct daemon *daemon = arg;
+	struct strbuf text = STRBUF_INIT;
+
+	switch (number) {
+	case SIGHUP:
+		(void)reload(daemon, &text);
+		break;
+	case SIGTERM:
+		shut_down(daemon, daemon->cluster.shutdown_mode == SHUTDOWN_NONE ? SHUTDOWN_WAIT_FOR_CLIENTS : SHUTDOWN_IMMEDIATE);
+		break;
+	case SIGINT:
+		shut_down(daemon, daemon->cluster.shutdown_mode == SHUTDOWN_WAIT_FOR_SERVERS ? SHUTDOWN_IMMEDIATE : SHUTDOWN_WAIT_FOR_SERVERS);
+		break;
+	case SIGQUIT:
+		shut_down(daemon, SHUTDOWN_IMMEDIATE);
+		break;
+	case SIGUSR1:
+	case SIGUSR2:
+	default:
+		pause_all(daemon, number == SIGUSR1);
+		break;
+	}
+	strbuf_release(&text);
+}
+
+static void wake_control(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	__atomic_store_n(&daemon->delivery, true, __ATOMIC_RELEASE);
+	mailbox_wake(&daemon->mailbox);
+}
+
+static void on_turn_end(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	if (__atomic_exchange_n(&daemon->delivery, false, __ATOMIC_ACQ_REL) && daemon->metrics)
+		metrics_on_delivery(daemon->metrics);
+}
+
+static void watch_signals(struct daemon *daemon)
+{
+	static const int numbers[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
+	unsigned i;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	for (i = 0; i < N_ELEMENTS(numbers); i++) {
+		daemon->signals[i] = evsignal_new(daemon->loop.base, numbers[i], on_signal, daemon);
+		MUST(daemon->signals[i] != NULL && event_add(daemon->signals[i], NULL) == 0);
+		daemon->n_signals++;
+	}
+}
+
+/* ---- the start ---- */
+
+static void raise_descriptor_limit(const struct config *config)
+{
+	rlim_t want = (rlim_t)config->max_client_conn + config->budget + 256;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
+		return;
+	limit.rlim_cur = MIN_OF(want, limit.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
+		log_warning("the limit of open files is %llu; max_client_conn and the budget may need %llu", (unsigned long long)limit.rlim_cur,
+			(unsigned long long)want);
+}
+
+static bool drop_privileges(const struct daemon_options *options, const struct config *config)
+{
+	const char *name = options->user ? options->user : config->user;
+	struct passwd *entry;
+
+	if (name == NULL || name[0] == '\0') {
+		if (geteuid() != 0)
+			return true;
+		fprintf(stderr, "pglane: will not run as root: give -u USER or set user in the configuration\n");
+		return false;
+	}
+	entry = getpwnam(name);
+	if (entry == NULL) {
+		fprintf(stderr, "pglane: no such user: %s\n", name);
+		return false;
+	}
+	if (geteuid() == entry->pw_uid)
+		return true;
+	if (initgroups(name, entry->pw_gid) == 0 && setgid(entry->pw_gid) == 0 && setuid(entry->pw_uid) == 0)
+		return true;
+	fprintf(stderr, "pglane: cannot change to user %s\n", name);
+	return false;
+}
+
+static bool write_pidfile(const struct config *config)
+{
+	char text[32];
+	int fd, n;
+
+	if (config->pidfile == NULL || config->pidfile[0] == '\0')
+		return true;
+	fd = open(config->pidfile, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (fd < 0 || write(fd, text, (size_t)n) != n) {
+		fprintf(stderr, "pglane: cannot write pidfile %s\n", config->pidfile);
+		return false;
+	}
+	close(fd);
+	return true;
+}
+
+static bool go_background(const struct config *config)
+{
+	pid_t pid;
+	int fd;
+
+	if ((config->logfile == NULL || config->logfile[0] == '\0') && !config->syslog) {
+		fprintf(stderr, "pglane: -d needs logfile or syslog\n");
+		return false;
+	}
+	pid = fork();
+	if (pid < 0)
+		return false;
+	if (pid > 0)
+		_exit(0);
+	(void)setsid();
+	fd = open("/dev/null", O_RDWR);
+	if (fd >= 0) {
+		(void)dup2(fd, STDIN_FILENO);
+		(void)dup2(fd, STDOUT_FILENO);
+		(void)dup2(fd, STDERR_FILENO);
+		if (fd > STDERR_FILENO)
+			close(fd);
+	}
+	return true;
+}
+
+static void open_cluster(struct daemon *daemon)
+{
+	struct cluster *cluster = &daemon->cluster;
+	const struct config *config = daemon->settings->config;
+	struct lane_spec specs[LANE_MAX];
+	unsigned i, n_lanes = lane_specs(config, specs);
+
+	cluster->n_workers = config->workers;
+	cluster->control_port = config->workers;
+	cluster->console = &console_ops;
+	cluster->started_wall_us = clock_wall_us();
+	cluster->next_key = (uint32_t)rng_u64();
+	rng_bytes(cluster->mock_key, sizeof(cluster->mock_key));
+	cluster->reload = order_reload;
+	cluster->set = order_set;
+	cluster->shutdown = order_shutdown;
+	cluster->wake_control = wake_control;
+	cluster->quiet = worker_is_quiet;
+	cluster->daemon_arg = daemon;
+	cluster->ledger = lane_ledger_new(specs, n_lanes, config->budget, config->workers + 1, worker_wake_port, cluster);
+	registry_open(cluster->ledger);
+	loop_init(&daemon->loop);
+	daemon->loop.turn_end = on_turn_end;
+	daemon->loop.turn_end_arg = daemon;
+	mailbox_open(&daemon->mailbox, &daemon->loop, daemon);
+	watch_signals(daemon);
+	cluster->workers = mem_zalloc(cluster->n_workers * sizeof(struct worker));
+	for (i = 0; i < cluster->n_workers; i++)
+		worker_init(&cluster->workers[i], cluster, i, daemon->settings);
+	daemon->metrics = metrics_open(cluster, &daemon->loop, &daemon->mailbox, daemon->settings);
+}
+
+static void close_cluster(struct daemon *daemon)
+{
+	struct cluster *cluster = &daemon->cluster;
+	unsigned i;
+
+	for (i = 0; i < cluster->n_workers; i++)
+		worker_stop(&cluster->workers[i]);
+	for (i = 0; i < cluster->n_workers; i++)
+		worker_join(&cluster->workers[i]);
+	metrics_close(&daemon->metrics);
+	for (i = 0; i < cluster->n_workers; i++)
+		worker_release(&cluster->workers[i]);
+	mem_free(cluster->workers);
+	for (i = 0; i < daemon->n_signals; i++)
+		event_free(daemon->signals[i]);
+	timer_stop(&daemon->deadline);
+	mailbox_close(&daemon->mailbox);
+	loop_release(&daemon->loop);
+	registry_close();
+	lane_ledger_free(&cluster->ledger);
+	listeners_close(&cluster->listeners);
+}
+
+static void log_start(const struct daemon *daemon)
+{
+	const struct config *config = daemon->settings->config;
+	unsigned i;
+
+	log_info("pglane %s: port %u, budget %u, %u worker%s, pool_mode %s", PGLANE_VERSION, config->listen_port, config->budget, config->workers,
+		config->workers == 1 ? "" : "s",
+		config->pool_mode == POOL_MODE_TRANSACTION ? "transaction" : config->pool_mode == POOL_MODE_SESSION ? "session" : "statement");
+	for (i = 0; i < config->n_lanes; i++)
+		log_info("lane %s: %u permits", config->lanes[i].name, config->lanes[i].permits);
+}
+
+static int serve(struct daemon *daemon)
+{
+	const struct config *config = daemon->settings->config;
+	unsigned i;
+
+	open_cluster(daemon);
+	log_start(daemon);
+	for (i = 0; i < daemon->cluster.n_workers; i++)
+		worker_start(&daemon->cluster.workers[i]);
+	loop_run(&daemon->loop);
+	close_cluster(daemon);
+	if (config->pidfile && config->pidfile[0])
+		(void)unlink(config->pidfile);
+	log_info("pglane has ended");
+	return 0;
+}
+
+int daemon_run(const struct daemon_options *options)
+{
+	struct daemon daemon = { .options = options };
+	struct strbuf problems = STRBUF_INIT;
+	int exit_code = 1;
+
+	daemon.settings = load_settings(options->config_file, &problems);
+	fputs(problems.data, stderr);
+	if (daemon.settings && listeners_open(&daemon.cluster.listeners, daemon.settings->config, &problems)) {
+		char *absolute = realpath(options->config_file, NULL);
+
+		daemon.config_file = absolute ? absolute : mem_strdup(options->config_file);
+		raise_descriptor_limit(daemon.settings->config);
+		if (drop_privileges(options, daemon.settings->config) && (!options->background || go_background(daemon.settings->config)) &&
+			open_log(options, daemon.settings->config) && write_pidfile(daemon.settings->config))
+			exit_code = serve(&daemon);
+		else
+			listeners_close(&daemon.cluster.listeners);
+	} else if (daemon.settings) {
+		fputs(problems.data, stderr);
+	}
+	strbuf_release(&problems);
+	mem_free(daemon.config_file);
+	settings_unref(&daemon.settings);
+	return exit_code;
+}
