@@ -199,7 +199,7 @@ static uint32_t count_idle(const struct lane_ledger *l)
 static void check_slots(const struct lane_ledger *l)
 {
 	const struct lane_ticket *t;
-	uint32_t n = 0;
+	uint32_t n = 0, n_told = 0;
 
 	MUST((uint64_t)l->slots == (uint64_t)l->n_idle + l->n_moving + l->n_evicting + l->n_held + l->n_orphans + l->n_closing);
 	MUST(count_idle(l) == l->n_idle);
@@ -208,10 +208,12 @@ static void check_slots(const struct lane_ledger *l)
 			(t->standing == LANE_TICKET_DELIVERED &&
 				(t->coming == LANE_SOURCE_EVICT || t->coming == LANE_SOURCE_AWAIT_SLOT)));
 		n++;
+		n_told += !lane__is_untold_eviction(t);
 	}
 	MUST(n == l->n_slot_waiters);
-	/* A free slot and somebody who waits for one do not coexist. */
+	/* A free slot and somebody who waits for one do not coexist; nor do a server to close for somebody and somebody to say so. */
 	MUST(n == 0 || l->slots >= l->budget);
+	MUST(l->n_idle == 0 || n_told == 0 || lane__shortage(l) <= 0);
 }
 
 static void check_ports(const struct lane_ledger *l)

@@ -253,11 +253,7 @@ void lane__serve_slots(struct lane_ledger *l)
 	}
 }
 
-/*
- * While a shrink is being paid an idle server may stay in the registry although its pool has a slot waiter. As soon as it may be
- * handed out again it is theirs.
- */
-void lane__match_slot_waiters(struct lane_ledger *l)
+static void match_pools(struct lane_ledger *l)
 {
 	struct lane_ticket *t, *next;
 
@@ -273,6 +269,24 @@ void lane__match_slot_waiters(struct lane_ledger *l)
 		idle_claim(l, idle, false);
 		idle_return(l, idle);
 		next = TAILQ_FIRST(&l->slot_waiters);
+	}
+}
+
+/*
+ * Only a shrink lets idle servers and a shortage, or an idle server and a slot waiter of its pool, exist at once. As soon as such a
+ * server may be handed out again it is the waiter's; and one that the shortage needs is closed through a waiter, if there is one.
+ */
+void lane__match_slot_waiters(struct lane_ledger *l)
+{
+	struct lane_ticket *t;
+
+	match_pools(l);
+	while (l->n_idle && lane__shortage(l) > 0 && (t = first_told_waiter(l)) != NULL) {
+		struct lane_idle *idle = TAILQ_FIRST(&l->idle);
+
+		idle_unregister(l, idle);
+		give_eviction(l, t, idle);
+		lane__deliver(l, t);
 	}
 }
 

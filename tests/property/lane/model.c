@@ -423,6 +423,18 @@ static bool serve_one_match(struct model *m)
 	return best >= 0;
 }
 
+/* An idle server that has to close, and a ticket that can pass that on. */
+static bool serve_one_eviction(struct model *m)
+{
+	int t = first_slot_waiter(m, -1, true), idle = oldest_idle(m, false);
+
+	if (t < 0 || idle < 0 || shortage(m) <= 0)
+		return false;
+	grant_eviction(m, t, idle);
+	deliver(m, &m->tickets[t]);
+	return true;
+}
+
 static void settle(struct model *m)
 {
 	do {
@@ -430,7 +442,7 @@ static void settle(struct model *m)
 			;
 		while (serve_one_permit(m))
 			;
-	} while (serve_one_match(m));
+	} while (serve_one_match(m) || serve_one_eviction(m));
 }
 
 /* ---- Tickets ---- */
@@ -628,6 +640,7 @@ int model_collect(struct model *m, int port)
 	}
 	if (first >= 0)
 		tell(m, first);
+	settle(m);
 	return first;
 }
 

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: ISC */
+#include "fixture.h"
+
+static void first_grant_takes_a_slot_and_release_gives_the_server_back(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, 1, 1);
+	assert_int_equal(acquire(&f, 0, 0, LANE_A, 5, 0), LANE_GRANTED);
+	assert_int_equal(f.t[0].state, LANE_TICKET_HOLDS);
+	assert_int_equal(f.t[0].source, LANE_SOURCE_SLOT);
+	assert_int_equal(f.t[0].lane, LANE_A);
+	assert_int_equal(f.t[0].enqueued_us, 0);
+	assert_int_equal(f.t[0].granted_us, 1000);
+	assert_true(release(&f, 0, 0));
+	assert_int_equal(f.t[0].state, LANE_TICKET_NONE);
+	assert_int_equal(reading(&f, LANE_A).in_use, 0);
+	assert_int_equal(totals(&f).n_idle, 1);
+	assert_int_equal(acquire(&f, 1, 0, LANE_B, 5, 0), LANE_GRANTED);
+	assert_int_equal(f.t[1].source, LANE_SOURCE_OWN_IDLE);
+	assert_ptr_equal(f.t[1].idle, &f.s[0]);
+	fixture_release(&f);
+}
+
+static void a_full_lane_queues_while_others_go_on(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, 1, 0);
+	assert_int_equal(acquire(&f, 0, 0, LANE_A, 5, 0), LANE_GRANTED);
+	assert_int_equal(acquire(&f, 1, 0, LANE_A, 5, 1), LANE_QUEUED);
+	assert_int_equal(f.t[1].state, LANE_TICKET_WAITS_PERMIT);
+	assert_int_equal(f.t[1].enqueued_us, 1001);
+	assert_int_equal(acquire(&f, 2, 0, LANE_B, 5, 0), LANE_GRANTED);
+	assert_int_equal(collect(&f, 1), 0);
+	assert_true(release(&f, 2, 2));
+	assert_int_equal(f.n_wakes[1], 0); /* a permit of B is not A's */
+	assert_true(release(&f, 0, 0));
+	assert_int_equal(f.n_wakes[1], 1);
+	assert_taken(&f, 1, 1, LANE_SOURCE_FOREIGN_IDLE);
+	assert_int_equal(f.t[1].state, LANE_TICKET_HOLDS);
+	assert_int_equal(f.t[1].granted_us, 2000);
+	fixture_release(&f);
+}
+
+static void permits_and_deliveries_come_by_priority_then_arrival(void **state)
+{
+	static const unsigned priorities[] = { 5, 1, 7, 5, 7 }, order[] = { 3, 5, 1, 4, 2 };
+	struct fixture f;
+
+	fixture_init(&f, 1, 0, 0);
+	assert_int_equal(acquire(&f, 0, 0, LANE_A, 5, 0), LANE_GRANTED);
+	for (unsigned i = 0; i < N_ELEMENTS(priorities); i++) /* the pool does not matter */
+		assert_int_equal(acquire(&f, 1 + i, i % N_POOLS, LANE_A, priorities[i], 0), LANE_QUEUED);
+	release_none(&f, 0);
+	for (unsigned i = 0; i < N_ELEMENTS(order); i++) {
+		assert_int_equal(collect(&f, 0), 1);
+		assert_ptr_equal(f.taken[0], &f.t[order[i]]);
+		abandon(&f, order[i]); /* it still waits for the slot */
+	}
+	fixture_release(&f);
+}
+
+static void a_port_is_woken_only_when_its_list_was_empty(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, 0, 0);
+	for (unsigned i = 0; i < 4; i++)
+		acquire(&f, i, 0, LANE_A, 5, i / 2);
+	release(&f, 0, 0);
+	release(&f, 1, 1);
+	assert_int_equal(f.n_wakes[1], 1);
+	assert_int_equal(collect(&f, 1), 2);
+	assert_ptr_equal(f.taken[0], &f.t[2]);
+	assert_ptr_equal(f.taken[1], &f.t[3]);
+	assert_int_equal(f.n_wakes[0], 0);
+	fixture_release(&f);
+}
+
+static void the_queue_is_bounded(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, 1, 0);
+	f.specs[LANE_A].max_waiting = 1;
+	fixture_resize(&f, 1, 1, 0);
+	assert_int_equal(acquire(&f, 0, 0, LANE_A, 5, 0), LANE_GRANTED);
+	assert_int_equal(acquire(&f, 1, 0, LANE_A, 5, 0), LANE_QUEUED);
+	assert_int_equal(acquire(&f, 2, 0, LANE_A, 10, 0), LANE_REFUSED);
+	assert_int_equal(f.t[2].state, LANE_TICKET_NONE);
+	assert_int_equal(acquire(&f, 3, 0, LANE_B, 5, 0), LANE_GRANTED);
+	assert_int_equal(lane_swap(f.ledger, &f.t[3], LANE_A, 5, 1), LANE_REFUSED);
+	assert_int_equal(f.t[3].state, LANE_TICKET_HOLDS);
+	assert_int_equal(f.t[3].lane, LANE_B);
+	assert_int_equal(reading(&f, LANE_A).n_refused, 2);
+	fixture_release(&f);
+}
+
+static void urgent_tickets_use_the_urgent_lane_when_their_own_is_full(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, 1, 1);
+	assert_int_equal(acquire(&f, 0, 0, LANE_A, 9, 0), LANE_GRANTED);
+	assert_int_equal(f.t[0].lane, LANE_A); /* the own one first */
+	assert_int_equal(acquire(&f, 1, 0, LANE_A, 7, 0), LANE_QUEUED);
+	assert_int_equal(acquire(&f, 2, 0, LANE_A, 8, 0), LANE_GRANTED);
+	assert_int_equal(f.t[2].lane, LANE_PRIORITY);
+	assert_int_equal(f.t[2].home_lane, LANE_A);
+	assert_int_equal(acquire(&f, 3, 0, LANE_B, 5, 0), LANE_GRANTED);
+	assert_int_equal(acquire(&f, 4, 0, LANE_B, 8, 0), LANE_QUEUED);
+	assert_int_equal(acquire(&f, 5, 0, LANE_A, 9, 0), LANE_QUEUED);
+	assert_true(release(&f, 2, 2)); /* over all lanes: priority 9 before 8, and 7 never */
+	assert_taken(&f, 0, 5, LANE_SOURCE_OWN_IDLE);
+	assert_int_equal(f.t[5].lane, LANE_PRIORITY);
+	assert_true(release(&f, 5, 2));
+	assert_taken(&f, 0, 4, LANE_SOURCE_OWN_IDLE);
+	assert_true(release(&f, 4, 2));
+	assert_int_equal(collect(&f, 0), 0);
+	assert_int_equal(reading(&f, LANE_PRIORITY).n_granted, 3);
+	fixture_release(&f);
+}
+
+static void abandoning_gives_back_in_every_state(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, 0, 0);
+	abandon(&f, 0); /* nothing held: nothing happens */
+	acquire(&f, 0, 0, LANE_A, 5, 0);
+	acquire(&f, 1, 0, LANE_A, 5, 1);
+	acquire(&f, 2, 0, LANE_A, 5, 1);
+	acquire(&f, 3, 1, LANE_A, 5, 1);
+	abandon(&f, 1); /* from the queue */
+	assert_int_equal(f.t[1].state, LANE_TICKET_NONE);
+	assert_true(release(&f, 0, 0));
+	abandon(&f, 2); /* delivered with a server: that is then evicted for the next */
+	assert_int_equal(f.t[2].state, LANE_TICKET_NONE);
+	assert_taken(&f, 1, 3, LANE_SOURCE_EVICT);
+	assert_ptr_equal(f.t[3].idle, &f.s[0]);
+	abandon(&f, 3); /* from the slot queue: the claim has gone out and is executed */
+	assert_int_equal(reading(&f, LANE_A).in_use, 0);
+	close_claimed(&f, 0);
+	assert_int_equal(totals(&f).slots, 0);
+	assert_int_equal(reading(&f, LANE_A).n_abandoned, 3);
+	fixture_release(&f);
+}
+
+static void an_abandoned_slot_goes_to_the_next(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, 0, 0);
+	acquire(&f, 0, 0, LANE_A, 5, 0);
+	acquire(&f, 1, 0, LANE_A, 5, 1);
+	acquire(&f, 2, 0, LANE_A, 5, 0);
+	close_held(&f);
+	release_none(&f, 0); /* 1 is delivered a slot */
+	assert_int_equal(totals(&f).slots, 1);
+	abandon(&f, 1);
+	assert_taken(&f, 0, 2, LANE_SOURCE_SLOT);
+	assert_int_equal(totals(&f).slots, 1);
+	fixture_release(&f);
+}
+
+static void shrinking_is_paid_as_permits_return(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 3, 0, 0);
+	for (unsigned i = 0; i < 4; i++)
+		acquire(&f, i, 0, LANE_A, 5, 0);
+	acquire(&f, 4, 0, LANE_B, 5, 0);
+	fixture_resize(&f, 1, 1, 0);
+	assert_int_equal(reading(&f, LANE_A).in_use, 3);
+	assert_false(release(&f, 0, 0)); /* above the budget */
+	close_held(&f);
+	assert_int_equal(collect(&f, 0), 0); /* B has a permit free, but the sum is still at the budget */
+	assert_true(release(&f, 1, 1));
+	assert_taken(&f, 0, 4, LANE_SOURCE_OWN_IDLE);
+	assert_int_equal(reading(&f, LANE_A).in_use, 1);
+	assert_true(release(&f, 2, 2));
+	assert_taken(&f, 0, 3, LANE_SOURCE_OWN_IDLE);
+	assert_int_equal(totals(&f).slots, 2);
+	fixture_release(&f);
+}
+
+static void growing_serves_who_waits(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, 0, 0);
+	for (unsigned i = 0; i < 4; i++)
+		acquire(&f, i, 0, LANE_A, 5, 0);
+	fixture_resize(&f, 3, 0, 0);
+	assert_int_equal(collect(&f, 0), 2);
+	assert_int_equal(f.t[2].source, LANE_SOURCE_SLOT);
+	assert_int_equal(reading(&f, LANE_A).waiting, 1);
+	fixture_release(&f);
+}
+
+static void take_and_abandon(void *arg, struct lane_ticket *ticket)
+{
+	struct fixture *f = arg;
+
+	f->taken[f->n_taken++] = ticket;
+	if (ticket == &f->t[2])
+		lane_abandon(f->ledger, &f->t[3], 2000);
+}
+
+static void take_may_abandon_who_comes_behind(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, 0, 0);
+	for (unsigned i = 0; i < 4; i++)
+		acquire(&f, i, 0, LANE_A, 5, 0);
+	release(&f, 0, 0);
+	release(&f, 1, 1);
+	assert_int_equal(lane_collect(f.ledger, 0, take_and_abandon, &f), 1);
+	assert_int_equal(f.t[3].state, LANE_TICKET_NONE);
+	assert_int_equal(reading(&f, LANE_A).in_use, 1);
+	assert_int_equal(totals(&f).n_idle, 1);
+	fixture_release(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(first_grant_takes_a_slot_and_release_gives_the_server_back),
+		cmocka_unit_test(a_full_lane_queues_while_others_go_on),
+		cmocka_unit_test(permits_and_deliveries_come_by_priority_then_arrival),
+		cmocka_unit_test(a_port_is_woken_only_when_its_list_was_empty),
+		cmocka_unit_test(the_queue_is_bounded),
+		cmocka_unit_test(urgent_tickets_use_the_urgent_lane_when_their_own_is_full),
+		cmocka_unit_test(abandoning_gives_back_in_every_state),
+		cmocka_unit_test(an_abandoned_slot_goes_to_the_next),
+		cmocka_unit_test(shrinking_is_paid_as_permits_return),
+		cmocka_unit_test(growing_serves_who_waits),
+		cmocka_unit_test(take_may_abandon_who_comes_behind),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
