@@ -39,7 +39,8 @@ static bool fail_with_reason(char *error, const char *what, const char *value)
 {
 	char reason[TLS_ERROR_BYTES];
 
-	snprintf(error, TLS_ERROR_BYTES, "%s \"%s\": %s", what, value, first_error(reason));
+	/* A long file name is cut before the reason is. */
+	snprintf(error, TLS_ERROR_BYTES, "%s \"%.150s\": %.80s", what, value, first_error(reason));
 	return false;
 }
 
@@ -126,7 +127,7 @@ static bool set_protocols(SSL_CTX *ctx, const char *text, char *error)
 
 	if (mask == 0) {
 		snprintf(error, TLS_ERROR_BYTES,
-			"protocols \"%s\": not a list of tlsv1.0, tlsv1.1, tlsv1.2, tlsv1.3, secure, all", text);
+			"protocols \"%.150s\": not a list of tlsv1.0, tlsv1.1, tlsv1.2, tlsv1.3, secure, all", text);
 		return false;
 	}
 	for (size_t i = 0; i < N_ELEMENTS(protocol_versions); i++) {
@@ -196,13 +197,13 @@ static bool set_key_exchange(SSL_CTX *ctx, const struct config_tls *cfg, char *e
 
 	if (is_set(curve) && !is_one_of(curve, leave) && !set_groups(ctx, curve)) {
 		ERR_clear_error();
-		snprintf(error, TLS_ERROR_BYTES, "ecdhcurve \"%s\": not auto, none or a curve that OpenSSL knows", curve);
+		snprintf(error, TLS_ERROR_BYTES, "ecdhcurve \"%.150s\": not auto, none or a curve that OpenSSL knows", curve);
 		return false;
 	}
 	if (strcasecmp(dh, "auto") == 0 || strcasecmp(dh, "legacy") == 0) {
 		SSL_CTX_set_dh_auto(ctx, strcasecmp(dh, "auto") == 0 ? 1 : 2); /* 2: 1024 bits */
 	} else if (strcasecmp(dh, "none") != 0) {
-		snprintf(error, TLS_ERROR_BYTES, "dheparams \"%s\": not auto, legacy or none", dh);
+		snprintf(error, TLS_ERROR_BYTES, "dheparams \"%.150s\": not auto, legacy or none", dh);
 		return false;
 	}
 	return true;
@@ -422,7 +423,7 @@ static enum tls_step handshake_failed(SSL *ssl, int ssl_error, int error_number,
 	else if (ERR_peek_error() != 0)
 		snprintf(error, TLS_ERROR_BYTES, "%s", first_error(reason));
 	else if (ssl_error == SSL_ERROR_SYSCALL && error_number != 0)
-		snprintf(error, TLS_ERROR_BYTES, "%s", strerror_r(error_number, reason, sizeof(reason)));
+		snprintf(error, TLS_ERROR_BYTES, "%.200s", strerror_r(error_number, reason, sizeof(reason)));
 	else
 		snprintf(error, TLS_ERROR_BYTES, "the peer closed the connection during the handshake");
 	ERR_clear_error();
