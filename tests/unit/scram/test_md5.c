@@ -56,6 +56,7 @@ static void what_is_a_secret(void **state)
 	assert_false(pgw_is_md5_secret("md57e4905e7ea0c28632011e94b24fc3b590"));
 	assert_false(pgw_is_md5_secret("md57E4905E7EA0C28632011E94B24FC3B59"));
 	assert_false(pgw_is_md5_secret("md57e4905e7ea0c28632011e94b24fc3b5g"));
+	assert_false(pgw_is_md5_secret("md57e4905e7ea0c28632011e94b24fc3b59 "));
 	assert_false(pgw_is_md5_secret("MD57e4905e7ea0c28632011e94b24fc3b59"));
 }
 

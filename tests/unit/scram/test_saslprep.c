@@ -53,6 +53,9 @@ static const struct vector {
 	{"unassigned in Unicode 3.2", "x\xc8\xa1y",
 		"SCRAM-SHA-256$4096:s8fPpRbc2V8AKAuc1Rrbww==$"
 		"gbTK525BEQZFKF8AE9qRFaOQC/7WwyJjv4C0E5tg1Is=:hxUUWWs3SE4oEri9Gomby+ErwktUBFq3ZbItI5kfl5c="},
+	{"unassigned beside what would be mapped", "I\xc2\xadX\xc8\xa1",
+		"SCRAM-SHA-256$4096:HjtI44a6TQ1GTqsFSI+sRg==$"
+		"kMmw5UipzMQPUf5stzYio9Hxhgai/VekBltAS0CaHFc=:F6j2nBtrPDRRnfzu3EEygdCDS4NwDghrwDjpfS75qLI="},
 	{"only mapped to nothing", "\xc2\xad",
 		"SCRAM-SHA-256$4096:/0x6AIJP2zkBBmQT6AyVxQ==$"
 		"4PpQ42grHOljYhunAZYPYAQWTFVPqerU4+qhOZ1e+Ss=:dhCtfU0jIoLJeIU53pQrz/7WNmdqFcsr38xCqiRR0Sg="},
