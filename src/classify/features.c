@@ -33,10 +33,10 @@ bool feature_parse(const char *text, size_t n, uint64_t *bit_r)
 /* A name cut to PostgreSQL's length, never amid a character. */
 static void take_name(struct reader *reader, struct statement *statement)
 {
-	if (!item_is_name(&reader->now))
+	if (!item_is_name(reader->now))
 		return;
 	char raw[CLASSIFY_NAME_BYTES + 4];
-	size_t n = pgw_token_ident(&reader->now.token, raw, sizeof(raw));
+	size_t n = pgw_token_ident(&reader->now->token, raw, sizeof(raw));
 	if (n >= CLASSIFY_NAME_BYTES) {
 		n = CLASSIFY_NAME_BYTES - 1;
 		while (n > 0 && ((unsigned char)raw[n] & 0xc0) == 0x80)
@@ -50,12 +50,12 @@ static void take_name(struct reader *reader, struct statement *statement)
 static void skip_statement(struct reader *reader)
 {
 	unsigned depth = 0;
-	for (; reader->now.token.kind != PGW_TOK_END; reader_next(reader)) {
-		if (depth == 0 && item_is_punct(&reader->now, ';'))
+	for (; reader->now->token.kind != PGW_TOK_END; reader_next(reader)) {
+		if (depth == 0 && item_is_punct(reader->now, ';'))
 			return;
-		if (item_is_punct(&reader->now, '('))
+		if (item_is_punct(reader->now, '('))
 			depth++;
-		else if (item_is_punct(&reader->now, ')') && depth > 0)
+		else if (item_is_punct(reader->now, ')') && depth > 0)
 			depth--;
 	}
 }
@@ -77,12 +77,12 @@ static bool accept_safe_mode(struct reader *reader)
 /* BEGIN [WORK | TRANSACTION] [mode [[,] mode …]]. What is not understood here is for the server to judge. */
 static enum statement_kind read_begin(struct reader *reader)
 {
-	while (!item_ends_statement(&reader->now)) {
+	while (!item_ends_statement(reader->now)) {
 		if (!accept_safe_mode(reader))
 			return STATEMENT_BEGIN_CHECKED;
-		if (item_is_punct(&reader->now, ',')) {
+		if (item_is_punct(reader->now, ',')) {
 			reader_next(reader);
-			if (item_ends_statement(&reader->now))
+			if (item_ends_statement(reader->now))
 				return STATEMENT_BEGIN_CHECKED;
 		}
 	}
@@ -106,7 +106,7 @@ static bool read_plain_end(struct reader *reader)
 {
 	if (reader_accept(reader, KEY_AND) && !(reader_accept(reader, KEY_NO) && reader_accept(reader, KEY_CHAIN)))
 		return false;
-	return item_ends_statement(&reader->now);
+	return item_ends_statement(reader->now);
 }
 
 static void head_end(struct reader *reader, struct statement *statement, bool commit)
@@ -114,7 +114,7 @@ static void head_end(struct reader *reader, struct statement *statement, bool co
 	statement->is_transaction = true;
 	if (!reader_accept(reader, KEY_WORK))
 		reader_accept(reader, KEY_TRANSACTION);
-	if (!commit && item_key(&reader->now) == KEY_TO)
+	if (!commit && item_key(reader->now) == KEY_TO)
 		statement->kind = STATEMENT_NEUTRAL; /* TO SAVEPOINT */
 	else if (read_plain_end(reader))
 		statement->kind = commit ? STATEMENT_COMMIT : STATEMENT_ROLLBACK;
@@ -124,12 +124,12 @@ static void head_end(struct reader *reader, struct statement *statement, bool co
 
 static void head_set(struct reader *reader, struct statement *statement)
 {
-	enum key key = item_key(&reader->now);
+	enum key key = item_key(reader->now);
 	statement->kind = STATEMENT_NEUTRAL;
 	if (key == KEY_LOCAL || key == KEY_TRANSACTION || key == KEY_CONSTRAINTS) {
 		reader_next(reader);
 		/* unless it is a setting of that name */
-		if (reader->now.token.kind != PGW_TOK_OPERATOR && item_key(&reader->now) != KEY_TO)
+		if (reader->now->token.kind != PGW_TOK_OPERATOR && item_key(reader->now) != KEY_TO)
 			return;
 	}
 	statement->effects |= EFFECT_SET;
@@ -138,7 +138,7 @@ static void head_set(struct reader *reader, struct statement *statement)
 static void head_discard(struct reader *reader, struct statement *statement)
 {
 	statement->kind = STATEMENT_NEUTRAL;
-	if (item_key(&reader->now) == KEY_ALL)
+	if (item_key(reader->now) == KEY_ALL)
 		statement->effects |= EFFECT_DISCARD_ALL | EFFECT_DEALLOCATE_ALL;
 }
 
@@ -146,7 +146,7 @@ static void head_deallocate(struct reader *reader, struct statement *statement)
 {
 	statement->kind = STATEMENT_NEUTRAL;
 	reader_accept(reader, KEY_PREPARE);
-	if (item_key(&reader->now) == KEY_ALL)
+	if (item_key(reader->now) == KEY_ALL)
 		statement->effects |= EFFECT_DEALLOCATE_ALL;
 	else
 		take_name(reader, statement);
@@ -158,15 +158,15 @@ static void head_deallocate(struct reader *reader, struct statement *statement)
 static void skip_routine(struct reader *reader)
 {
 	unsigned nested = 0;
-	for (; reader->now.token.kind != PGW_TOK_END; reader_next(reader)) {
-		enum key key = item_key(&reader->now);
-		if (key == KEY_BEGIN && item_key(&reader->ahead) == KEY_ATOMIC)
+	for (; reader->now->token.kind != PGW_TOK_END; reader_next(reader)) {
+		enum key key = item_key(reader->now);
+		if (key == KEY_BEGIN && item_key(reader->ahead) == KEY_ATOMIC)
 			nested++;
 		else if (key == KEY_CASE && nested > 0)
 			nested++;
 		else if (key == KEY_END && nested > 0)
 			nested--;
-		else if (nested == 0 && item_is_punct(&reader->now, ';'))
+		else if (nested == 0 && item_is_punct(reader->now, ';'))
 			return;
 	}
 }
@@ -174,31 +174,31 @@ static void skip_routine(struct reader *reader)
 /* Is it the query of CREATE TABLE … AS, at AS? */
 static bool is_as_query(const struct reader *reader)
 {
-	enum key next = item_key(&reader->ahead);
-	return item_key(&reader->now) == KEY_AS &&
-		(next == KEY_SELECT || next == KEY_WITH || next == KEY_VALUES || next == KEY_TABLE || next == KEY_EXECUTE || item_is_punct(&reader->ahead, '('));
+	enum key next = item_key(reader->ahead);
+	return item_key(reader->now) == KEY_AS &&
+		(next == KEY_SELECT || next == KEY_WITH || next == KEY_VALUES || next == KEY_TABLE || next == KEY_EXECUTE || item_is_punct(reader->ahead, '('));
 }
 
 static void head_create_table(struct reader *reader, struct statement *statement, bool temporary)
 {
 	bool on_commit_drop = false;
 	unsigned depth = 0;
-	if (query_table_kind(&reader->now) == TABLE_TRAINING_SET)
+	if (query_table_kind(reader->now->word, &reader->now->token) == TABLE_TRAINING_SET)
 		statement->features |= FEATURE(TRAINING_TARGET);
-	for (; reader->now.token.kind != PGW_TOK_END; reader_next(reader)) {
-		if (item_is_punct(&reader->now, '('))
+	for (; reader->now->token.kind != PGW_TOK_END; reader_next(reader)) {
+		if (item_is_punct(reader->now, '('))
 			depth++;
-		else if (item_is_punct(&reader->now, ')') && depth > 0)
+		else if (item_is_punct(reader->now, ')') && depth > 0)
 			depth--;
 		if (depth > 0)
 			continue;
-		if (item_is_punct(&reader->now, ';') || is_as_query(reader))
+		if (item_is_punct(reader->now, ';') || is_as_query(reader))
 			break;
-		on_commit_drop |= item_key(&reader->now) == KEY_COMMIT && item_key(&reader->ahead) == KEY_DROP;
+		on_commit_drop |= item_key(reader->now) == KEY_COMMIT && item_key(reader->ahead) == KEY_DROP;
 	}
 	if (temporary && !on_commit_drop)
 		statement->effects |= EFFECT_TEMP_TABLE;
-	if (item_key(&reader->now) != KEY_AS)
+	if (item_key(reader->now) != KEY_AS)
 		return;
 	statement->features &= ~FEATURE(SCHEMA);
 	statement->features |= FEATURE(CREATE_AS);
@@ -208,7 +208,7 @@ static void head_create_table(struct reader *reader, struct statement *statement
 
 static void skip_if_not_exists(struct reader *reader)
 {
-	if (item_is_name(&reader->now) && item_key(&reader->ahead) == KEY_NOT) {
+	if (item_is_name(reader->now) && item_key(reader->ahead) == KEY_NOT) {
 		reader_next(reader);
 		reader_next(reader);
 		reader_accept(reader, KEY_EXISTS);
@@ -220,7 +220,7 @@ static void head_create(struct reader *reader, struct statement *statement)
 	bool temporary = false;
 	statement->features |= FEATURE(SCHEMA);
 	for (;; reader_next(reader)) {
-		enum key key = item_key(&reader->now);
+		enum key key = item_key(reader->now);
 		temporary |= key == KEY_TEMP;
 		if (key != KEY_OR && key != KEY_REPLACE && key != KEY_GLOBAL && key != KEY_LOCAL && key != KEY_TEMP && key != KEY_UNLOGGED &&
 			key != KEY_RECURSIVE)
@@ -228,13 +228,13 @@ static void head_create(struct reader *reader, struct statement *statement)
 	}
 	if (reader_accept(reader, KEY_TABLE)) {
 		skip_if_not_exists(reader);
-		temporary |= pgw_word_is(&reader->now.token, "pg_temp");
-		while (item_is_punct(&reader->ahead, '.')) {
+		temporary |= pgw_word_is(&reader->now->token, "pg_temp");
+		while (item_is_punct(reader->ahead, '.')) {
 			reader_next(reader);
 			reader_next(reader);
 		}
 		head_create_table(reader, statement, temporary);
-	} else if (item_key(&reader->now) == KEY_FUNCTION || item_key(&reader->now) == KEY_PROCEDURE) {
+	} else if (item_key(reader->now) == KEY_FUNCTION || item_key(reader->now) == KEY_PROCEDURE) {
 		skip_routine(reader);
 	} else if (temporary) {
 		statement->effects |= EFFECT_TEMP_TABLE; /* a view or sequence: it belongs to the session just so */
@@ -245,9 +245,9 @@ static void head_create(struct reader *reader, struct statement *statement)
 
 static bool begins_query(const struct reader *reader)
 {
-	enum key key = item_key(&reader->now);
+	enum key key = item_key(reader->now);
 	return key == KEY_SELECT || key == KEY_WITH || key == KEY_VALUES || key == KEY_TABLE || key == KEY_INSERT || key == KEY_UPDATE ||
-		key == KEY_DELETE || key == KEY_MERGE || item_is_punct(&reader->now, '(');
+		key == KEY_DELETE || key == KEY_MERGE || item_is_punct(reader->now, '(');
 }
 
 static void head_execute(struct reader *reader, struct statement *statement)
@@ -260,10 +260,10 @@ static void head_declare(struct reader *reader, struct statement *statement)
 {
 	bool with = false;
 	statement->features |= FEATURE(CURSOR);
-	for (; !item_ends_statement(&reader->now) && item_key(&reader->now) != KEY_FOR; reader_next(reader)) {
-		if (item_key(&reader->now) == KEY_HOLD && with)
+	for (; !item_ends_statement(reader->now) && item_key(reader->now) != KEY_FOR; reader_next(reader)) {
+		if (item_key(reader->now) == KEY_HOLD && with)
 			statement->effects |= EFFECT_HOLD_CURSOR;
-		with = item_key(&reader->now) == KEY_WITH;
+		with = item_key(reader->now) == KEY_WITH;
 	}
 	if (reader_accept(reader, KEY_FOR))
 		query_walk(reader, false, statement);
@@ -285,14 +285,14 @@ static bool read_explain_options(struct reader *reader)
 	bool analyze = false;
 	unsigned depth = 0;
 	do {
-		if (item_is_punct(&reader->now, '('))
+		if (item_is_punct(reader->now, '('))
 			depth++;
-		else if (item_is_punct(&reader->now, ')'))
+		else if (item_is_punct(reader->now, ')'))
 			depth--;
-		else if (item_key(&reader->now) == KEY_ANALYZE)
-			analyze = !is_off(&reader->ahead);
+		else if (item_key(reader->now) == KEY_ANALYZE)
+			analyze = !is_off(reader->ahead);
 		reader_next(reader);
-	} while (depth > 0 && reader->now.token.kind != PGW_TOK_END);
+	} while (depth > 0 && reader->now->token.kind != PGW_TOK_END);
 	return analyze;
 }
 
@@ -300,8 +300,8 @@ static void head_explain(struct reader *reader, struct statement *statement)
 {
 	bool analyze = false;
 	/* EXPLAIN (SELECT …) has no options */
-	enum key next = item_key(&reader->ahead);
-	if (item_is_punct(&reader->now, '(') && next != KEY_SELECT && next != KEY_WITH && next != KEY_VALUES && !item_is_punct(&reader->ahead, '(')) {
+	enum key next = item_key(reader->ahead);
+	if (item_is_punct(reader->now, '(') && next != KEY_SELECT && next != KEY_WITH && next != KEY_VALUES && !item_is_punct(reader->ahead, '(')) {
 		analyze = read_explain_options(reader);
 	} else {
 		analyze = reader_accept(reader, KEY_ANALYZE);
@@ -322,12 +322,12 @@ static void head_explain(struct reader *reader, struct statement *statement)
 
 static void head_prepare(struct reader *reader, struct statement *statement)
 {
-	if (item_key(&reader->now) == KEY_TRANSACTION && reader->ahead.token.kind == PGW_TOK_STRING) {
+	if (item_key(reader->now) == KEY_TRANSACTION && reader->ahead->token.kind == PGW_TOK_STRING) {
 		statement->is_transaction = true; /* of two phases */
 		return;
 	}
 	take_name(reader, statement);
-	while (!item_ends_statement(&reader->now) && item_key(&reader->now) != KEY_AS)
+	while (!item_ends_statement(reader->now) && item_key(reader->now) != KEY_AS)
 		reader_next(reader); /* (types) */
 	if (!reader_accept(reader, KEY_AS))
 		return;
@@ -339,31 +339,31 @@ static void head_prepare(struct reader *reader, struct statement *statement)
 
 static void head_copy(struct reader *reader, struct statement *statement)
 {
-	if (item_is_punct(&reader->now, '(')) {
+	if (item_is_punct(reader->now, '(')) {
 		statement->features |= FEATURE(COPY_TO);
 		query_walk(reader, true, statement);
 		return;
 	}
-	struct item table = reader->now;
-	if (item_is_name(&reader->ahead)) { /* COPY BINARY t */
-		enum key next = item_key(&reader->ahead);
+	struct item table = *reader->now;
+	if (item_is_name(reader->ahead)) { /* COPY BINARY t */
+		enum key next = item_key(reader->ahead);
 		if (next != KEY_TO && next != KEY_FROM) {
 			reader_next(reader);
-			table = reader->now;
+			table = *reader->now;
 		}
 	}
 	unsigned depth = 0;
-	for (; !item_ends_statement(&reader->now); reader_next(reader)) {
-		enum key key = item_key(&reader->now);
-		if (item_is_punct(&reader->now, '('))
+	for (; !item_ends_statement(reader->now); reader_next(reader)) {
+		enum key key = item_key(reader->now);
+		if (item_is_punct(reader->now, '('))
 			depth++;
-		else if (item_is_punct(&reader->now, ')') && depth > 0)
+		else if (item_is_punct(reader->now, ')') && depth > 0)
 			depth--;
 		else if (depth == 0 && (key == KEY_TO || key == KEY_FROM)) {
-			statement->features |= FEATURE(COPY_TABLE) | (key == KEY_TO ? FEATURE(COPY_TO) | query_table_feature(query_table_kind(&table)) : FEATURE(COPY_FROM));
+			statement->features |= FEATURE(COPY_TABLE) | (key == KEY_TO ? FEATURE(COPY_TO) | query_table_feature(query_table_kind(table.word, &table.token)) : FEATURE(COPY_FROM));
 			return;
-		} else if (depth == 0 && item_is_punct(&reader->now, '.')) {
-			table = reader->ahead;
+		} else if (depth == 0 && item_is_punct(reader->now, '.')) {
+			table = *reader->ahead;
 		}
 	}
 }
@@ -448,7 +448,7 @@ static void read_statement(struct reader *reader, struct statement *statement)
 		query_walk(reader, false, statement);
 		return;
 	}
-	enum key key = item_key(&reader->now);
+	enum key key = item_key(reader->now);
 	reader_next(reader);
 	read_head(reader, key, statement);
 }
@@ -456,14 +456,14 @@ static void read_statement(struct reader *reader, struct statement *statement)
 bool features_next(struct reader *reader, struct statement *statement_r)
 {
 	*statement_r = (struct statement){ .kind = STATEMENT_WORK };
-	if (reader->now.token.kind == PGW_TOK_END)
+	if (reader->now->token.kind == PGW_TOK_END)
 		return false;
-	if (item_is_punct(&reader->now, ';'))
+	if (item_is_punct(reader->now, ';'))
 		statement_r->kind = STATEMENT_EMPTY;
 	else
 		read_statement(reader, statement_r);
 	skip_statement(reader);
-	if (item_is_punct(&reader->now, ';'))
+	if (item_is_punct(reader->now, ';'))
 		reader_next(reader);
 	return true;
 }

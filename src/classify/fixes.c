@@ -17,12 +17,10 @@ static bool is_whole(const struct pgw_token *token, const char *lower)
 }
 
 /* user_id, "userId", email; not organization_id. By the last letters: it is asked at every comparison of every statement. */
-enum fixes fixes_of_name(const struct item *item)
+enum fixes fixes_of_name(const struct operand_name *name)
 {
-	const struct pgw_token *token = &item->token;
-	if (!item_is_name(item) || token->len < 2)
-		return FIXES_NOTHING;
-	if (item->word->column == COLUMN_SCOPE_ID)
+	const struct pgw_token *token = &name->token;
+	if (token->len < 2 || name->word->column == COLUMN_SCOPE_ID)
 		return FIXES_NOTHING;
 	bool quoted = token->kind == PGW_TOK_QUOTED_IDENT;
 	switch (token->at[token->len - 1 - quoted] | 0x20) {
@@ -53,12 +51,12 @@ void fixes_begin(struct walk *w, bool list)
 	enum clause clause = walk_scope(w)->clause;
 	if (clause != CLAUSE_WHERE && clause != CLAUSE_ON)
 		return;
-	const struct item *name = &level->name.item;
+	const struct operand_name *name = &level->name;
 	w->fixes_list = list;
 	w->fixes = FIXES_NOTHING;
 	if (level->group_had_key)
 		w->fixes = FIXES_ENTITY;
-	else if (name->token.kind == PGW_TOK_END)
+	else if (name->word == NULL)
 		return;
 	else if (name->word->column == COLUMN_MODEL_NAME)
 		w->fixes = FIXES_MODEL;
@@ -67,7 +65,7 @@ void fixes_begin(struct walk *w, bool list)
 	else
 		w->fixes = fixes_of_name(name);
 	/* u.id = $1 among several tables is the entity's own row, joined to its features */
-	if (w->fixes == FIXES_ROW && level->name.qualifier.token.kind != PGW_TOK_END && w->n_tables > 1)
+	if (w->fixes == FIXES_ROW && name->qualifier.word != NULL && w->n_tables > 1)
 		w->fixes = FIXES_ENTITY;
 }
 
@@ -100,7 +98,7 @@ void fixes_end(struct walk *w)
 			walk_add_feature(w, FEATURE(MODEL_KEY));
 		break;
 	case FIXES_STAGE:
-		if (!w->fixes_list && means_production(&w->reader->now.token))
+		if (!w->fixes_list && means_production(&w->reader->now->token))
 			walk_add_feature(w, FEATURE(PRODUCTION));
 		break;
 	}

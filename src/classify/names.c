@@ -78,21 +78,31 @@ static bool contains_any(const struct name *name, const char *const *parts)
 	(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? (uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24 : \
 						    (uint32_t)(d) | (uint32_t)(c) << 8 | (uint32_t)(b) << 16 | (uint32_t)(a) << 24)
 
-/* Every name that a pattern below accepts contains one of these; test_names holds them together. */
-static bool is_root(uint32_t four)
+/* Every name that a pattern below accepts contains one of these, each of which opens some of the patterns; test_names holds them together. */
+static unsigned roots_of_four(uint32_t four)
 {
 	switch (four) {
 	case ROOT('f', 'e', 'a', 't'):
+		return NAME_ROOT_FEATURE | NAME_ROOT_FUNCTION | NAME_ROOT_TRAINING;
 	case ROOT('p', 'r', 'e', 'd'):
 	case ROOT('i', 'n', 'f', 'e'):
+	case ROOT('s', 'c', 'o', 'r'):
+		return NAME_ROOT_PREDICTION | NAME_ROOT_FUNCTION;
 	case ROOT('t', 'r', 'a', 'i'):
+		return NAME_ROOT_TRAINING | NAME_ROOT_FUNCTION;
+	case ROOT('d', 'a', 't', 'a'):
+		return NAME_ROOT_TRAINING;
+	case ROOT('m', 'o', 'd', 'e'):
+		return NAME_ROOT_MODEL | NAME_ROOT_PREDICTION | NAME_ROOT_FUNCTION;
 	case ROOT('e', 'm', 'b', 'e'):
 	case ROOT('v', 'e', 'c', 't'):
+		return NAME_ROOT_EMBEDDING | NAME_ROOT_FUNCTION;
 	case ROOT('l', 'a', 'b', 'e'):
-	case ROOT('e', 'v', 'e', 'n'):
-	case ROOT('m', 'o', 'd', 'e'):
 	case ROOT('o', 'u', 't', 'c'):
 	case ROOT('t', 'r', 'u', 't'):
+	case ROOT('a', 'n', 'n', 'o'):
+		return NAME_ROOT_LABEL;
+	case ROOT('e', 'v', 'e', 'n'):
 	case ROOT('c', 'l', 'i', 'c'):
 	case ROOT('i', 'm', 'p', 'r'):
 	case ROOT('i', 'n', 't', 'e'):
@@ -101,35 +111,34 @@ static bool is_root(uint32_t four)
 	case ROOT('m', 'e', 'a', 's'):
 	case ROOT('o', 'b', 's', 'e'):
 	case ROOT('r', 'a', 't', 'i'):
-	case ROOT('a', 'n', 'n', 'o'):
-	case ROOT('s', 'c', 'o', 'r'):
-	case ROOT('d', 'a', 't', 'a'):
+		return NAME_ROOT_EVENT;
 	case ROOT('m', 'a', 't', 'c'):
 	case ROOT('s', 'e', 'a', 'r'):
 	case ROOT('s', 'i', 'm', 'i'):
 	case ROOT('n', 'e', 'a', 'r'):
 	case ROOT('f', 'i', 'n', 'e'):
-		return true;
+		return NAME_ROOT_FUNCTION;
 	default:
-		return false;
+		return 0;
 	}
 }
 
-bool name_has_root(const struct pgw_token *token)
+unsigned name_roots(const struct pgw_token *token)
 {
 	bool quoted = token->kind == PGW_TOK_QUOTED_IDENT;
 	const char *at = token->at + quoted;
 	size_t n = token->len - 2 * quoted;
+	unsigned roots = 0;
 	if (n > 3 && (at[0] | 0x20) == 's' && (at[1] | 0x20) == 't' && at[2] == '_')
-		return true;
+		roots = NAME_ROOT_FUNCTION; /* PostGIS */
 	for (size_t i = 0; i + 4 <= n; i++) {
 		uint32_t four;
 		memcpy(&four, at + i, 4);
-		uint32_t folded = four | UINT32_C(0x20202020);
-		if (is_root(folded))
-			return true;
+		roots |= roots_of_four(four | UINT32_C(0x20202020));
 	}
-	return n >= 3 && (at[n - 1] | 0x20) == 'g' && (at[n - 2] | 0x20) == 'f' && at[n - 3] == '_'; /* Hopsworks: driver_fg */
+	if (n >= 3 && (at[n - 1] | 0x20) == 'g' && (at[n - 2] | 0x20) == 'f' && at[n - 3] == '_')
+		roots |= NAME_ROOT_FEATURE; /* Hopsworks: driver_fg */
+	return roots;
 }
 
 #define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -188,7 +197,7 @@ static bool is_training_set(const struct name *name)
 	return has_part(name, LIST("training_data", "training_set", "training_sets", "training_dataset", "training_datasets", "training_examples",
 				   "training_samples", "train_set", "train_data", "train_dataset", "trainset", "training_rows", "training_labels",
 				   "training_features", "training_events", "trainingdata", "trainingexample", "trainingsample", "train_features",
-				   "ml_dataset", "ml_training"));
+				   "ml_training"));
 }
 
 static bool is_label_set(const struct name *name)
@@ -221,21 +230,21 @@ static bool is_model_registry(const struct name *name)
 		!has_part(name, LIST("car", "vehicle", "phone", "product", "device"));
 }
 
-enum table_kind name_table_kind(const struct name *name)
+enum table_kind name_table_kind(const struct name *name, unsigned roots)
 {
-	if (is_training_set(name))
+	if (roots & NAME_ROOT_TRAINING && is_training_set(name))
 		return TABLE_TRAINING_SET;
-	if (is_feature_set(name))
+	if (roots & NAME_ROOT_FEATURE && is_feature_set(name))
 		return TABLE_FEATURES;
-	if (is_prediction_log(name))
+	if (roots & NAME_ROOT_PREDICTION && is_prediction_log(name))
 		return TABLE_PREDICTIONS;
-	if (is_model_registry(name))
+	if (roots & NAME_ROOT_MODEL && is_model_registry(name))
 		return TABLE_MODELS;
-	if (is_embedding_table(name))
+	if (roots & NAME_ROOT_EMBEDDING && is_embedding_table(name))
 		return TABLE_EMBEDDINGS;
-	if (is_label_set(name))
+	if (roots & NAME_ROOT_LABEL && is_label_set(name))
 		return TABLE_LABELS;
-	if (is_event_stream(name))
+	if (roots & NAME_ROOT_EVENT && is_event_stream(name))
 		return TABLE_EVENTS;
 	return TABLE_NONE;
 }

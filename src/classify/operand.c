@@ -57,8 +57,8 @@ void walk_end_operand(struct walk *w)
 		w->n_pending--;
 	}
 	level->evidence = 0;
-	level->name.item.token.kind = PGW_TOK_END;
-	level->before.item.token.kind = PGW_TOK_END;
+	level->name.word = NULL;
+	level->before.word = NULL;
 	level->group_had_key = false;
 }
 
@@ -95,12 +95,12 @@ static unsigned evidence_of_column(const struct word *word)
 }
 
 /* Of a name that the dictionary does not have: only asked beside a distance operator. */
-static unsigned evidence_of_name(const struct item *item)
+static unsigned evidence_of_name(const struct operand_name *operand)
 {
-	if (item->token.kind == PGW_TOK_END || item->word->column != COLUMN_NONE)
+	if (operand->word == NULL || operand->word->column != COLUMN_NONE)
 		return 0;
 	struct name name;
-	name_of_token(&item->token, &name);
+	name_of_token(&operand->token, &name);
 	if (name_is_vector_column(&name))
 		return EVIDENCE_VECTOR_NAME;
 	return name_is_spatial_column(&name) ? EVIDENCE_SPATIAL_NAME : 0;
@@ -109,7 +109,7 @@ static unsigned evidence_of_name(const struct item *item)
 static void begin_pending(struct walk *w, enum pending pending)
 {
 	struct level *level = walk_top(w);
-	unsigned left = level->evidence | evidence_of_name(&level->name.item);
+	unsigned left = level->evidence | evidence_of_name(&level->name);
 	walk_end_operand(w);
 	level->pending = pending;
 	level->pending_left = left;
@@ -159,10 +159,10 @@ static bool same_token(const struct pgw_token *a, const struct pgw_token *b)
 	return a->len == b->len && strncasecmp(a->at, b->at, a->len) == 0;
 }
 
-static bool is_time(const struct item *item)
+static bool is_time(const struct operand_name *operand)
 {
 	struct name name;
-	name_of_token(&item->token, &name);
+	name_of_token(&operand->token, &name);
 	return name_is_time_column(&name);
 }
 
@@ -170,18 +170,18 @@ static bool is_time(const struct item *item)
 static bool compares_times(const struct level *level)
 {
 	const struct operand_name *left = &level->before, *right = &level->name;
-	if (left->item.token.kind == PGW_TOK_END || left->qualifier.token.kind == PGW_TOK_END || right->qualifier.token.kind == PGW_TOK_END)
+	if (left->qualifier.word == NULL || right->qualifier.word == NULL)
 		return false;
-	return !same_token(&left->qualifier.token, &right->qualifier.token) && is_time(&left->item) && is_time(&right->item);
+	return !same_token(&left->qualifier.token, &right->qualifier.token) && is_time(left) && is_time(right);
 }
 
 void walk_column(struct walk *w)
 {
 	struct level *level = walk_top(w);
-	walk_add_evidence(w, evidence_of_column(level->name.item.word));
+	walk_add_evidence(w, evidence_of_column(level->name.word));
 	if (w->n_pending > 0)
-		walk_add_evidence(w, evidence_of_name(&level->name.item));
-	if (level->before.item.token.kind != PGW_TOK_END && compares_times(level))
+		walk_add_evidence(w, evidence_of_name(&level->name));
+	if (level->before.word != NULL && compares_times(level))
 		walk_add_feature(w, FEATURE(TIME_JOIN));
 }
 
@@ -193,7 +193,7 @@ static bool orders(const struct pgw_token *op)
 
 void walk_operator(struct walk *w)
 {
-	const struct pgw_token *op = &w->reader->now.token;
+	const struct pgw_token *op = &w->reader->now->token;
 	enum pending pending = pending_of(op);
 	if (pending != PENDING_NONE) {
 		begin_pending(w, pending);

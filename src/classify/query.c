@@ -29,9 +29,9 @@ static void open_level(struct walk *w)
 		w->too_deep++;
 		return;
 	}
-	enum key first = item_key(&w->reader->ahead);
+	enum key first = item_key(w->reader->ahead);
 	bool called = w->call != FUNCTION_NONE;
-	bool is_query = begins_query(first) && item_is_punct(&w->reader->now, '(');
+	bool is_query = begins_query(first) && item_is_punct(w->reader->now, '(');
 	bool in_from = walk_scope(w)->clause == CLAUSE_FROM;
 	const struct level *outer = walk_top(w);
 	struct level *level = &w->levels[++w->depth];
@@ -120,7 +120,7 @@ static unsigned evidence_of_level(const struct level *level)
 /* count(…) folds, count(…) OVER (…) does not; FILTER (…) may stand between. */
 static void close_aggregate(struct walk *w, enum function_kind function)
 {
-	enum key next = item_key(&w->reader->ahead);
+	enum key next = item_key(w->reader->ahead);
 	if (function == FUNCTION_AGGREGATE && next == KEY_FILTER)
 		w->filter_open = true;
 	else if ((function == FUNCTION_AGGREGATE || w->filter_open) && next != KEY_OVER)
@@ -151,7 +151,7 @@ static void close_level(struct walk *w)
 		close_aggregate(w, closed->function);
 	if (closed->function == FUNCTION_SET_CONFIG && w->previous != KEY_TRUE)
 		w->statement->effects |= EFFECT_SET; /* not known to be local */
-	if (!closed->is_query && level->name.item.token.kind == PGW_TOK_END)
+	if (!closed->is_query && level->name.word == NULL)
 		level->name = last; /* (embedding)::vector */
 	level->group_had_key = closed->has_key && closed->function == FUNCTION_NONE && !closed->is_query;
 	w->expect = EXPECT_NOTHING;
@@ -174,15 +174,16 @@ uint64_t query_table_feature(enum table_kind kind)
 	return bits[kind];
 }
 
-enum table_kind query_table_kind(const struct item *item)
+enum table_kind query_table_kind(const struct word *word, const struct pgw_token *token)
 {
-	if (item->word->table != TABLE_NONE)
-		return (enum table_kind)item->word->table;
-	if (!name_has_root(&item->token))
+	if (word->table != TABLE_NONE)
+		return (enum table_kind)word->table;
+	unsigned roots = name_roots(token) & NAME_ROOTS_OF_TABLES;
+	if (roots == 0)
 		return TABLE_NONE;
 	struct name name;
-	name_of_token(&item->token, &name);
-	return name_table_kind(&name);
+	name_of_token(token, &name);
+	return name_table_kind(&name, roots);
 }
 
 static bool same_name(const struct pgw_token *a, const struct pgw_token *b)
@@ -210,31 +211,31 @@ static void write_table(struct walk *w, enum expect expect, enum table_kind kind
 }
 
 /* A table's name has been read, or a CTE's. */
-static void step_table(struct walk *w, const struct item *item, bool qualified)
+static void step_table(struct walk *w, const struct operand_name *name)
 {
 	enum expect expect = w->expect;
-	enum table_kind kind = query_table_kind(item);
+	enum table_kind kind = query_table_kind(name->word, &name->token);
 	w->expect = EXPECT_NOTHING;
 	w->n_tables++;
 	if (kind == TABLE_NONE)
 		return;
 	if (expect != EXPECT_READ)
 		write_table(w, expect, kind);
-	else if (qualified || !is_cte(w, &item->token))
+	else if (name->qualifier.word != NULL || !is_cte(w, &name->token))
 		walk_scope(w)->tables |= (uint16_t)(1U << kind);
 }
 
 /* ---- names ---- */
 
-static enum function_kind function_of(const struct item *item, const struct item *qualifier)
+static enum function_kind function_of(const struct operand_name *called)
 {
-	enum schema_kind schema = qualifier->token.kind != PGW_TOK_END ? (enum schema_kind)qualifier->word->schema : SCHEMA_NONE;
-	if (schema != SCHEMA_MADLIB && item->word->function != FUNCTION_NONE)
-		return (enum function_kind)item->word->function;
-	if (schema == SCHEMA_NONE && !name_has_root(&item->token))
+	enum schema_kind schema = called->qualifier.word != NULL ? (enum schema_kind)called->qualifier.word->schema : SCHEMA_NONE;
+	if (schema != SCHEMA_MADLIB && called->word->function != FUNCTION_NONE)
+		return (enum function_kind)called->word->function;
+	if (schema == SCHEMA_NONE && !(name_roots(&called->token) & NAME_ROOT_FUNCTION))
 		return FUNCTION_NONE;
 	struct name name;
-	name_of_token(&item->token, &name);
+	name_of_token(&called->token, &name);
 	return name_function_kind(&name, schema);
 }
 
@@ -266,7 +267,7 @@ static void step_call(struct walk *w, enum function_kind function)
 		w->fixes = FIXES_ENTITY; /* unnest($1): a list of keys came as an array */
 }
 
-static void step_type(struct walk *w, const struct item *item)
+static void step_type(struct walk *w, const struct word *word)
 {
 	static const unsigned evidence[] = {
 		[TYPE_NONE] = 0,
@@ -276,39 +277,50 @@ static void step_type(struct walk *w, const struct item *item)
 		[TYPE_OTHER_METRIC] = EVIDENCE_OTHER,
 		[TYPE_JSONPATH] = EVIDENCE_JSON,
 	};
-	w->vector_type_seen |= item->word->type == TYPE_VECTOR;
-	walk_add_evidence(w, evidence[item->word->type]);
+	w->vector_type_seen |= word->type == TYPE_VECTOR;
+	walk_add_evidence(w, evidence[word->type]);
 }
 
-static void step_column(struct walk *w, const struct operand_name *name)
+/* The name is that of the level. */
+static void step_column(struct walk *w)
 {
+	struct level *level = walk_top(w);
 	struct scope *scope = walk_scope(w);
-	enum fixes fixes = fixes_of_name(&name->item);
-	w->columns |= 1U << name->item.word->column;
+	const struct operand_name *name = &level->name;
+	w->columns |= 1U << name->word->column;
 	w->fixes = FIXES_NOTHING;
-	walk_top(w)->name = *name;
-	walk_top(w)->has_key |= fixes == FIXES_ENTITY;
-	scope->groups_by_key |= scope->clause == CLAUSE_GROUP && fixes != FIXES_NOTHING;
-	if (name->item.word->column == COLUMN_STAGE_FLAG && scope->clause == CLAUSE_WHERE && w->previous != KEY_NOT)
+	if (!level->is_query && w->depth > 0)
+		level->has_key |= fixes_of_name(name) == FIXES_ENTITY;
+	if (scope->clause == CLAUSE_GROUP)
+		scope->groups_by_key |= fixes_of_name(name) != FIXES_NOTHING;
+	if (name->word->column == COLUMN_STAGE_FLAG && scope->clause == CLAUSE_WHERE && w->previous != KEY_NOT)
 		walk_add_feature(w, FEATURE(PRODUCTION));
 	walk_column(w);
 }
 
+/* Field by field: the whole was written in parts a moment ago, and reading it at once would stall. */
+static void copy_token(struct pgw_token *to, const struct pgw_token *from)
+{
+	to->kind = from->kind;
+	to->at = from->at;
+	to->len = from->len;
+}
+
 /* A dotted name: leaves its last part current. */
-static struct operand_name read_name(struct walk *w)
+static void read_name(struct walk *w, struct operand_name *name_r)
 {
 	struct reader *reader = w->reader;
-	struct operand_name name = { .item = reader->now };
-	name.qualifier.token.kind = PGW_TOK_END;
-	while (item_is_punct(&reader->ahead, '.')) {
+	name_r->qualifier.word = NULL;
+	while (item_is_punct(reader->ahead, '.')) {
+		name_r->qualifier.word = reader->now->word;
+		copy_token(&name_r->qualifier.token, &reader->now->token);
 		reader_next(reader);
-		if (!item_is_name(&reader->ahead))
+		if (!item_is_name(reader->ahead))
 			break; /* t.* */
 		reader_next(reader);
-		name.qualifier = name.item;
-		name.item = reader->now;
 	}
-	return name;
+	name_r->word = reader->now->word;
+	copy_token(&name_r->token, &reader->now->token);
 }
 
 static bool is_type_position(struct walk *w)
@@ -316,27 +328,43 @@ static bool is_type_position(struct walk *w)
 	return w->after_cast || (w->previous == KEY_AS && walk_top(w)->is_cast);
 }
 
+static void step_cte(struct walk *w, const struct operand_name *name)
+{
+	w->awaits_cte = false;
+	if (w->n_ctes < CTE_MAX)
+		w->ctes[w->n_ctes++] = name->token;
+	if (name->word->column == COLUMN_FEAST)
+		w->columns |= 1U << COLUMN_FEAST;
+}
+
 static void step_name(struct walk *w)
 {
-	bool is_type = is_type_position(w);
-	struct operand_name name = read_name(w);
-	const struct item *ahead = &w->reader->ahead;
-	bool called = item_is_punct(ahead, '(');
+	struct operand_name type;
+	struct operand_name *name = &walk_top(w)->name;
+	const struct item *now = w->reader->now;
+	if (is_type_position(w)) {
+		read_name(w, &type);
+		step_type(w, type.word);
+		return;
+	}
+	if (now->word->type != TYPE_NONE && w->reader->ahead->token.kind == PGW_TOK_STRING) {
+		step_type(w, now->word); /* point '(1,2)' */
+		return;
+	}
+	read_name(w, name);
+	bool called = item_is_punct(w->reader->ahead, '(');
 	if (w->awaits_cte) {
-		w->awaits_cte = false;
-		if (w->n_ctes < CTE_MAX)
-			w->ctes[w->n_ctes++] = name.item.token;
-		w->columns |= name.item.word->column == COLUMN_FEAST ? 1U << COLUMN_FEAST : 0;
+		step_cte(w, name);
 	} else if (w->expect != EXPECT_NOTHING && !(called && w->expect == EXPECT_READ)) {
-		step_table(w, &name.item, name.qualifier.token.kind != PGW_TOK_END);
-	} else if (is_type || (ahead->token.kind == PGW_TOK_STRING && name.item.word->type != TYPE_NONE)) {
-		step_type(w, &name.item);
+		step_table(w, name);
 	} else if (called) {
 		w->expect = EXPECT_NOTHING;
-		step_call(w, function_of(&name.item, &name.qualifier));
+		step_call(w, function_of(name));
 	} else {
-		step_column(w, &name);
+		step_column(w);
+		return;
 	}
+	name->word = NULL; /* it was no operand */
 }
 
 /* ---- key words ---- */
@@ -387,9 +415,9 @@ static void step_limit(struct walk *w, bool implied_one)
 		return;
 	struct scope *scope = walk_scope(w);
 	scope->clause = CLAUSE_OTHER;
-	if (w->reader->ahead.token.kind != PGW_TOK_NUMBER && !implied_one)
+	if (w->reader->ahead->token.kind != PGW_TOK_NUMBER && !implied_one)
 		return;
-	uint64_t limit = implied_one ? 1 : number_value(&w->reader->ahead);
+	uint64_t limit = implied_one ? 1 : number_value(w->reader->ahead);
 	if (limit == 1)
 		walk_add_feature(w, FEATURE(MODEL_KEY));
 	scope->few = limit <= (scope->where ? FEW_ROWS_FILTERED : FEW_ROWS_UNFILTERED);
@@ -398,11 +426,11 @@ static void step_limit(struct walk *w, bool implied_one)
 static void step_fetch(struct walk *w)
 {
 	struct reader *reader = w->reader;
-	enum key next = item_key(&reader->ahead);
+	enum key next = item_key(reader->ahead);
 	if (!is_own_level(w) || (next != KEY_FIRST && next != KEY_NEXT))
 		return;
 	reader_next(reader);
-	next = item_key(&reader->ahead);
+	next = item_key(reader->ahead);
 	step_limit(w, next == KEY_ROW || next == KEY_ROWS);
 }
 
@@ -428,7 +456,7 @@ static void step_into(struct walk *w)
 	walk_add_feature(w, FEATURE(CREATE_AS));
 	w->expect = EXPECT_WRITE;
 	for (;;) {
-		enum key next = item_key(&reader->ahead);
+		enum key next = item_key(reader->ahead);
 		if (next == KEY_TEMP)
 			w->statement->effects |= EFFECT_TEMP_TABLE;
 		else if (next != KEY_LOCAL && next != KEY_GLOBAL && next != KEY_UNLOGGED && next != KEY_TABLE)
@@ -472,7 +500,7 @@ static bool step_table_key(struct walk *w)
 
 static void step_using(struct walk *w)
 {
-	if (is_own_level(w) && !item_is_punct(&w->reader->ahead, '(') && w->statement->features & FEATURE(WRITE))
+	if (is_own_level(w) && !item_is_punct(w->reader->ahead, '(') && w->statement->features & FEATURE(WRITE))
 		expect_tables(w, EXPECT_READ);
 }
 
@@ -481,13 +509,13 @@ static void step_operator_call(struct walk *w)
 {
 	struct reader *reader = w->reader;
 	reader_next(reader);
-	while (item_is_punct(&reader->ahead, '.') || item_is_name(&reader->ahead))
+	while (item_is_punct(reader->ahead, '.') || item_is_name(reader->ahead))
 		reader_next(reader);
-	if (reader->ahead.token.kind == PGW_TOK_OPERATOR) {
+	if (reader->ahead->token.kind == PGW_TOK_OPERATOR) {
 		reader_next(reader);
 		walk_operator(w);
 	}
-	if (item_is_punct(&reader->ahead, ')'))
+	if (item_is_punct(reader->ahead, ')'))
 		reader_next(reader);
 }
 
@@ -500,7 +528,7 @@ static bool step_clause(struct walk *w, enum key key)
 		step_select(w);
 		return true;
 	case KEY_DISTINCT:
-		scope->distinct |= w->previous == KEY_SELECT && item_key(&w->reader->ahead) != KEY_ON;
+		scope->distinct |= w->previous == KEY_SELECT && item_key(w->reader->ahead) != KEY_ON;
 		return true;
 	case KEY_FROM:
 		step_from(w);
@@ -524,7 +552,7 @@ static bool step_clause(struct walk *w, enum key key)
 		}
 		return true;
 	case KEY_GROUP:
-		if (is_own_level(w) && item_key(&w->reader->ahead) == KEY_BY) {
+		if (is_own_level(w) && item_key(w->reader->ahead) == KEY_BY) {
 			scope->groups = true;
 			scope->clause = CLAUSE_GROUP;
 		}
@@ -605,7 +633,7 @@ static bool step_inner(struct walk *w, enum key key)
 		walk_add_feature(w, FEATURE(SAMPLE));
 		return true;
 	case KEY_OPERATOR:
-		if (!item_is_punct(&w->reader->ahead, '('))
+		if (!item_is_punct(w->reader->ahead, '('))
 			return false;
 		step_operator_call(w);
 		return true;
@@ -642,7 +670,7 @@ static bool step_inner(struct walk *w, enum key key)
 /* False: the word is a name here. */
 static bool step_key(struct walk *w, enum key key)
 {
-	if (key == KEY_NONE || w->after_cast || item_is_punct(&w->reader->ahead, '.'))
+	if (key == KEY_NONE || w->after_cast || item_is_punct(w->reader->ahead, '.'))
 		return false;
 	if (step_inner(w, key))
 		return true;
@@ -680,7 +708,7 @@ static unsigned evidence_of_string(const struct pgw_token *token)
 static void step_punct(struct walk *w)
 {
 	struct scope *scope;
-	switch (w->reader->now.token.at[0]) {
+	switch (w->reader->now->token.at[0]) {
 	case '(':
 	case '[':
 		open_level(w);
@@ -699,7 +727,7 @@ static void step_punct(struct walk *w)
 		w->awaits_cte = scope->clause == CLAUSE_WITH;
 		break;
 	case ':': /* :name, as clients write parameters before they bind them */
-		if (w->reader->ahead.token.kind == PGW_TOK_WORD) {
+		if (w->reader->ahead->token.kind == PGW_TOK_WORD) {
 			reader_next(w->reader);
 			walk_add_evidence(w, EVIDENCE_VALUE);
 			fixes_end(w);
@@ -712,7 +740,7 @@ static void step_punct(struct walk *w)
 
 static void step_constant(struct walk *w)
 {
-	const struct pgw_token *token = &w->reader->now.token;
+	const struct pgw_token *token = &w->reader->now->token;
 	if (token->kind == PGW_TOK_STRING)
 		walk_add_evidence(w, evidence_of_string(token));
 	else if (token->kind != PGW_TOK_NUMBER)
@@ -722,12 +750,12 @@ static void step_constant(struct walk *w)
 
 static void step(struct walk *w)
 {
-	const struct pgw_token *token = &w->reader->now.token;
+	const struct pgw_token *token = &w->reader->now->token;
 	enum key key = KEY_NONE;
 	bool is_cast = false;
 	switch (token->kind) {
 	case PGW_TOK_WORD:
-		key = item_key(&w->reader->now);
+		key = item_key(w->reader->now);
 		if (step_key(w, key))
 			break;
 		key = KEY_NONE;
@@ -808,13 +836,13 @@ static void finish(struct walk *w)
 
 void query_walk(struct reader *reader, bool stop_at_to, struct statement *statement)
 {
-	struct walk w; /* levels are initialised as they are opened: there are too many to clear for every statement */
-	memset(&w, 0, offsetof(struct walk, levels));
+	struct walk w;
+	memset(&w, 0, offsetof(struct walk, ctes));
 	w.reader = reader;
 	w.statement = statement;
 	w.levels[0] = (struct level){ .is_query = true };
-	for (; reader->now.token.kind != PGW_TOK_END; reader_next(reader)) {
-		if (w.depth == 0 && (item_is_punct(&reader->now, ';') || (stop_at_to && item_key(&reader->now) == KEY_TO)))
+	for (; reader->now->token.kind != PGW_TOK_END; reader_next(reader)) {
+		if (w.depth == 0 && (item_is_punct(reader->now, ';') || (stop_at_to && item_key(reader->now) == KEY_TO)))
 			break;
 		step(&w);
 	}

@@ -14,11 +14,13 @@ struct item {
 	const struct word *word; /* never NULL */
 };
 
+/* now and ahead change places instead of being copied: a copy of what was just written in parts stalls the processor. */
 struct reader {
 	const struct words *words;
 	struct pgw_lexer lexer;
-	struct item now;   /* the current token */
-	struct item ahead; /* the one behind it */
+	struct item *now;   /* the current token */
+	struct item *ahead; /* the one behind it */
+	struct item slots[2];
 };
 
 static inline const struct word *reader_word(const struct reader *reader, const struct pgw_token *token)
@@ -34,15 +36,20 @@ static inline const struct word *reader_word(const struct reader *reader, const 
 
 static inline void reader_next(struct reader *reader)
 {
+	struct item *free_slot = reader->now;
 	reader->now = reader->ahead;
-	reader->ahead.token = pgw_lex(&reader->lexer);
-	reader->ahead.word = reader_word(reader, &reader->ahead.token);
+	reader->ahead = free_slot;
+	free_slot->token = pgw_lex(&reader->lexer);
+	free_slot->word = reader_word(reader, &free_slot->token);
 }
 
-/* `now` is the first token afterwards. */
+/* `now` is the first token afterwards. The reader must stay where it is. */
 static inline void reader_init(struct reader *reader, const struct words *words, struct pgw_lexer lexer)
 {
-	*reader = (struct reader){ .words = words, .lexer = lexer };
+	reader->words = words;
+	reader->lexer = lexer;
+	reader->now = &reader->slots[0];
+	reader->ahead = &reader->slots[1];
 	reader_next(reader);
 	reader_next(reader);
 }
@@ -71,7 +78,7 @@ static inline bool item_ends_statement(const struct item *item)
 /* Steps over the key word if it is the current one. */
 static inline bool reader_accept(struct reader *reader, enum key key)
 {
-	if (item_key(&reader->now) != key)
+	if (item_key(reader->now) != key)
 		return false;
 	reader_next(reader);
 	return true;

@@ -68,8 +68,9 @@ struct scope {
 };
 
 struct operand_name {
-	struct item item; /* token.kind END: none */
-	struct item qualifier;
+	const struct word *word; /* NULL: there is none */
+	struct pgw_token token;
+	struct item qualifier;	 /* word NULL: not qualified */
 };
 
 struct level {
@@ -111,6 +112,7 @@ struct walk {
 	unsigned depth;
 	unsigned too_deep;
 	unsigned n_ctes;
+	/* what follows is not cleared at the start: there is too much of it */
 	struct pgw_token ctes[CTE_MAX];
 	struct level levels[DEPTH_MAX];
 };
@@ -150,7 +152,7 @@ void walk_begin_comparison(struct walk *w);
 /* ---- fixes.c ---- */
 
 /* user_id, "userId": FIXES_ENTITY; id: FIXES_ROW; organization_id: nothing. */
-enum fixes fixes_of_name(const struct item *item);
+enum fixes fixes_of_name(const struct operand_name *name);
 /* At = or IN: what does the left side fix, should a constant follow? */
 void fixes_begin(struct walk *w, bool list);
 /* The current token is a constant. */

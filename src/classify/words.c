@@ -195,58 +195,30 @@ static const struct row rows[] = {
 	C("created_by_id", SCOPE_ID), C("feature_set_key", SCOPE_ID), C("segment_id", SCOPE_ID),
 };
 
-/* Sets bit 5 of each byte: letters become lower case, digits stay; the bytes that it confuses stand in no word. */
-#define FOLD UINT64_C(0x2020202020202020)
-
-/* Up to 8 bytes as one machine word, zero behind them. Little or big end first does not matter: it is only compared with its like. */
-static uint64_t load(const char *at, size_t n, const char *end)
+uint64_t words_load_last(const char *at, size_t n)
 {
-	uint64_t part = 0;
-	if (n >= 8) {
-		memcpy(&part, at, 8);
-		return part | FOLD;
-	}
-	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && (size_t)(end - at) >= 8) {
-		memcpy(&part, at, 8);
-		return (part | FOLD) & (UINT64_MAX >> (64 - 8 * n));
-	}
+	uint64_t part = 0, fold = 0;
 	memcpy(&part, at, n);
-	uint64_t fold = 0;
-	memcpy(&fold, &(uint64_t){ FOLD }, n);
+	memcpy(&fold, &(uint64_t){ WORD_FOLD }, n);
 	return part | fold;
 }
 
-static struct word_image image_of(const char *at, size_t n, const char *end)
+static void load_all(uint64_t part[WORD_BYTES / 8], const char *at, size_t n, const char *end)
 {
-	struct word_image image = { 0 };
-	for (unsigned i = 0; n > 0; i++) {
+	for (unsigned i = 0; i < WORD_BYTES / 8; i++) {
 		size_t here = MIN_OF(n, 8);
-		image.part[i] = load(at, here, end);
+		part[i] = here > 0 ? words_load(at, here, end) : 0;
 		at += here;
 		n -= here;
 	}
-	return image;
-}
-
-static unsigned slot_of(const struct word_image *image)
-{
-	uint64_t hash = image->part[0] * UINT64_C(0x9e3779b97f4a7c15);
-	hash ^= image->part[1] * UINT64_C(0xc2b2ae3d27d4eb4f);
-	hash ^= image->part[2] * UINT64_C(0x165667b19e3779f9) + image->part[3];
-	hash *= UINT64_C(0xff51afd7ed558ccd);
-	return (unsigned)(hash >> 53) & (WORD_SLOTS - 1);
-}
-
-static bool same_image(const struct word_image *a, const struct word_image *b)
-{
-	return a->part[0] == b->part[0] && a->part[1] == b->part[1] && a->part[2] == b->part[2] && a->part[3] == b->part[3];
 }
 
 static void index_entry(struct words *words, unsigned i)
 {
-	unsigned slot = slot_of(&words->entries[i].image);
+	const struct word_entry *entry = &words->entries[i];
+	unsigned slot = words_slot(entry->part[0], entry->part[1], entry->part[2], entry->part[3]);
 	while (words->slots[slot] != 0) {
-		MUST(!same_image(&words->entries[words->slots[slot] - 1].image, &words->entries[i].image)); /* a word has one row */
+		MUST(memcmp(words->entries[words->slots[slot] - 1].part, entry->part, sizeof(entry->part)) != 0); /* a word has one row */
 		slot = (slot + 1) & (WORD_SLOTS - 1);
 	}
 	words->slots[slot] = (uint16_t)(i + 1);
@@ -260,7 +232,7 @@ void words_init(struct words *words)
 	for (unsigned i = 0; i < N_ELEMENTS(rows); i++) {
 		size_t n = strlen(rows[i].text);
 		MUST(n <= WORD_BYTES);
-		words->entries[i].image = image_of(rows[i].text, n, rows[i].text + n);
+		load_all(words->entries[i].part, rows[i].text, n, rows[i].text + n);
 		words->entries[i].word = rows[i].word;
 		index_entry(words, i);
 	}
@@ -272,14 +244,15 @@ void words_release(struct words *words)
 	*words = (struct words){ 0 };
 }
 
-const struct word *words_find(const struct words *words, const char *at, size_t n, const char *end)
+const struct word *words_find_long(const struct words *words, const char *at, size_t n, const char *end)
 {
 	if (n > WORD_BYTES || n == 0)
 		return &word_unknown;
-	struct word_image image = image_of(at, n, end);
-	for (unsigned slot = slot_of(&image); words->slots[slot] != 0; slot = (slot + 1) & (WORD_SLOTS - 1)) {
+	uint64_t part[WORD_BYTES / 8];
+	load_all(part, at, n, end);
+	for (unsigned slot = words_slot(part[0], part[1], part[2], part[3]); words->slots[slot] != 0; slot = (slot + 1) & (WORD_SLOTS - 1)) {
 		const struct word_entry *entry = &words->entries[words->slots[slot] - 1];
-		if (same_image(&entry->image, &image))
+		if (memcmp(entry->part, part, sizeof(part)) == 0)
 			return &entry->word;
 	}
 	return &word_unknown;

@@ -105,15 +105,10 @@ extern const struct word word_unknown; /* all zero */
 #define WORD_BYTES 32	/* longer words are in no dictionary */
 #define WORD_SLOTS 2048 /* of the index; a power of two, at least three times the words */
 
-/* A word as it is compared: bytes folded, zero behind the end. */
-struct word_image {
-	uint64_t part[WORD_BYTES / 8];
-};
-
 struct words {
 	uint16_t slots[WORD_SLOTS]; /* 0: empty; else index + 1 into entries */
 	struct word_entry {
-		struct word_image image;
+		uint64_t part[WORD_BYTES / 8]; /* as it is compared: bytes folded, zero behind the end */
 		struct word word;
 	} *entries;
 	unsigned n_entries;
@@ -122,10 +117,46 @@ struct words {
 void words_init(struct words *words);
 void words_release(struct words *words);
 
+/* Sets bit 5 of each byte: letters become lower case, digits stay; the bytes that it confuses stand in no word. */
+#define WORD_FOLD UINT64_C(0x2020202020202020)
+
+/* 1 to 8 bytes as one machine word, zero behind them; slow where fewer than 8 are left of the text. */
+uint64_t words_load_last(const char *at, size_t n);
+
+static inline uint64_t words_load(const char *at, size_t n, const char *end)
+{
+	uint64_t part;
+	if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || UNLIKELY((size_t)(end - at) < sizeof(part)))
+		return words_load_last(at, n);
+	memcpy(&part, at, sizeof(part));
+	return (part | WORD_FOLD) & (UINT64_MAX >> (64 - 8 * n));
+}
+
+static inline unsigned words_slot(uint64_t first, uint64_t second, uint64_t third, uint64_t fourth)
+{
+	uint64_t hash = first * UINT64_C(0x9e3779b97f4a7c15) ^ second * UINT64_C(0xc2b2ae3d27d4eb4f) ^ third * UINT64_C(0x165667b19e3779f9) ^
+		fourth * UINT64_C(0xff51afd7ed558ccd);
+	return (unsigned)(hash >> 53) & (WORD_SLOTS - 1);
+}
+
+const struct word *words_find_long(const struct words *words, const char *at, size_t n, const char *end);
+
 /*
  * The meaning of n bytes of an unquoted word (letter case does not matter); `end` is the end of the text they lie in, so that whole machine words can be
- * read. Never NULL.
+ * read. Never NULL. Most words have at most 16 bytes: those are found without a call.
  */
-const struct word *words_find(const struct words *words, const char *at, size_t n, const char *end);
+static inline const struct word *words_find(const struct words *words, const char *at, size_t n, const char *end)
+{
+	if (n > 16 || n == 0)
+		return words_find_long(words, at, n, end);
+	uint64_t first = words_load(at, MIN_OF(n, 8), end);
+	uint64_t second = n > 8 ? words_load(at + 8, n - 8, end) : 0;
+	for (unsigned slot = words_slot(first, second, 0, 0); words->slots[slot] != 0; slot = (slot + 1) & (WORD_SLOTS - 1)) {
+		const struct word_entry *entry = &words->entries[words->slots[slot] - 1];
+		if (entry->part[0] == first && entry->part[1] == second && entry->part[2] == 0)
+			return &entry->word;
+	}
+	return &word_unknown;
+}
 
 #endif
