@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the ledger costs per transaction: acquire and release of a permit with an idle server of the caller's own, by one thread
- * and by several at once. Usage: bench_lane [THREADS [ROUNDS]]. Prints nanoseconds per call, best of five rounds.
+ * What the ledger costs per transaction: acquire and release of a permit with an idle server of the
+ * caller's own, by one thread and by several at once. Usage: bench_lane [THREADS [ROUNDS]]. Prints
+ * nanoseconds per call, best of five rounds.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -31,7 +32,8 @@ static void give_idle(struct bench_thread *b, struct lane_idle *idle)
 {
 	struct lane_ticket ticket = { 0 };
 
-	MUST(lane_acquire(b->ledger, &ticket, b->pool, 0, LANE_PRIORITY_DEFAULT, b->port, 1) == LANE_GRANTED);
+	MUST(lane_acquire(b->ledger, &ticket, b->pool, 0, LANE_PRIORITY_DEFAULT, b->port, 1) ==
+		LANE_GRANTED);
 	MUST(ticket.source == LANE_SOURCE_SLOT);
 	idle->pool = b->pool;
 	idle->port = (uint8_t)b->port;
@@ -47,7 +49,8 @@ static void *run(void *arg)
 	pthread_barrier_wait(b->start);
 	begin_us = clock_mono_us();
 	for (unsigned long i = 0; i < b->n_rounds; i++) {
-		MUST(lane_acquire(b->ledger, &ticket, b->pool, 0, LANE_PRIORITY_DEFAULT, b->port, i) == LANE_GRANTED);
+		MUST(lane_acquire(b->ledger, &ticket, b->pool, 0, LANE_PRIORITY_DEFAULT, b->port,
+			     i) == LANE_GRANTED);
 		MUST(ticket.source == LANE_SOURCE_OWN_IDLE);
 		MUST(lane_release(b->ledger, &ticket, ticket.idle, i));
 	}
@@ -73,11 +76,11 @@ static double round_ns(struct lane_ledger *ledger, unsigned n_threads, unsigned 
 
 	MUST(pthread_barrier_init(&start, NULL, n_threads) == 0);
 	for (unsigned i = 0; i < n_threads; i++) {
-		threads[i] = (struct bench_thread){ .ledger = ledger,
+		threads[i] = (struct bench_thread){.ledger = ledger,
 			.pool = lane_pool_new(ledger),
 			.start = &start,
 			.port = i,
-			.n_rounds = n_rounds };
+			.n_rounds = n_rounds};
 		give_idle(&threads[i], &idle[i]);
 	}
 	for (unsigned i = 0; i < n_threads; i++)
@@ -95,8 +98,8 @@ static double round_ns(struct lane_ledger *ledger, unsigned n_threads, unsigned 
 int main(int argc, char **argv)
 {
 	const struct lane_spec specs[] = {
-		{ .name = "default", .size = 175 },
-		{ .name = "priority", .size = 5, .urgent = true },
+		{.name = "default", .size = 175},
+		{.name = "priority", .size = 5, .urgent = true},
 	};
 	unsigned n_threads = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1;
 	unsigned long n_rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 5000000;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Every invariant of README.md, recounted from the lists and asserted; and the consistent copy that console and sampler read. */
+/*
+ * Every invariant of README.md, recounted from the lists and asserted; and the consistent copy that
+ * console and sampler read.
+ */
 #include "lane/lane_priv.h"
 
 #include <string.h>
@@ -34,10 +37,11 @@ static void read_lane(const struct lane *lane, struct lane_reading *out)
 	out->max_wait_us = lane->max_wait_us;
 	read_waitq(&lane->q, out);
 	TAILQ_FOREACH(group, &lane->groups, of_lane)
-		read_waitq(&group->q, out);
+	read_waitq(&group->q, out);
 }
 
-unsigned lane_read(struct lane_ledger *l, struct lane_reading out[LANE_MAX], struct lane_totals *totals_r)
+unsigned lane_read(
+	struct lane_ledger *l, struct lane_reading out[LANE_MAX], struct lane_totals *totals_r)
 {
 	lane__lock(l, 0);
 	for (unsigned i = 0; i < l->n_lanes; i++)
@@ -61,8 +65,8 @@ struct tally {
 	uint32_t swaps[LANE_MAX][LANE_MAX];
 };
 
-static void check_ticket(struct lane_ledger *l, const struct lane_ticket *t, const struct lane *lane, bool in_group,
-	struct tally *tally)
+static void check_ticket(struct lane_ledger *l, const struct lane_ticket *t,
+	const struct lane *lane, bool in_group, struct tally *tally)
 {
 	bool is_swap = t->standing == LANE_TICKET_WAITS_SWAP;
 
@@ -77,8 +81,8 @@ static void check_ticket(struct lane_ledger *l, const struct lane_ticket *t, con
 	}
 }
 
-static void check_waitq(struct lane_ledger *l, const struct lane_waitq *q, const struct lane *lane, bool in_group,
-	struct tally *tally)
+static void check_waitq(struct lane_ledger *l, const struct lane_waitq *q, const struct lane *lane,
+	bool in_group, struct tally *tally)
 {
 	const struct lane_ticket *t;
 
@@ -107,7 +111,8 @@ static void check_lane(struct lane_ledger *l, struct lane *lane, struct tally *t
 		MUST(group->q.filled != 0 && group->pool->max_servers > 0);
 		check_waitq(l, &group->q, lane, true, tally);
 	}
-	MUST(lane->n_waiting == tally->n_waiting - n_before && lane->n_swaps == tally->n_swaps - n_swaps_before);
+	MUST(lane->n_waiting == tally->n_waiting - n_before &&
+		lane->n_swaps == tally->n_swaps - n_swaps_before);
 	MUST(!is_urgent || lane->n_waiting == 0);
 	/* A free permit and somebody who could use it do not coexist. */
 	if (lane__has_permit(lane))
@@ -147,7 +152,8 @@ static void check_pool(struct lane_ledger *l, struct lane_pool *pool)
 		uint64_t last = UINT64_MAX;
 
 		TAILQ_FOREACH(idle, &pool->idle[i], of_pool) {
-			MUST(idle->state == LANE_IDLE_REGISTERED && idle->pool == pool && idle->port == i);
+			MUST(idle->state == LANE_IDLE_REGISTERED && idle->pool == pool &&
+				idle->port == i);
 			MUST(idle->used < last);
 			last = idle->used;
 			n++;
@@ -164,12 +170,14 @@ static void check_pool(struct lane_ledger *l, struct lane_pool *pool)
 /* An idle server of a pool goes to who waits for a slot on its behalf: the two do not coexist. */
 static void check_pools(struct lane_ledger *l)
 {
-	uint64_t n_permits = 0, n_idle = 0, n_claimed = 0, n_slot_waiters = 0, n_waiting = 0, n_in_lanes = 0;
+	uint64_t n_permits = 0, n_idle = 0, n_claimed = 0, n_slot_waiters = 0, n_waiting = 0,
+		 n_in_lanes = 0;
 	struct lane_pool *pool;
 
 	TAILQ_FOREACH(pool, &l->pools, of_ledger) {
 		check_pool(l, pool);
-		MUST(pool->n_slot_waiters == 0 || pool->n_idle == 0 || lane__shortage(l) >= (int64_t)l->n_idle);
+		MUST(pool->n_slot_waiters == 0 || pool->n_idle == 0 ||
+			lane__shortage(l) >= (int64_t)l->n_idle);
 		n_permits += pool->n_permits;
 		n_idle += pool->n_idle;
 		n_claimed += pool->n_claimed;
@@ -178,7 +186,8 @@ static void check_pools(struct lane_ledger *l)
 	}
 	for (unsigned i = 0; i < l->n_lanes; i++)
 		n_in_lanes += l->lanes[i].n_waiting - l->lanes[i].n_swaps;
-	MUST(n_permits == l->in_use && n_idle == l->n_idle && n_claimed == (uint64_t)l->n_moving + l->n_evicting);
+	MUST(n_permits == l->in_use && n_idle == l->n_idle &&
+		n_claimed == (uint64_t)l->n_moving + l->n_evicting);
 	MUST(n_slot_waiters == l->n_slot_waiters && n_waiting == n_in_lanes);
 }
 
@@ -201,17 +210,22 @@ static void check_slots(const struct lane_ledger *l)
 	const struct lane_ticket *t;
 	uint32_t n = 0, n_told = 0;
 
-	MUST((uint64_t)l->slots == (uint64_t)l->n_idle + l->n_moving + l->n_evicting + l->n_held + l->n_orphans + l->n_closing);
+	MUST((uint64_t)l->slots == (uint64_t)l->n_idle + l->n_moving + l->n_evicting + l->n_held +
+					   l->n_orphans + l->n_closing);
 	MUST(count_idle(l) == l->n_idle);
 	TAILQ_FOREACH(t, &l->slot_waiters, slot_queued) {
 		MUST(t->standing == LANE_TICKET_WAITS_SLOT ||
 			(t->standing == LANE_TICKET_DELIVERED &&
-				(t->coming == LANE_SOURCE_EVICT || t->coming == LANE_SOURCE_AWAIT_SLOT)));
+				(t->coming == LANE_SOURCE_EVICT ||
+					t->coming == LANE_SOURCE_AWAIT_SLOT)));
 		n++;
 		n_told += !lane__is_untold_eviction(t);
 	}
 	MUST(n == l->n_slot_waiters);
-	/* A free slot and somebody who waits for one do not coexist; nor do a server to close for somebody and somebody to say so. */
+	/*
+	 * A free slot and somebody who waits for one do not coexist; nor do a server to close for
+	 * somebody and somebody to say so.
+	 */
 	MUST(n == 0 || l->slots >= l->budget);
 	MUST(l->n_idle == 0 || n_told == 0 || lane__shortage(l) <= 0);
 }
@@ -223,11 +237,13 @@ static void check_ports(const struct lane_ledger *l)
 	for (unsigned i = 0; i < l->n_ports; i++) {
 		TAILQ_FOREACH(t, &l->ports[i].delivered, queued) {
 			MUST(t->standing == LANE_TICKET_DELIVERED && t->port == i);
-			MUST((t->coming == LANE_SOURCE_OWN_IDLE || t->coming == LANE_SOURCE_FOREIGN_IDLE ||
+			MUST((t->coming == LANE_SOURCE_OWN_IDLE ||
+				     t->coming == LANE_SOURCE_FOREIGN_IDLE ||
 				     t->coming == LANE_SOURCE_EVICT) == (t->coming_idle != NULL));
 			if (t->coming_idle) {
 				MUST(t->coming_idle->state == LANE_IDLE_CLAIMED);
-				MUST(t->coming_idle->claimed_to_close == (t->coming == LANE_SOURCE_EVICT));
+				MUST(t->coming_idle->claimed_to_close ==
+					(t->coming == LANE_SOURCE_EVICT));
 			}
 		}
 	}

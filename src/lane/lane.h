@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The ledger: permits of lanes and slots of the budget, the wait queues, and the registry of idle servers. It is the only thing that
- * all workers share, and it does no I/O: time comes in, sockets never do. One mutex guards everything in it; each call locks it once, calls
- * nobody while it holds it, and costs O(1) (a slot search over pools apart). Invariants: src/lane/README.md.
+ * The ledger: permits of lanes and slots of the budget, the wait queues, and the registry of idle
+ * servers. It is the only thing that all workers share, and it does no I/O: time comes in, sockets
+ * never do. One mutex guards everything in it; each call locks it once, calls nobody while it holds
+ * it, and costs O(1) (a slot search over pools apart). Invariants: src/lane/README.md.
  *
- * Words. A permit is the right to hold one server connection. A slot is one open server connection as Postgres counts it: taken before connect(2), given
- * back when the server's end of file was read. A ticket is a client's (or service's) claim: it waits for a permit, then holds it. An idle entry is embedded in
- * an idle server and is in the registry or claimed by exactly one.
+ * Words. A permit is the right to hold one server connection. A slot is one open server connection
+ * as Postgres counts it: taken before connect(2), given back when the server's end of file was
+ * read. A ticket is a client's (or service's) claim: it waits for a permit, then holds it. An idle
+ * entry is embedded in an idle server and is in the registry or claimed by exactly one.
  *
- * Threads: any. Each worker (and the control thread) has a port, numbered from 0: what is granted to a ticket that waited is delivered there. When a port's list
- * goes from empty to filled, wake(arg, port) is called after unlocking; the port's thread then calls lane_collect().
+ * Threads: any. Each worker (and the control thread) has a port, numbered from 0: what is granted
+ * to a ticket that waited is delivered there. When a port's list goes from empty to filled,
+ * wake(arg, port) is called after unlocking; the port's thread then calls lane_collect().
  */
 #ifndef LANE_LANE_H
 #define LANE_LANE_H
@@ -17,74 +20,90 @@
 #include "base/base.h"
 #include "base/list.h"
 
-#define LANE_MAX 32		/* lanes */
-#define LANE_PORTS_MAX 64	/* workers and control */
+#define LANE_MAX 32	  /* lanes */
+#define LANE_PORTS_MAX 64 /* workers and control */
 #define LANE_PRIORITY_MIN 1
 #define LANE_PRIORITY_MAX 10
 #define LANE_PRIORITY_DEFAULT 5
-#define LANE_PRIORITY_URGENT 8	/* from here the urgent lane may be used */
+#define LANE_PRIORITY_URGENT 8 /* from here the urgent lane may be used */
 
 struct lane_spec {
 	char name[64];
-	uint32_t size;		/* permits */
-	uint32_t max_waiting;	/* queue bound; 0: unbounded by this lane */
-	bool urgent;		/* the lane `priority`: takes no statements of its own, serves priority 8..10 of full lanes */
+	uint32_t size;	      /* permits */
+	uint32_t max_waiting; /* queue bound; 0: unbounded by this lane */
+	/* The lane `priority`, at most one: none of its own, serves 8..10 of full lanes. */
+	bool urgent;
 };
 
-struct lane_pool;  /* the account of one (database, user, endpoint): its idle servers, per port */
+struct lane_pool; /* the account of one (database, user, endpoint): its idle servers, per port */
 struct lane_ledger;
 
 enum lane_ticket_state {
-	LANE_TICKET_NONE,	    /* holds nothing */
-	LANE_TICKET_WAITS_PERMIT,   /* in its lane's queue */
-	LANE_TICKET_WAITS_SLOT,	    /* holds the permit, queued for a slot */
-	LANE_TICKET_DELIVERED,	    /* granted while waiting; lies in the port until lane_collect() */
-	LANE_TICKET_HOLDS,	    /* holds the permit; the caller has acted, or must act, on the grant */
-	LANE_TICKET_WAITS_SWAP,	    /* holds a permit of `lane`, queued for one of `wanted_lane` */
+	LANE_TICKET_NONE,	  /* holds nothing */
+	LANE_TICKET_WAITS_PERMIT, /* in its lane's queue */
+	LANE_TICKET_WAITS_SLOT,	  /* holds the permit, queued for a slot */
+	LANE_TICKET_DELIVERED,	  /* granted while waiting; lies in the port until lane_collect() */
+	LANE_TICKET_HOLDS,	  /* holds the permit; its owner acts, or has acted, on it */
+	LANE_TICKET_WAITS_SWAP,	  /* holds a permit of `lane`, queued for one of `wanted_lane` */
 };
 
 /* How the holder of a permit comes to its server. */
 enum lane_source {
-	LANE_SOURCE_NONE,	/* the ticket already had a server (swap) */
-	LANE_SOURCE_OWN_IDLE,	/* `idle`: of this pool, on this port; out of the registry, yours */
-	LANE_SOURCE_FOREIGN_IDLE, /* `idle`: of this pool, on port idle->port; claimed for you: ask that worker to hand it over */
-	LANE_SOURCE_SLOT,	/* a slot was taken for you: open a connection */
-	LANE_SOURCE_EVICT,	/* `idle`: of another pool, claimed: have its worker close it. You are queued for a slot (state WAITS_SLOT); it arrives at the port */
-	LANE_SOURCE_AWAIT_SLOT,	/* a server is closing already; you are queued for its slot (state WAITS_SLOT) */
+	/* The ticket already had a server (swap). */
+	LANE_SOURCE_NONE,
+	/* `idle`: of this pool, on this port; out of the registry, yours. */
+	LANE_SOURCE_OWN_IDLE,
+	/* `idle`: of this pool, on port idle->port; claimed: ask that worker to hand it over. */
+	LANE_SOURCE_FOREIGN_IDLE,
+	/* A slot was taken for you: open a connection. */
+	LANE_SOURCE_SLOT,
+	/*
+	 * `idle`: claimed: have its worker close it. You are queued for a slot (state
+	 * WAITS_SLOT); it arrives at the port. So may, before that, another one to evict.
+	 */
+	LANE_SOURCE_EVICT,
+	/* A server is closing already; you are queued for its slot (state WAITS_SLOT). */
+	LANE_SOURCE_AWAIT_SLOT,
 };
 
 enum lane_idle_state { LANE_IDLE_OUT, LANE_IDLE_REGISTERED, LANE_IDLE_CLAIMED };
 
-/* Embedded in a server. Owner: the server's worker while OUT; the ledger while REGISTERED; the claimer's message while CLAIMED. */
+/*
+ * Embedded in a server. Owner: the server's worker while OUT; the ledger while REGISTERED; the
+ * claimer's message while CLAIMED. The owner's worker sets pool and port, once; the ledger has
+ * the rest.
+ */
 struct lane_idle {
-	TAILQ_ENTRY(lane_idle) of_pool;	  /* guarded by the ledger */
-	TAILQ_ENTRY(lane_idle) of_ledger; /* guarded by the ledger: all idle, least recently used first */
+	TAILQ_ENTRY(lane_idle) of_pool;
+	TAILQ_ENTRY(lane_idle) of_ledger; /* all idle, least recently used first */
 	struct lane_pool *pool;
-	enum lane_idle_state state;	  /* guarded by the ledger */
-	uint8_t port;			  /* whose worker owns the server */
-	bool claimed_to_close;		  /* guarded by the ledger: CLAIMED by an eviction, not by a move */
-	uint64_t used;			  /* guarded by the ledger: order of the last use, over all idle */
+	enum lane_idle_state state;
+	uint8_t port;	       /* whose worker owns the server; moved by lane_claim_moved() */
+	bool claimed_to_close; /* CLAIMED by an eviction, not by a move */
+	uint64_t used;	       /* order of the last use, over all idle */
 };
 
 /*
- * Embedded in a client. All fields belong to the ledger. `state`, `source` and `idle` change only within calls of the owner's thread, which may read
- * them at any time (so `state` is never DELIVERED: what another thread granted shows after lane_collect()); lane and times while it does not wait for a permit.
+ * Embedded in a client. All fields belong to the ledger. `state`, `source` and `idle` change only
+ * within calls of the owner's thread, which may read them at any time (so `state` is never
+ * DELIVERED: what another thread granted shows after lane_collect()); lane and times while it does
+ * not wait for a permit.
  */
 struct lane_ticket {
 	TAILQ_ENTRY(lane_ticket) queued; /* lane queue or port */
 	struct lane_pool *pool;
 	enum lane_ticket_state state;
-	uint8_t lane;		/* whose permit is held (with urgent overflow: the urgent lane) */
-	uint8_t home_lane;	/* whose queue it waits in, whose statement it is */
-	uint8_t wanted_lane;	/* WAITS_SWAP */
-	uint8_t priority;	/* 1..10, 10 first */
+	uint8_t lane;	     /* whose permit is held (with urgent overflow: the urgent lane) */
+	uint8_t home_lane;   /* whose queue it waits in, whose statement it is */
+	uint8_t wanted_lane; /* WAITS_SWAP */
+	uint8_t priority;    /* 1..10, 10 first */
 	uint8_t port;
 	enum lane_source source;
 	struct lane_idle *idle;
-	uint64_t enqueued_us;	/* mono_us of the arrival in the queue; 0 when it never waited */
+	uint64_t enqueued_us; /* mono_us of the arrival in the queue; 0 when it never waited */
 	uint64_t granted_us;
 
-	/* Guarded by the ledger, not for the owner: the ticket as it stands, ahead of what its owner has been told. */
+	/* Not for the owner: the ticket as it stands, ahead of what its owner has been told. */
 	TAILQ_ENTRY(lane_ticket) slot_queued;
 	enum lane_ticket_state standing;
 	enum lane_source coming;
@@ -93,76 +112,139 @@ struct lane_ticket {
 };
 
 enum lane_verdict {
-	LANE_GRANTED,	/* state HOLDS (or WAITS_SLOT for EVICT and AWAIT_SLOT): act on ticket->source */
-	LANE_QUEUED,	/* wait: it will be delivered at the port, unless lane_abandon() */
-	LANE_REFUSED,	/* max_waiting of the lane is reached; the ticket holds nothing (a swap keeps its old permit) */
+	/* State HOLDS (or WAITS_SLOT for EVICT and AWAIT_SLOT): act on ticket->source. */
+	LANE_GRANTED,
+	/* Wait: it will be delivered at the port, unless lane_abandon(). */
+	LANE_QUEUED,
+	/* max_waiting of the lane is reached; the ticket holds nothing (a swap: its old permit). */
+	LANE_REFUSED,
 };
 
-struct lane_ledger *lane_ledger_new(const struct lane_spec *specs, unsigned n_lanes, uint32_t budget, unsigned n_ports,
-	void (*wake)(void *arg, unsigned port), void *arg); /* specs must sum to budget: MUST */
-void lane_ledger_free(struct lane_ledger **ledger); /* MUST hold: nothing is held, queued or idle */
+/* The specs must sum to the budget: MUST. */
+struct lane_ledger *lane_ledger_new(const struct lane_spec *specs, unsigned n_lanes,
+	uint32_t budget, unsigned n_ports, void (*wake)(void *arg, unsigned port), void *arg);
+/* MUST hold: nothing is held, queued or idle, and all pools are freed. */
+void lane_ledger_free(struct lane_ledger **ledger);
+
 /*
- * RELOAD: new sizes, bounds and budget at once; names and count of lanes stay. Growing serves waiters now; where in_use > size
- * the excess is paid as permits return (in_use <= max(size, in_use at the change), falling); idle servers above the new budget are not handed out:
- * lane_excess_idle() gives them, claimed, one by one, to be closed.
+ * RELOAD: new sizes, bounds and budget at once; names and count of lanes stay. Growing serves
+ * waiters now; where in_use > size the excess is paid as permits return (in_use <= max(size, in_use
+ * at the change), falling); idle servers above the new budget are not handed out:
+ * lane_excess_idle() gives them, claimed, one by one, to be closed, then NULL. Call it after a
+ * resize or a lowered limit, and now and then later: what was handed out may come back.
  */
-void lane_resize(struct lane_ledger *ledger, const struct lane_spec *specs, unsigned n_lanes, uint32_t budget);
+void lane_resize(struct lane_ledger *ledger, const struct lane_spec *specs, unsigned n_lanes,
+	uint32_t budget);
 struct lane_idle *lane_excess_idle(struct lane_ledger *ledger);
 
 struct lane_pool *lane_pool_new(struct lane_ledger *ledger);
-void lane_pool_free(struct lane_ledger *ledger, struct lane_pool **pool); /* MUST: no idle entries, no tickets */
+/* MUST: no idle entries, no tickets. */
+void lane_pool_free(struct lane_ledger *ledger, struct lane_pool **pool);
 /*
- * At most max_servers servers for the pool (0: no limit of its own), counted as permits held for it plus idle. Its tickets beyond that wait in their place
- * in the lane's order without holding up other pools'. Lowering it makes lane_excess_idle() give the idle servers above it. Connecting orphans count once they are idle.
+ * At most max_servers servers for the pool (0: no limit of its own), counted as permits held for it
+ * plus idle. Its tickets beyond that wait in their place in the lane's order without holding up
+ * other pools'. Lowering it makes lane_excess_idle() give the idle servers above it. Connecting
+ * orphans count once they are idle.
  */
 void lane_pool_limit(struct lane_ledger *ledger, struct lane_pool *pool, uint32_t max_servers);
 
-/* Asks for a permit and the way to a server of `pool`, for the ticket's first statement. ticket->state must be NONE. */
-enum lane_verdict lane_acquire(struct lane_ledger *ledger, struct lane_ticket *ticket, struct lane_pool *pool, unsigned lane, unsigned priority,
-	unsigned port, uint64_t mono_us) WARN_UNUSED;
-/* A holder wants its permit to be of another lane, keeping its server: at once (GRANTED), later at the port (QUEUED, source NONE), or REFUSED. */
-enum lane_verdict lane_swap(struct lane_ledger *ledger, struct lane_ticket *ticket, unsigned lane, unsigned priority, uint64_t mono_us) WARN_UNUSED;
-/* Takes all that was delivered to the port, in order of delivery: calls take(arg, ticket) for each, after unlocking. state is HOLDS or WAITS_SLOT by then. */
-unsigned lane_collect(struct lane_ledger *ledger, unsigned port, void (*take)(void *arg, struct lane_ticket *ticket), void *arg);
 /*
- * The owner of a ticket gives up, in whatever state it waits (WAITS_*, DELIVERED): all that was granted goes back (a claimed idle entry into the registry,
- * a slot to the next). A swap falls back to HOLDS its old permit. No-op for NONE; MUST not be HOLDS. */
+ * Asks for a permit and the way to a server of `pool`, for the ticket's first statement.
+ * ticket->state must be NONE.
+ */
+enum lane_verdict lane_acquire(struct lane_ledger *ledger, struct lane_ticket *ticket,
+	struct lane_pool *pool, unsigned lane, unsigned priority, unsigned port,
+	uint64_t mono_us) WARN_UNUSED;
+/*
+ * A holder wants its permit to be of another lane, keeping its server: at once (GRANTED), later at
+ * the port (QUEUED, source NONE), or REFUSED.
+ */
+enum lane_verdict lane_swap(struct lane_ledger *ledger, struct lane_ticket *ticket, unsigned lane,
+	unsigned priority, uint64_t mono_us) WARN_UNUSED;
+/*
+ * Takes all that was delivered to the port, in order of delivery: calls take(arg, ticket) for each,
+ * after unlocking; take may call the ledger. state is HOLDS or WAITS_SLOT by then. Returns the
+ * number taken.
+ */
+unsigned lane_collect(struct lane_ledger *ledger, unsigned port,
+	void (*take)(void *arg, struct lane_ticket *ticket), void *arg);
+/*
+ * The owner of a ticket gives up, in whatever state it waits (WAITS_*, DELIVERED): all that was
+ * granted goes back (a claimed idle entry into the registry, a slot to the next). A swap falls back
+ * to HOLDS: its old permit, or the new one when that was delivered already. No-op for NONE; MUST
+ * not be HOLDS.
+ */
 void lane_abandon(struct lane_ledger *ledger, struct lane_ticket *ticket, uint64_t mono_us);
 /*
- * Gives the permit back. `idle` (may be NULL) is the server that becomes idle with it: registered, or handed at once to who waits. State becomes NONE.
- * Returns false when the server must not stay (budget exceeded, or its slot is wanted by others with nothing else to close): close it, it was not registered.
+ * Gives the permit back. `idle` (may be NULL) is the server that becomes idle with it: registered,
+ * or handed at once to who waits. State becomes NONE. Returns false when the server must not stay
+ * (budget or its pool's limit exceeded, or its slot is wanted by others with nothing else to
+ * close): it was not registered, close it at once, beginning with lane_slot_closing().
  */
-bool lane_release(struct lane_ledger *ledger, struct lane_ticket *ticket, struct lane_idle *idle, uint64_t mono_us) WARN_UNUSED;
+bool lane_release(struct lane_ledger *ledger, struct lane_ticket *ticket, struct lane_idle *idle,
+	uint64_t mono_us) WARN_UNUSED;
 
-/* Slots. Every server's life: taken (by a grant or lane_slot_try) -> [orphan] -> idle and held in turn -> closing -> released. */
-bool lane_slot_try(struct lane_ledger *ledger); /* a slot without a permit, to open a connection ahead of demand: counts as orphan; never when somebody waits */
-void lane_slot_orphan(struct lane_ledger *ledger);	/* a connecting server's client went away (its permit too, just before or after) */
-void lane_slot_adopt(struct lane_ledger *ledger);	/* a holder of a permit takes a connecting orphan as its own */
-bool lane_orphan_idle(struct lane_ledger *ledger, struct lane_idle *idle, uint64_t mono_us) WARN_UNUSED; /* the orphan is logged in; as lane_release() */
-void lane_slot_closing(struct lane_ledger *ledger, bool was_orphan); /* a slot's server begins to close (from held, or from orphan) */
-void lane_slot_release(struct lane_ledger *ledger, uint64_t mono_us); /* its end of file was read: only after lane_slot_closing() */
+/*
+ * Slots. Every server's life: taken (by a grant or lane_slot_try) -> [orphan] -> idle and held in
+ * turn -> closing -> released.
+ */
 
-/* The owner's worker takes its own idle server out (to close it: dead, too old). false: it is claimed; the claimer's message is on its way to you. */
-bool lane_idle_remove(struct lane_ledger *ledger, struct lane_idle *idle);
-/* A claimed idle entry: the claim is executed (closing: the slot becomes `closing`), or undone. */
+/*
+ * A slot without a permit, to open a connection ahead of demand: counts as orphan; never when
+ * somebody waits for a slot.
+ */
+bool lane_slot_try(struct lane_ledger *ledger) WARN_UNUSED;
+/* A connecting server's client went away (its permit too, just before or after). */
+void lane_slot_orphan(struct lane_ledger *ledger);
+/* A holder of a permit takes a connecting orphan as its own. */
+void lane_slot_adopt(struct lane_ledger *ledger);
+/* The orphan is logged in; as lane_release(). false: it is still an orphan, close it. */
+bool lane_orphan_idle(
+	struct lane_ledger *ledger, struct lane_idle *idle, uint64_t mono_us) WARN_UNUSED;
+/* A slot's server begins to close (from held, or from orphan). */
+void lane_slot_closing(struct lane_ledger *ledger, bool was_orphan);
+/* Its end of file was read: only after lane_slot_closing() or lane_claim_closing(). */
+void lane_slot_release(struct lane_ledger *ledger, uint64_t mono_us);
+
+/*
+ * The owner's worker takes its own idle server out (to close it: dead, too old); it counts as held
+ * until lane_slot_closing(). false: it is claimed; the claimer's message is on its way to you.
+ */
+bool lane_idle_remove(struct lane_ledger *ledger, struct lane_idle *idle) WARN_UNUSED;
+/* A claimed idle entry is closed: its slot is `closing` from here. */
 void lane_claim_closing(struct lane_ledger *ledger, struct lane_idle *idle);
-void lane_claim_moved(struct lane_ledger *ledger, struct lane_idle *idle, unsigned new_port); /* handed over; now OUT, held by the claimer */
-/* The claimer of a FOREIGN_IDLE went away (its permit is back already) before the server was handed over. As lane_release(); false: lane_claim_closing() it. */
-bool lane_claim_undo(struct lane_ledger *ledger, struct lane_idle *idle, uint64_t mono_us) WARN_UNUSED;
-/* The promised server turned out dead (its slot is given back by its owner as closing/released): the holder needs another. As lane_acquire() for its source. */
-enum lane_verdict lane_again(struct lane_ledger *ledger, struct lane_ticket *ticket, uint64_t mono_us) WARN_UNUSED;
+/* A claimed idle entry is handed over: now OUT, held by the claimer. */
+void lane_claim_moved(struct lane_ledger *ledger, struct lane_idle *idle, unsigned new_port);
+/*
+ * The claimer of a FOREIGN_IDLE went away (its permit is back already) before the server was handed
+ * over. As lane_release(); false: lane_claim_closing() it.
+ */
+bool lane_claim_undo(
+	struct lane_ledger *ledger, struct lane_idle *idle, uint64_t mono_us) WARN_UNUSED;
+/*
+ * The promised server turned out dead (its slot is given back by its owner as closing/released,
+ * just before or after): the holder needs another. As lane_acquire() for its source, GRANTED.
+ */
+enum lane_verdict lane_again(
+	struct lane_ledger *ledger, struct lane_ticket *ticket, uint64_t mono_us) WARN_UNUSED;
 
 /* For the console and the sampler; a consistent copy. */
 struct lane_reading {
 	struct lane_spec spec;
 	uint32_t in_use, waiting;
 	uint32_t waiting_by_priority[LANE_PRIORITY_MAX + 1];
-	uint64_t oldest_enqueued_us;	/* 0: nobody waits */
+	uint64_t oldest_enqueued_us; /* 0: nobody waits */
+	/* By the lane whose statement it is; the urgent lane counts what it granted as well. */
 	uint64_t n_granted, n_queued, n_refused, n_abandoned;
 	uint64_t total_wait_us, max_wait_us; /* of the granted */
 };
-struct lane_totals { uint32_t budget, slots, n_idle, n_closing, n_orphans, n_slot_waiters; };
-unsigned lane_read(struct lane_ledger *ledger, struct lane_reading out[LANE_MAX], struct lane_totals *totals_r); /* returns the number of lanes */
-void lane_check(struct lane_ledger *ledger); /* asserts every invariant, O(everything): tests, and after a reload */
+struct lane_totals {
+	uint32_t budget, slots, n_idle, n_closing, n_orphans, n_slot_waiters;
+};
+/* Returns the number of lanes. */
+unsigned lane_read(struct lane_ledger *ledger, struct lane_reading out[LANE_MAX],
+	struct lane_totals *totals_r);
+/* Asserts every invariant, O(everything): for tests, and after a reload. */
+void lane_check(struct lane_ledger *ledger);
 
 #endif

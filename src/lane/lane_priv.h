@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Inside the ledger: its account books and the helpers that its files share. Everything here is
- * called with the ledger's mutex held and calls nobody outside src/lane. The words are those of lane.h; the formulas
- * that tie the counts together are in README.md and asserted in check.c.
+ * called with the ledger's mutex held and calls nobody outside src/lane. The words are those of
+ * lane.h; the formulas that tie the counts together are in README.md and asserted in check.c.
  */
 #ifndef LANE_PRIV_H
 #define LANE_PRIV_H
@@ -21,7 +21,10 @@ struct lane_waitq {
 	uint32_t filled; /* bit p: by_priority[p] is not empty */
 };
 
-/* The waiters in one lane of one pool with a limit of its own: apart, so that they hold up nobody else. */
+/*
+ * The waiters in one lane of one pool with a limit of its own: apart, so that they hold up nobody
+ * else.
+ */
 struct lane_group {
 	TAILQ_ENTRY(lane_group) of_lane; /* while filled */
 	struct lane_waitq q;
@@ -41,14 +44,14 @@ struct lane {
 
 struct lane_pool {
 	TAILQ_ENTRY(lane_pool) of_ledger;
-	uint32_t max_servers;	  /* 0: no limit of its own */
-	uint32_t n_permits;	  /* held by tickets of this pool */
-	uint32_t n_waiting;	  /* tickets in lane queues, swaps apart */
-	uint32_t n_slot_waiters;  /* tickets in the slot queue */
-	uint32_t n_idle;	  /* registered */
-	uint32_t n_claimed;	  /* claimed, for a move or to close */
-	struct lane_group *groups; /* [n_lanes]; NULL until the pool is first limited */
-	uint64_t ports_filled;	  /* bit i: idle[i] is not empty */
+	uint32_t max_servers;	      /* 0: no limit of its own */
+	uint32_t n_permits;	      /* held by tickets of this pool */
+	uint32_t n_waiting;	      /* tickets in lane queues, swaps apart */
+	uint32_t n_slot_waiters;      /* tickets in the slot queue */
+	uint32_t n_idle;	      /* registered */
+	uint32_t n_claimed;	      /* claimed, for a move or to close */
+	struct lane_group *groups;    /* [n_lanes]; NULL until the pool is first limited */
+	uint64_t ports_filled;	      /* bit i: idle[i] is not empty */
 	struct lane_idle_list idle[]; /* [n_ports], most recently used first */
 };
 
@@ -62,9 +65,9 @@ struct lane_ledger {
 	int urgent; /* index of the urgent lane, or -1 */
 	void (*wake)(void *arg, unsigned port);
 	void *wake_arg;
-	uint64_t ports_to_wake;	 /* bit i: port i was filled in this locked section */
-	uint32_t lanes_to_serve; /* bit i: this locked section may have made a waiter of lane i runnable */
-	uint64_t now_us;	/* the latest time any caller brought */
+	uint64_t ports_to_wake;	     /* bit i: port i was filled in this locked section */
+	uint32_t lanes_to_serve;     /* bit i: a waiter of lane i may have become runnable in it */
+	uint64_t now_us;	     /* the latest time any caller brought */
 	uint64_t n_arrivals, n_uses; /* give out lane_ticket.arrival and lane_idle.used */
 
 	/* Permits. */
@@ -81,7 +84,7 @@ struct lane_ledger {
 	uint32_t n_held;     /* of holders of permits; connecting ones too */
 	uint32_t n_orphans;
 	uint32_t n_closing;
-	uint32_t n_promised; /* held or orphan, but refused as idle: lane_slot_closing() is about to be called */
+	uint32_t n_promised; /* held or orphan, refused as idle: lane_slot_closing() must follow */
 	struct lane_idle_list idle; /* registered, least recently used first */
 	struct lane_ticket_list slot_waiters;
 	uint32_t n_slot_waiters;
@@ -92,7 +95,8 @@ struct lane_ledger {
 
 /* ledger.c */
 void lane__lock(struct lane_ledger *l, uint64_t mono_us);
-void lane__finish(struct lane_ledger *l); /* grants what has become free, unlocks, wakes the ports that were filled */
+/* Grants what has become free, unlocks, wakes the ports that were filled. */
+void lane__finish(struct lane_ledger *l);
 void lane__deliver(struct lane_ledger *l, struct lane_ticket *t);
 void lane__count_grant(struct lane_ledger *l, struct lane_ticket *t);
 
@@ -100,7 +104,8 @@ void lane__count_grant(struct lane_ledger *l, struct lane_ticket *t);
 void lane__waitq_init(struct lane_waitq *q);
 struct lane_ticket *lane__waitq_first(const struct lane_waitq *q);
 bool lane__is_before(const struct lane_ticket *a, const struct lane_ticket *b);
-void lane__enqueue(struct lane_ledger *l, struct lane_ticket *t); /* standing is WAITS_PERMIT or WAITS_SWAP */
+/* standing is WAITS_PERMIT or WAITS_SWAP. */
+void lane__enqueue(struct lane_ledger *l, struct lane_ticket *t);
 void lane__dequeue(struct lane_ledger *l, struct lane_ticket *t);
 /* The first ticket of the lane's queue that could use a permit of the lane if there was one. */
 struct lane_ticket *lane__first_runnable(struct lane_ledger *l, const struct lane *lane);
@@ -140,13 +145,14 @@ static inline uint32_t lane__all(const struct lane_ledger *l)
 }
 
 /*
- * How many more servers must begin to close until everybody who waits for a slot will get one and the
- * budget is kept. Not above 0 in steady state; above 0 with idle servers left only after a shrink.
+ * How many more servers must begin to close until everybody who waits for a slot will get one and
+ * the budget is kept. Not above 0 in steady state; above 0 with idle servers left only after a
+ * shrink.
  */
 static inline int64_t lane__shortage(const struct lane_ledger *l)
 {
 	return (int64_t)l->slots + l->n_slot_waiters - l->budget -
-		((int64_t)l->n_closing + l->n_evicting + l->n_promised);
+	       ((int64_t)l->n_closing + l->n_evicting + l->n_promised);
 }
 
 /* Told nobody yet: the claim to close coming_idle can still be taken back. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Permits: who holds them, who gets the next one, and the calls by which a ticket lives. Each call locks once; what it grants to
- * others it puts into their ports, and the ports' threads are woken after the mutex is free again.
+ * Permits: who holds them, who gets the next one, and the calls by which a ticket lives. Each call
+ * locks once; what it grants to others it puts into their ports, and the ports' threads are woken
+ * after the mutex is free again.
  */
 #include "lane/lane_priv.h"
 
@@ -42,7 +43,10 @@ static void permit_take(struct lane_ledger *l, struct lane_ticket *t, unsigned t
 	MUST(lane->in_use <= lane->spec.size);
 }
 
-/* Somebody may be served now: in this lane; in any while a shrink's debt or the pool's limit held back others. */
+/*
+ * Somebody may be served now: in this lane; in any while a shrink's debt or the pool's limit held
+ * back others.
+ */
 static void permit_return(struct lane_ledger *l, struct lane_ticket *t)
 {
 	struct lane *lane = &l->lanes[t->lane];
@@ -58,7 +62,10 @@ static void permit_return(struct lane_ledger *l, struct lane_ticket *t)
 	l->lanes_to_serve |= was_held_back ? lane__all(l) : UINT32_C(1) << t->lane;
 }
 
-/* Counted for the lane whose statement it is; the urgent lane counts what it helped out with as well. */
+/*
+ * Counted for the lane whose statement it is; the urgent lane counts what it helped out with as
+ * well.
+ */
 void lane__count_grant(struct lane_ledger *l, struct lane_ticket *t)
 {
 	struct lane *home = &l->lanes[t->home_lane];
@@ -78,7 +85,8 @@ static int free_lane(const struct lane_ledger *l, unsigned lane, unsigned priori
 {
 	if (LIKELY(lane__has_permit(&l->lanes[lane])))
 		return (int)lane;
-	if (priority >= LANE_PRIORITY_URGENT && l->urgent >= 0 && lane__has_permit(&l->lanes[l->urgent]))
+	if (priority >= LANE_PRIORITY_URGENT && l->urgent >= 0 &&
+		lane__has_permit(&l->lanes[l->urgent]))
 		return l->urgent;
 	return -1;
 }
@@ -92,7 +100,8 @@ static struct lane_ticket *first_urgent(struct lane_ledger *l)
 	for (unsigned i = 0; i < l->n_lanes; i++) {
 		struct lane_ticket *t = lane__first_runnable(l, &l->lanes[i]);
 
-		if (t && t->priority >= LANE_PRIORITY_URGENT && (best == NULL || lane__is_before(t, best)))
+		if (t && t->priority >= LANE_PRIORITY_URGENT &&
+			(best == NULL || lane__is_before(t, best)))
 			best = t;
 	}
 	return best;
@@ -116,7 +125,10 @@ static void grant_waiter(struct lane_ledger *l, struct lane_ticket *t, unsigned 
 	lane__deliver(l, t);
 }
 
-/* Of the lanes to serve, the one whose first waiter comes first over all; lanes with nothing to do are struck off. */
+/*
+ * Of the lanes to serve, the one whose first waiter comes first over all; lanes with nothing to do
+ * are struck off.
+ */
 static struct lane_ticket *next_to_serve(struct lane_ledger *l, unsigned *to_r)
 {
 	struct lane_ticket *best = NULL;
@@ -164,7 +176,8 @@ static bool is_full(const struct lane *lane)
 	return lane->spec.max_waiting && lane->n_waiting >= lane->spec.max_waiting;
 }
 
-static void start_ticket(struct lane_ticket *t, struct lane_pool *pool, unsigned lane, unsigned priority, unsigned port)
+static void start_ticket(struct lane_ticket *t, struct lane_pool *pool, unsigned lane,
+	unsigned priority, unsigned port)
 {
 	t->pool = pool;
 	t->lane = t->home_lane = t->wanted_lane = (uint8_t)lane;
@@ -175,8 +188,8 @@ static void start_ticket(struct lane_ticket *t, struct lane_pool *pool, unsigned
 	t->enqueued_us = t->granted_us = 0;
 }
 
-static enum lane_verdict enqueue_or_refuse(struct lane_ledger *l, struct lane_ticket *t, struct lane *lane,
-	enum lane_ticket_state waits)
+static enum lane_verdict enqueue_or_refuse(struct lane_ledger *l, struct lane_ticket *t,
+	struct lane *lane, enum lane_ticket_state waits)
 {
 	if (is_full(lane)) {
 		lane->n_refused++;
@@ -189,13 +202,14 @@ static enum lane_verdict enqueue_or_refuse(struct lane_ledger *l, struct lane_ti
 	return LANE_QUEUED;
 }
 
-enum lane_verdict lane_acquire(struct lane_ledger *l, struct lane_ticket *t, struct lane_pool *pool, unsigned lane,
-	unsigned priority, unsigned port, uint64_t mono_us)
+enum lane_verdict lane_acquire(struct lane_ledger *l, struct lane_ticket *t, struct lane_pool *pool,
+	unsigned lane, unsigned priority, unsigned port, uint64_t mono_us)
 {
 	enum lane_verdict verdict = LANE_GRANTED;
 	int to = -1;
 
-	MUST(t->state == LANE_TICKET_NONE && lane < l->n_lanes && (int)lane != l->urgent && port < l->n_ports);
+	MUST(t->state == LANE_TICKET_NONE && lane < l->n_lanes && (int)lane != l->urgent &&
+		port < l->n_ports);
 	MUST(priority >= LANE_PRIORITY_MIN && priority <= LANE_PRIORITY_MAX);
 	start_ticket(t, pool, lane, priority, port);
 	lane__lock(l, mono_us);
@@ -224,7 +238,8 @@ static void swap_now(struct lane_ledger *l, struct lane_ticket *t, unsigned lane
 	lane__count_grant(l, t);
 }
 
-enum lane_verdict lane_swap(struct lane_ledger *l, struct lane_ticket *t, unsigned lane, unsigned priority, uint64_t mono_us)
+enum lane_verdict lane_swap(struct lane_ledger *l, struct lane_ticket *t, unsigned lane,
+	unsigned priority, uint64_t mono_us)
 {
 	enum lane_verdict verdict = LANE_GRANTED;
 	int to;
@@ -248,7 +263,8 @@ enum lane_verdict lane_swap(struct lane_ledger *l, struct lane_ticket *t, unsign
 	return verdict;
 }
 
-unsigned lane_collect(struct lane_ledger *l, unsigned port, void (*take)(void *arg, struct lane_ticket *ticket), void *arg)
+unsigned lane_collect(struct lane_ledger *l, unsigned port,
+	void (*take)(void *arg, struct lane_ticket *ticket), void *arg)
 {
 	struct lane_ticket_list *delivered = &l->ports[port].delivered;
 	struct lane_ticket *t;
@@ -320,7 +336,8 @@ void lane_abandon(struct lane_ledger *l, struct lane_ticket *t, uint64_t mono_us
 	lane__finish(l);
 }
 
-bool lane_release(struct lane_ledger *l, struct lane_ticket *t, struct lane_idle *idle, uint64_t mono_us)
+bool lane_release(
+	struct lane_ledger *l, struct lane_ticket *t, struct lane_idle *idle, uint64_t mono_us)
 {
 	bool stays = true;
 
@@ -353,7 +370,8 @@ enum lane_verdict lane_again(struct lane_ledger *l, struct lane_ticket *t, uint6
 
 /* ---- Making, resizing, freeing ---- */
 
-static void set_specs(struct lane_ledger *l, const struct lane_spec *specs, unsigned n_lanes, uint32_t budget)
+static void set_specs(
+	struct lane_ledger *l, const struct lane_spec *specs, unsigned n_lanes, uint32_t budget)
 {
 	uint64_t sum = 0;
 
@@ -375,12 +393,13 @@ static void set_specs(struct lane_ledger *l, const struct lane_spec *specs, unsi
 	l->budget = budget;
 }
 
-struct lane_ledger *lane_ledger_new(const struct lane_spec *specs, unsigned n_lanes, uint32_t budget, unsigned n_ports,
-	void (*wake)(void *arg, unsigned port), void *arg)
+struct lane_ledger *lane_ledger_new(const struct lane_spec *specs, unsigned n_lanes,
+	uint32_t budget, unsigned n_ports, void (*wake)(void *arg, unsigned port), void *arg)
 {
 	struct lane_ledger *l = mem_zalloc(sizeof(*l));
 
-	MUST(n_lanes > 0 && n_lanes <= LANE_MAX && n_ports > 0 && n_ports <= LANE_PORTS_MAX && wake != NULL);
+	MUST(n_lanes > 0 && n_lanes <= LANE_MAX && n_ports > 0 && n_ports <= LANE_PORTS_MAX &&
+		wake != NULL);
 	MUST(pthread_mutex_init(&l->lock, NULL) == 0);
 	l->n_lanes = n_lanes;
 	l->n_ports = n_ports;
@@ -407,19 +426,22 @@ void lane_ledger_free(struct lane_ledger **ledger)
 		return;
 	for (unsigned i = 0; i < l->n_lanes; i++)
 		MUST(l->lanes[i].in_use == 0 && l->lanes[i].n_waiting == 0);
-	MUST(l->n_idle == 0 && l->n_moving == 0 && l->n_evicting == 0 && l->n_held == 0 && l->n_slot_waiters == 0);
+	MUST(l->n_idle == 0 && l->n_moving == 0 && l->n_evicting == 0 && l->n_held == 0 &&
+		l->n_slot_waiters == 0);
 	MUST(TAILQ_EMPTY(&l->pools));
 	MUST(pthread_mutex_destroy(&l->lock) == 0);
 	mem_free(l);
 	*ledger = NULL;
 }
 
-void lane_resize(struct lane_ledger *l, const struct lane_spec *specs, unsigned n_lanes, uint32_t budget)
+void lane_resize(
+	struct lane_ledger *l, const struct lane_spec *specs, unsigned n_lanes, uint32_t budget)
 {
 	lane__lock(l, 0);
 	MUST(n_lanes == l->n_lanes);
 	for (unsigned i = 0; i < n_lanes; i++)
-		MUST(strcmp(specs[i].name, l->lanes[i].spec.name) == 0 && specs[i].urgent == l->lanes[i].spec.urgent);
+		MUST(strcmp(specs[i].name, l->lanes[i].spec.name) == 0 &&
+			specs[i].urgent == l->lanes[i].spec.urgent);
 	set_specs(l, specs, n_lanes, budget);
 	lane__serve_slots(l);
 	l->lanes_to_serve = lane__all(l);
@@ -445,7 +467,8 @@ void lane_pool_free(struct lane_ledger *l, struct lane_pool **pool_p)
 	if (pool == NULL)
 		return;
 	lane__lock(l, 0);
-	MUST(pool->n_permits == 0 && pool->n_waiting == 0 && pool->n_idle == 0 && pool->n_claimed == 0);
+	MUST(pool->n_permits == 0 && pool->n_waiting == 0 && pool->n_idle == 0 &&
+		pool->n_claimed == 0);
 	TAILQ_REMOVE(&l->pools, pool, of_ledger);
 	lane__finish(l);
 	mem_free(pool->groups);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Slots of the budget, the registry of idle servers, and how a holder of a permit comes to its server. A slot is in
- * exactly one account (idle, moving, evicting, held, orphan, closing) and only the functions of this file move it.
+ * Slots of the budget, the registry of idle servers, and how a holder of a permit comes to its
+ * server. A slot is in exactly one account (idle, moving, evicting, held, orphan, closing) and only
+ * the functions of this file move it.
  */
 #include "lane/lane_priv.h"
 
@@ -101,7 +102,10 @@ static struct lane_ticket *slot_waiter_of(struct lane_ledger *l, struct lane_poo
 	UNREACHABLE("a pool counts slot waiters that are not queued");
 }
 
-/* The first to whom a slot, or a claim to pass on, is worth most: one whose own claim cannot be taken back any more. */
+/*
+ * The first to whom a slot, or a claim to pass on, is worth most: one whose own claim cannot be
+ * taken back any more.
+ */
 static struct lane_ticket *first_told_waiter(struct lane_ledger *l)
 {
 	struct lane_ticket *t;
@@ -187,8 +191,9 @@ void lane__take_coming(struct lane_ledger *l, struct lane_ticket *t)
 }
 
 /*
- * A claimed server comes back with nobody at hand who could close it: a ticket of its pool takes it, or a waiter is told to
- * close it, or it is registered; then if there is a shortage left it is a shrink's, and lane_excess_idle() finds it.
+ * A claimed server comes back with nobody at hand who could close it: a ticket of its pool takes
+ * it, or a waiter is told to close it, or it is registered; then if there is a shortage left it is
+ * a shrink's, and lane_excess_idle() finds it.
  */
 static void idle_return(struct lane_ledger *l, struct lane_idle *idle)
 {
@@ -203,7 +208,8 @@ static void idle_return(struct lane_ledger *l, struct lane_idle *idle)
 			lane__leave_slot_queue(l, t);
 			give_idle(l, t, idle);
 			lane__deliver(l, t);
-		} else if (lane__shortage(l) > (int64_t)l->n_idle && (t = first_told_waiter(l)) != NULL) {
+		} else if (lane__shortage(l) > (int64_t)l->n_idle &&
+			   (t = first_told_waiter(l)) != NULL) {
 			give_eviction(l, t, idle);
 			lane__deliver(l, t);
 		} else {
@@ -214,8 +220,8 @@ static void idle_return(struct lane_ledger *l, struct lane_idle *idle)
 }
 
 /*
- * A server became idle (in no account at this moment). false: it must close; the caller puts it back into its account and
- * promises that it will.
+ * A server became idle (in no account at this moment). false: it must close; the caller puts it
+ * back into its account and promises that it will.
  */
 bool lane__place_idle(struct lane_ledger *l, struct lane_idle *idle)
 {
@@ -234,7 +240,10 @@ bool lane__place_idle(struct lane_ledger *l, struct lane_idle *idle)
 	return true;
 }
 
-/* Slots below the budget go to who waits for one. One whose claim is untold comes last: taking it back costs nothing. */
+/*
+ * Slots below the budget go to who waits for one. One whose claim is untold comes last: taking it
+ * back costs nothing.
+ */
 void lane__serve_slots(struct lane_ledger *l)
 {
 	while (l->n_slot_waiters && l->slots < l->budget) {
@@ -273,8 +282,9 @@ static void match_pools(struct lane_ledger *l)
 }
 
 /*
- * Only a shrink lets idle servers and a shortage, or an idle server and a slot waiter of its pool, exist at once. As soon as such a
- * server may be handed out again it is the waiter's; and one that the shortage needs is closed through a waiter, if there is one.
+ * Only a shrink lets idle servers and a shortage, or an idle server and a slot waiter of its pool,
+ * exist at once. As soon as such a server may be handed out again it is the waiter's; and one that
+ * the shortage needs is closed through a waiter, if there is one.
  */
 void lane__match_slot_waiters(struct lane_ledger *l)
 {
@@ -444,7 +454,10 @@ bool lane_claim_undo(struct lane_ledger *l, struct lane_idle *idle, uint64_t mon
 	return ok;
 }
 
-/* The least recently used server of a pool above its own limit, which is searched for over all pools. */
+/*
+ * The least recently used server of a pool above its own limit, which is searched for over all
+ * pools.
+ */
 static struct lane_idle *idle_above_limit(struct lane_ledger *l)
 {
 	struct lane_idle *idle;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Swaps that wait for each other. A ticket that waits for a permit of lane X keeps one of lane H; were there a chain of such tickets from X
- * back to H, none of them would ever be served. The last one to come closes such a ring, so it is found at its arrival, and all of the ring
- * exchange their permits at once: no lane's count changes, and nobody outside loses anything.
+ * Swaps that wait for each other. A ticket that waits for a permit of lane X keeps one of lane H;
+ * were there a chain of such tickets from X back to H, none of them would ever be served. The last
+ * one to come closes such a ring, so it is found at its arrival, and all of the ring exchange their
+ * permits at once: no lane's count changes, and nobody outside loses anything.
  */
 #include "lane/lane_priv.h"
 
 /* Breadth first over lanes: came_from[i] is the lane before i on the way from `from`. */
-static bool find_way(const struct lane_ledger *l, unsigned from, unsigned to, uint8_t came_from[LANE_MAX])
+static bool find_way(
+	const struct lane_ledger *l, unsigned from, unsigned to, uint8_t came_from[LANE_MAX])
 {
 	uint8_t todo[LANE_MAX];
 	unsigned head = 0, tail = 0;

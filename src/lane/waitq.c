@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Who waits for a permit, and in which order. Each lane has one queue, plus one group for each pool with a
- * limit of its own that has waiters there: such a pool may be unable to use a permit that others could.
+ * Who waits for a permit, and in which order. Each lane has one queue, plus one group for each pool
+ * with a limit of its own that has waiters there: such a pool may be unable to use a permit that
+ * others could.
  */
 #include "lane/lane_priv.h"
 
@@ -23,7 +24,10 @@ struct lane_ticket *lane__waitq_first(const struct lane_waitq *q)
 	return TAILQ_FIRST(&q->by_priority[31 - __builtin_clz(q->filled)]);
 }
 
-/* Walks back from the end: at once for a new arrival, longer only when lane__regroup() merges queues. */
+/*
+ * Walks back from the end: at once for a new arrival, longer only when lane__regroup() merges
+ * queues.
+ */
 static void waitq_insert(struct lane_waitq *q, struct lane_ticket *t)
 {
 	struct lane_ticket_list *list = &q->by_priority[t->priority];
@@ -53,7 +57,10 @@ bool lane__is_before(const struct lane_ticket *a, const struct lane_ticket *b)
 	return a->arrival < b->arrival;
 }
 
-/* The group the ticket waits in, or NULL for the lane's own queue. A swap keeps its server, so no limit concerns it. */
+/*
+ * The group the ticket waits in, or NULL for the lane's own queue. A swap keeps its server, so no
+ * limit concerns it.
+ */
 static struct lane_group *group_of(const struct lane_ticket *t)
 {
 	if (t->standing == LANE_TICKET_WAITS_SWAP || t->pool->max_servers == 0)
@@ -135,8 +142,8 @@ static struct lane_ticket *first_swap(const struct lane *lane)
 }
 
 /*
- * While a shrink is being paid the sum of permits may be at the budget although this lane has one free: then only
- * a swap, which adds nothing to the sum, can be served.
+ * While a shrink is being paid the sum of permits may be at the budget although this lane has one
+ * free: then only a swap, which adds nothing to the sum, can be served.
  */
 struct lane_ticket *lane__first_runnable(struct lane_ledger *l, const struct lane *lane)
 {
@@ -158,7 +165,8 @@ struct lane_ticket *lane__first_runnable(struct lane_ledger *l, const struct lan
 }
 
 /* Takes the pool's tickets out of one lane's queue, in order. */
-static void extract(struct lane_ledger *l, struct lane *lane, struct lane_pool *pool, struct lane_ticket_list *out)
+static void extract(struct lane_ledger *l, struct lane *lane, struct lane_pool *pool,
+	struct lane_ticket_list *out)
 {
 	unsigned index = (unsigned)(lane - l->lanes);
 	struct lane_waitq *q = pool->max_servers ? &pool->groups[index].q : &lane->q;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The ledger said again, naively: plain arrays, every count recounted and every choice searched for by its definition, and after
- * every operation everything is served that can be. What prop_ledger.c compares src/lane with.
+ * The ledger said again, naively: plain arrays, every count recounted and every choice searched for
+ * by its definition, and after every operation everything is served that can be. What prop_ledger.c
+ * compares src/lane with.
  *
- * Unlike the ledger it knows each server by name, so it can also say who holds a permit without a server.
+ * Unlike the ledger it knows each server by name, so it can also say who holds a permit without a
+ * server.
  */
 #ifndef TESTS_LANE_MODEL_H
 #define TESTS_LANE_MODEL_H
@@ -17,14 +19,14 @@
 #define MODEL_LANES 6
 
 enum model_where {
-	WHERE_NOWHERE,	/* does not exist */
-	WHERE_HELD,	/* owner -1: its ticket is gone, or has asked for another already */
+	WHERE_NOWHERE, /* does not exist */
+	WHERE_HELD,    /* owner -1: its ticket is gone, or has asked for another already */
 	WHERE_ORPHAN,
 	WHERE_IDLE,
 	WHERE_MOVING,	/* claimed for owner; owner -1: the claimer went away */
-	WHERE_EVICTING,	/* claimed to close; owner: who has not been told yet */
+	WHERE_EVICTING, /* claimed to close; owner: who has not been told yet */
 	WHERE_CLOSING,
-	WHERE_LOOSE,	/* within one operation: between two accounts */
+	WHERE_LOOSE, /* within one operation: between two accounts */
 };
 
 struct model_server {
@@ -64,7 +66,8 @@ struct model {
 	struct model_server servers[MODEL_SERVERS];
 };
 
-void model_init(struct model *m, const struct lane_spec *specs, int n_lanes, uint32_t budget, int n_ports, int n_pools);
+void model_init(struct model *m, const struct lane_spec *specs, int n_lanes, uint32_t budget,
+	int n_ports, int n_pools);
 
 enum lane_verdict model_acquire(struct model *m, int t, int pool, int lane, int priority, int port);
 enum lane_verdict model_swap(struct model *m, int t, int lane, int priority);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Random histories of the ledger against its model: four million steps unless told otherwise. Each history runs in a process of its own;
- * one that dies is made as short as it gets while it still dies, and printed so that it can be run again:
+ * Random histories of the ledger against its model: four million steps unless told otherwise. Each
+ * history runs in a process of its own; one that dies is made as short as it gets while it still
+ * dies, and printed so that it can be run again:
  *
  *   PGLANE_SEED=N prop_ledger          the same histories again (default: fixed)
  *   PGLANE_STEPS=N prop_ledger         more or fewer steps
@@ -21,7 +22,10 @@
 #define STEPS_PER_HISTORY 2000
 #define STEPS_DEFAULT 4000000
 #define SEED_DEFAULT 20240607
-/* A history takes milliseconds of CPU: one that used so much more goes round in circles. One that waits for itself uses none. */
+/*
+ * A history takes milliseconds of CPU: one that used so much more goes round in circles. One that
+ * waits for itself uses none.
+ */
 #define CPU_MAX_S 10
 #define CPU_MAX_SHRINKING_S 1
 #define WAIT_MAX_S 120
@@ -65,8 +69,8 @@ static void generate_and_run(struct history *h)
 		struct step *s = &h->steps[h->n_steps];
 		uint64_t r = mix64(&rng);
 
-		*s = (struct step){ (uint8_t)pick_op(&rng), (uint8_t)r, (uint8_t)(r >> 8), (uint8_t)(r >> 16),
-			(uint8_t)(r >> 24) };
+		*s = (struct step){(uint8_t)pick_op(&rng), (uint8_t)r, (uint8_t)(r >> 8),
+			(uint8_t)(r >> 16), (uint8_t)(r >> 24)};
 		h->n_steps++;
 		if (!world_apply(w, *s))
 			h->n_steps--;
@@ -84,8 +88,9 @@ static bool survives(struct history *h, void (*run)(struct history *h), bool is_
 	pid = fork();
 	MUST(pid >= 0);
 	if (pid == 0) {
-		const struct rlimit no_core = { 0, 0 };
-		const struct rlimit cpu = { is_shrinking ? CPU_MAX_SHRINKING_S : CPU_MAX_S, CPU_MAX_S + 1 };
+		const struct rlimit no_core = {0, 0};
+		const struct rlimit cpu = {
+			is_shrinking ? CPU_MAX_SHRINKING_S : CPU_MAX_S, CPU_MAX_S + 1};
 
 		setrlimit(RLIMIT_CORE, &no_core);
 		setrlimit(RLIMIT_CPU, &cpu);
@@ -109,11 +114,14 @@ static void rerun(struct history *h)
 
 static void remove_steps(struct history *h, unsigned from, unsigned n)
 {
-	memmove(&h->steps[from], &h->steps[from + n], (h->n_steps - from - n) * sizeof(h->steps[0]));
+	memmove(&h->steps[from], &h->steps[from + n],
+		(h->n_steps - from - n) * sizeof(h->steps[0]));
 	h->n_steps -= n;
 }
 
-/* Chunks of half, a quarter, … down to single steps are left out as long as it dies without them. */
+/*
+ * Chunks of half, a quarter, … down to single steps are left out as long as it dies without them.
+ */
 static void shrink(struct history *h)
 {
 	static struct history shorter;
@@ -168,9 +176,10 @@ static void read_history(const char *path, struct history *h)
 		exit(2);
 	}
 	h->seed = seed;
-	while (h->n_steps < STEPS_PER_HISTORY && fscanf(f, "%31s %u %u %u %u", name, &a, &b, &c, &d) == 5) {
-		h->steps[h->n_steps++] = (struct step){ (uint8_t)op_of_name(name), (uint8_t)a, (uint8_t)b, (uint8_t)c,
-			(uint8_t)d };
+	while (h->n_steps < STEPS_PER_HISTORY &&
+		fscanf(f, "%31s %u %u %u %u", name, &a, &b, &c, &d) == 5) {
+		h->steps[h->n_steps++] = (struct step){
+			(uint8_t)op_of_name(name), (uint8_t)a, (uint8_t)b, (uint8_t)c, (uint8_t)d};
 	}
 	fclose(f);
 }
@@ -201,8 +210,10 @@ static int report(struct history *h)
 
 int main(int argc, char **argv)
 {
-	uint64_t seed = from_env("PGLANE_SEED", SEED_DEFAULT), n_steps = from_env("PGLANE_STEPS", STEPS_DEFAULT);
-	struct history *h = mmap(NULL, sizeof(*h), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t seed = from_env("PGLANE_SEED", SEED_DEFAULT),
+		 n_steps = from_env("PGLANE_STEPS", STEPS_DEFAULT);
+	struct history *h =
+		mmap(NULL, sizeof(*h), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	MUST(h != MAP_FAILED);
 	if (argc == 3 && strcmp(argv[1], "--replay") == 0) {

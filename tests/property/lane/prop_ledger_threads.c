@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Workers for real: each thread has a port, clients and servers, and does at random what a worker does; claims travel as messages
- * in mailboxes. What a single history cannot show is shown here: that nothing is lost between threads (every ticket gets served, every claim
- * arrives), that no instant sees more permits or slots than there are, and, in the build with TSan, that every field has its guard.
+ * Workers for real: each thread has a port, clients and servers, and does at random what a worker
+ * does; claims travel as messages in mailboxes. What a single history cannot show is shown here:
+ * that nothing is lost between threads (every ticket gets served, every claim arrives), that no
+ * instant sees more permits or slots than there are, and, in the build with TSan, that every field
+ * has its guard.
  *
  *   PGLANE_SEED=N           (the threads' order of events differs all the same)
  *   PGLANE_TRANSACTIONS=N   of each thread
@@ -81,11 +83,13 @@ static unsigned below(struct worker *w, unsigned n)
 	return (unsigned)(mix64(&w->rng) % n);
 }
 
-static void post(unsigned port, enum message_kind kind, struct lane_idle *idle, struct client *client, unsigned client_port)
+static void post(unsigned port, enum message_kind kind, struct lane_idle *idle,
+	struct client *client, unsigned client_port)
 {
 	struct message *m = mem_zalloc(sizeof(*m));
 
-	*m = (struct message){ .kind = kind, .idle = idle, .client = client, .client_port = client_port };
+	*m = (struct message){
+		.kind = kind, .idle = idle, .client = client, .client_port = client_port};
 	MUST(pthread_mutex_lock(&workers[port].mail_lock) == 0);
 	STAILQ_INSERT_TAIL(&workers[port].mail, m, queued);
 	MUST(pthread_mutex_unlock(&workers[port].mail_lock) == 0);
@@ -183,7 +187,8 @@ static void on_take(void *arg, struct lane_ticket *t)
 {
 	struct worker *w = arg;
 
-	MUST(t->port == w->port && (t->state == LANE_TICKET_HOLDS || t->state == LANE_TICKET_WAITS_SLOT));
+	MUST(t->port == w->port &&
+		(t->state == LANE_TICKET_HOLDS || t->state == LANE_TICKET_WAITS_SLOT));
 	follow(w, CONTAINER_OF(t, struct client, ticket));
 }
 
@@ -192,7 +197,8 @@ static void start(struct worker *w, struct client *c)
 	unsigned priority = 1 + below(w, 10), lane = below(w, 2);
 
 	atomic_fetch_add(&n_clients_busy, 1);
-	switch (lane_acquire(ledger, &c->ticket, pools[below(w, N_POOLS)], lane, priority, w->port, clock_mono_us())) {
+	switch (lane_acquire(ledger, &c->ticket, pools[below(w, N_POOLS)], lane, priority, w->port,
+		clock_mono_us())) {
 	case LANE_GRANTED:
 		follow(w, c);
 		break;
@@ -235,7 +241,8 @@ static void work(struct worker *w, struct client *c)
 		MUST(lane_again(ledger, &c->ticket, clock_mono_us()) == LANE_GRANTED);
 		follow(w, c);
 	} else if (how < 4) {
-		(void)!lane_swap(ledger, &c->ticket, below(w, 2), 1 + below(w, 10), clock_mono_us());
+		(void)!lane_swap(
+			ledger, &c->ticket, below(w, 2), 1 + below(w, 10), clock_mono_us());
 	} else {
 		finish(w, c);
 	}
@@ -360,7 +367,10 @@ static void *run(void *arg)
 	while (w->n_served < n_transactions)
 		step(w, true);
 	atomic_fetch_sub(&n_working, 1);
-	/* Nobody gives up any more, so everybody has to be served: a loss of any kind shows as an endless wait. */
+	/*
+	 * Nobody gives up any more, so everybody has to be served: a loss of any kind shows as an
+	 * endless wait.
+	 */
 	while (atomic_load(&n_working) || atomic_load(&n_clients_busy))
 		step(w, false);
 	return NULL;
@@ -371,8 +381,8 @@ static void close_everything(void)
 {
 	struct lane_totals totals;
 	struct lane_reading readings[LANE_MAX];
-	static const struct lane_spec nothing[] = { { .name = "default" }, { .name = "ml" },
-		{ .name = "priority", .urgent = true } };
+	static const struct lane_spec nothing[] = {
+		{.name = "default"}, {.name = "ml"}, {.name = "priority", .urgent = true}};
 	struct lane_idle *idle;
 
 	lane_resize(ledger, nothing, N_ELEMENTS(nothing), 0);
@@ -415,9 +425,9 @@ static void init_worker(unsigned i, uint64_t seed)
 int main(void)
 {
 	static const struct lane_spec specs[] = {
-		{ .name = "default", .size = 6 },
-		{ .name = "ml", .size = 4, .max_waiting = 20 },
-		{ .name = "priority", .size = 2, .urgent = true },
+		{.name = "default", .size = 6},
+		{.name = "ml", .size = 4, .max_waiting = 20},
+		{.name = "priority", .size = 2, .urgent = true},
 	};
 	uint64_t seed = from_env("PGLANE_SEED", SEED_DEFAULT), n_served = 0;
 

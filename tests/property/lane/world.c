@@ -8,13 +8,14 @@
 #include "base/mem.h"
 
 #define BUDGET_MAX 14
-#define EXPECT(real, expected, what)                                                                              \
-	do {                                                                                                      \
-		long long real_ = (long long)(real), expected_ = (long long)(expected);                           \
-		if (real_ != expected_) {                                                                         \
-			fprintf(stderr, "%s: the ledger says %lld, the model %lld\n", what, real_, expected_);    \
-			abort();                                                                                  \
-		}                                                                                                 \
+#define EXPECT(real, expected, what)                                                               \
+	do {                                                                                       \
+		long long real_ = (long long)(real), expected_ = (long long)(expected);            \
+		if (real_ != expected_) {                                                          \
+			fprintf(stderr, "%s: the ledger says %lld, the model %lld\n", what, real_, \
+				expected_);                                                        \
+			abort();                                                                   \
+		}                                                                                  \
 	} while (0)
 
 /* ---- Making ---- */
@@ -45,7 +46,8 @@ static uint32_t random_specs(struct world *w, uint64_t seed, uint32_t at_least)
 struct world *world_new(uint64_t seed)
 {
 	struct world *w = mem_zalloc(sizeof(*w));
-	int n_lanes = 1 + (int)(mix64(&seed) % MODEL_LANES), n_ports = 1 + (int)(mix64(&seed) % MODEL_PORTS);
+	int n_lanes = 1 + (int)(mix64(&seed) % MODEL_LANES),
+	    n_ports = 1 + (int)(mix64(&seed) % MODEL_PORTS);
 	int n_pools = 1 + (int)(mix64(&seed) % MODEL_POOLS);
 	uint32_t budget;
 
@@ -57,7 +59,8 @@ struct world *world_new(uint64_t seed)
 		w->specs[mix64(&seed) % (unsigned)n_lanes].urgent = true;
 	budget = random_specs(w, mix64(&seed), 0);
 	model_init(&w->model, w->specs, n_lanes, budget, n_ports, n_pools);
-	w->ledger = lane_ledger_new(w->specs, (unsigned)n_lanes, budget, (unsigned)n_ports, on_wake, w);
+	w->ledger =
+		lane_ledger_new(w->specs, (unsigned)n_lanes, budget, (unsigned)n_ports, on_wake, w);
 	for (int i = 0; i < n_pools; i++)
 		w->pools[i] = lane_pool_new(w->ledger);
 	w->now_us = 1000;
@@ -129,7 +132,8 @@ static void check_counting_argument(const struct model *m)
 	for (int i = 0; i < MODEL_SERVERS; i++) {
 		const struct model_server *s = &m->servers[i];
 
-		n_replaceable += s->where != WHERE_NOWHERE &&
+		n_replaceable +=
+			s->where != WHERE_NOWHERE &&
 			((s->where != WHERE_HELD && s->where != WHERE_MOVING) || s->owner < 0);
 	}
 	MUST(model_slot_waiters(m) <= n_replaceable);
@@ -203,8 +207,8 @@ static bool op_acquire(struct world *w, struct step s)
 
 	if (!is_in(w, t, LANE_TICKET_NONE) || lane == w->model.urgent)
 		return false;
-	EXPECT(lane_acquire(w->ledger, &w->tickets[t], w->pools[pool], (unsigned)lane, (unsigned)priority,
-		       (unsigned)port, at(w)),
+	EXPECT(lane_acquire(w->ledger, &w->tickets[t], w->pools[pool], (unsigned)lane,
+		       (unsigned)priority, (unsigned)port, at(w)),
 		model_acquire(&w->model, t, pool, lane, priority, port), "acquire");
 	return true;
 }
@@ -227,8 +231,8 @@ static bool op_release_none(struct world *w, struct step s)
 
 	if (!is_in(w, t, LANE_TICKET_HOLDS))
 		return false;
-	EXPECT(lane_release(w->ledger, &w->tickets[t], NULL, at(w)), model_release(&w->model, t, -1),
-		"release without a server");
+	EXPECT(lane_release(w->ledger, &w->tickets[t], NULL, at(w)),
+		model_release(&w->model, t, -1), "release without a server");
 	return true;
 }
 
@@ -260,7 +264,8 @@ static bool op_again(struct world *w, struct step s)
 {
 	int t = ticket_of(w, s), server;
 
-	if (!is_in(w, t, LANE_TICKET_HOLDS) || ((server = model_server_of(&w->model, t)) >= 0 && s.b % 8))
+	if (!is_in(w, t, LANE_TICKET_HOLDS) ||
+		((server = model_server_of(&w->model, t)) >= 0 && s.b % 8))
 		return false;
 	if (server >= 0)
 		w->model.servers[server].owner = -1;
@@ -295,12 +300,16 @@ static int server_in(const struct world *w, struct step s, enum model_where wher
 	return w->model.servers[server].where == where ? server : -1;
 }
 
-/* Its slot was granted, but the owner has not collected that: there is no server yet to close or to orphan. */
+/*
+ * Its slot was granted, but the owner has not collected that: there is no server yet to close or to
+ * orphan.
+ */
 static bool is_only_granted(const struct world *w, int server)
 {
 	int owner = w->model.servers[server].owner;
 
-	return owner >= 0 && !is_in(w, owner, LANE_TICKET_HOLDS) && !is_in(w, owner, LANE_TICKET_WAITS_SWAP);
+	return owner >= 0 && !is_in(w, owner, LANE_TICKET_HOLDS) &&
+	       !is_in(w, owner, LANE_TICKET_WAITS_SWAP);
 }
 
 static bool op_slot_try(struct world *w, struct step s)
@@ -308,7 +317,8 @@ static bool op_slot_try(struct world *w, struct step s)
 	int server;
 
 	EXPECT(lane_slot_try(w->ledger),
-		model_slot_try(&w->model, s.a % w->model.n_pools, s.b % w->model.n_ports, &server), "slot ahead of demand");
+		model_slot_try(&w->model, s.a % w->model.n_pools, s.b % w->model.n_ports, &server),
+		"slot ahead of demand");
 	return true;
 }
 
@@ -329,7 +339,8 @@ static bool op_adopt(struct world *w, struct step s)
 	int server = server_in(w, s, WHERE_ORPHAN), t = s.b % w->n_tickets;
 
 	if (server < 0 || w->model.servers[server].must_close || !is_in(w, t, LANE_TICKET_HOLDS) ||
-		model_server_of(&w->model, t) >= 0 || w->model.tickets[t].pool != w->model.servers[server].pool)
+		model_server_of(&w->model, t) >= 0 ||
+		w->model.tickets[t].pool != w->model.servers[server].pool)
 		return false;
 	lane_slot_adopt(w->ledger);
 	w->model.servers[server].where = WHERE_HELD;
@@ -343,8 +354,8 @@ static bool op_orphan_idle(struct world *w, struct step s)
 
 	if (server < 0 || w->model.servers[server].must_close)
 		return false;
-	EXPECT(lane_orphan_idle(w->ledger, idle_entry(w, server), at(w)), model_orphan_idle(&w->model, server),
-		"orphan logged in");
+	EXPECT(lane_orphan_idle(w->ledger, idle_entry(w, server), at(w)),
+		model_orphan_idle(&w->model, server), "orphan logged in");
 	return true;
 }
 
@@ -380,7 +391,8 @@ static bool op_idle_remove(struct world *w, struct step s)
 
 	if (where != WHERE_IDLE && where != WHERE_MOVING && where != WHERE_EVICTING)
 		return false;
-	EXPECT(lane_idle_remove(w->ledger, &w->idle[server]), model_idle_remove(&w->model, server), "idle removed");
+	EXPECT(lane_idle_remove(w->ledger, &w->idle[server]), model_idle_remove(&w->model, server),
+		"idle removed");
 	return true;
 }
 
@@ -391,8 +403,9 @@ static bool is_claim_told(const struct world *w, int server)
 
 	if (s->where == WHERE_EVICTING)
 		return s->owner < 0;
-	return s->where == WHERE_MOVING && (s->owner < 0 || !w->model.tickets[s->owner].is_delivered ||
-		w->model.tickets[s->owner].state == LANE_TICKET_WAITS_SWAP);
+	return s->where == WHERE_MOVING &&
+	       (s->owner < 0 || !w->model.tickets[s->owner].is_delivered ||
+		       w->model.tickets[s->owner].state == LANE_TICKET_WAITS_SWAP);
 }
 
 static bool op_claim_closing(struct world *w, struct step s)
@@ -424,8 +437,8 @@ static bool op_claim_undo(struct world *w, struct step s)
 
 	if (server < 0 || w->model.servers[server].owner >= 0)
 		return false;
-	EXPECT(lane_claim_undo(w->ledger, &w->idle[server], at(w)), model_claim_undo(&w->model, server),
-		"claim undone");
+	EXPECT(lane_claim_undo(w->ledger, &w->idle[server], at(w)),
+		model_claim_undo(&w->model, server), "claim undone");
 	return true;
 }
 
@@ -465,26 +478,26 @@ static const struct {
 	unsigned weight;
 	bool (*apply)(struct world *w, struct step s);
 } ops[] = {
-	{ "acquire", 60, op_acquire },
-	{ "release_idle", 70, op_release_idle },
-	{ "release_none", 6, op_release_none },
-	{ "abandon", 8, op_abandon },
-	{ "swap", 16, op_swap },
-	{ "again", 20, op_again },
-	{ "collect", 40, op_collect },
-	{ "slot_try", 4, op_slot_try },
-	{ "orphan", 6, op_orphan },
-	{ "adopt", 20, op_adopt },
-	{ "orphan_idle", 20, op_orphan_idle },
-	{ "closing", 8, op_closing },
-	{ "eof", 80, op_eof },
-	{ "idle_remove", 8, op_idle_remove },
-	{ "claim_closing", 60, op_claim_closing },
-	{ "claim_moved", 60, op_claim_moved },
-	{ "claim_undo", 20, op_claim_undo },
-	{ "resize", 1, op_resize },
-	{ "limit", 2, op_limit },
-	{ "excess", 4, op_excess },
+	{"acquire", 60, op_acquire},
+	{"release_idle", 70, op_release_idle},
+	{"release_none", 6, op_release_none},
+	{"abandon", 8, op_abandon},
+	{"swap", 16, op_swap},
+	{"again", 20, op_again},
+	{"collect", 40, op_collect},
+	{"slot_try", 4, op_slot_try},
+	{"orphan", 6, op_orphan},
+	{"adopt", 20, op_adopt},
+	{"orphan_idle", 20, op_orphan_idle},
+	{"closing", 8, op_closing},
+	{"eof", 80, op_eof},
+	{"idle_remove", 8, op_idle_remove},
+	{"claim_closing", 60, op_claim_closing},
+	{"claim_moved", 60, op_claim_moved},
+	{"claim_undo", 20, op_claim_undo},
+	{"resize", 1, op_resize},
+	{"limit", 2, op_limit},
+	{"excess", 4, op_excess},
 };
 
 unsigned world_n_ops(void)
@@ -519,7 +532,7 @@ bool world_apply(struct world *w, struct step step)
 static bool try_op(struct world *w, bool (*apply)(struct world *w, struct step s), int a)
 {
 	w->woken = w->model.woken = 0;
-	if (!apply(w, (struct step){ .a = (uint8_t)a, .b = 0, .d = 4 }))
+	if (!apply(w, (struct step){.a = (uint8_t)a, .b = 0, .d = 4}))
 		return false;
 	compare(w);
 	return true;

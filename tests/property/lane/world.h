@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A ledger, its model, and the tickets and servers of some imagined workers. A step is one operation with small operands; it is done to both,
- * and everything that can be seen is compared. A step that makes no sense as things stand does nothing, so any part of a history is a history.
+ * A ledger, its model, and the tickets and servers of some imagined workers. A step is one
+ * operation with small operands; it is done to both, and everything that can be seen is compared. A
+ * step that makes no sense as things stand does nothing, so any part of a history is a history.
  */
 #ifndef TESTS_LANE_WORLD_H
 #define TESTS_LANE_WORLD_H
@@ -25,9 +26,12 @@ struct world {
 	uint32_t last_in_use[MODEL_LANES], last_slots;
 };
 
-struct world *world_new(uint64_t seed); /* lanes, pools and ports follow from the seed */
-bool world_apply(struct world *w, struct step step); /* false: not applicable; a difference aborts */
-void world_drain(struct world *w); /* holders finish, servers close; everybody must get served; then frees */
+/* Lanes, pools and ports follow from the seed. */
+struct world *world_new(uint64_t seed);
+/* false: not applicable. A difference aborts. */
+bool world_apply(struct world *w, struct step step);
+/* Holders finish, servers close, and everybody must get served; then frees. */
+void world_drain(struct world *w);
 
 unsigned world_n_ops(void);
 const char *world_op_name(unsigned op);

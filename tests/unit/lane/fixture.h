@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* A small ledger, tickets and servers for the tests of src/lane. After every call of these helpers the ledger is checked. */
+/*
+ * A small ledger, tickets and servers for the tests of src/lane. After every call of these helpers
+ * the ledger is checked.
+ */
 #ifndef TESTS_LANE_FIXTURE_H
 #define TESTS_LANE_FIXTURE_H
 
@@ -35,8 +38,8 @@ static inline void fixture_on_wake(void *arg, unsigned port)
 /* Lanes A, B and the urgent one. */
 static inline void fixture_init(struct fixture *f, uint32_t a, uint32_t b, uint32_t urgent)
 {
-	*f = (struct fixture){ .specs = { { .name = "a", .size = a }, { .name = "b", .size = b },
-				       { .name = "priority", .size = urgent, .urgent = true } } };
+	*f = (struct fixture){.specs = {{.name = "a", .size = a}, {.name = "b", .size = b},
+				      {.name = "priority", .size = urgent, .urgent = true}}};
 	f->ledger = lane_ledger_new(f->specs, N_LANES, a + b + urgent, N_PORTS, fixture_on_wake, f);
 	for (unsigned i = 0; i < N_POOLS; i++)
 		f->pools[i] = lane_pool_new(f->ledger);
@@ -51,10 +54,11 @@ static inline void fixture_resize(struct fixture *f, uint32_t a, uint32_t b, uin
 	lane_check(f->ledger);
 }
 
-static inline enum lane_verdict acquire(struct fixture *f, unsigned t, unsigned pool, unsigned lane, unsigned priority,
-	unsigned port)
+static inline enum lane_verdict acquire(struct fixture *f, unsigned t, unsigned pool, unsigned lane,
+	unsigned priority, unsigned port)
 {
-	enum lane_verdict verdict = lane_acquire(f->ledger, &f->t[t], f->pools[pool], lane, priority, port, 1000 + t);
+	enum lane_verdict verdict =
+		lane_acquire(f->ledger, &f->t[t], f->pools[pool], lane, priority, port, 1000 + t);
 
 	lane_check(f->ledger);
 	return verdict;
@@ -119,7 +123,8 @@ static inline unsigned collect(struct fixture *f, unsigned port)
 	return f->n_taken;
 }
 
-static inline void assert_taken(struct fixture *f, unsigned port, unsigned ticket, enum lane_source source)
+static inline void assert_taken(
+	struct fixture *f, unsigned port, unsigned ticket, enum lane_source source)
 {
 	assert_int_equal(collect(f, port), 1);
 	assert_ptr_equal(f->taken[0], &f->t[ticket]);

@@ -55,7 +55,7 @@ static bool notices(void (*spoil)(struct lane_ledger *ledger))
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		const struct rlimit no_core = { 0, 0 };
+		const struct rlimit no_core = {0, 0};
 
 		setrlimit(RLIMIT_CORE, &no_core);
 		signal(SIGABRT, SIG_DFL);

@@ -45,13 +45,14 @@ static void a_full_lane_queues_while_others_go_on(void **state)
 
 static void permits_and_deliveries_come_by_priority_then_arrival(void **state)
 {
-	static const unsigned priorities[] = { 5, 1, 7, 5, 7 }, order[] = { 3, 5, 1, 4, 2 };
+	static const unsigned priorities[] = {5, 1, 7, 5, 7}, order[] = {3, 5, 1, 4, 2};
 	struct fixture f;
 
 	fixture_init(&f, 1, 0, 0);
 	assert_int_equal(acquire(&f, 0, 0, LANE_A, 5, 0), LANE_GRANTED);
 	for (unsigned i = 0; i < N_ELEMENTS(priorities); i++) /* the pool does not matter */
-		assert_int_equal(acquire(&f, 1 + i, i % N_POOLS, LANE_A, priorities[i], 0), LANE_QUEUED);
+		assert_int_equal(
+			acquire(&f, 1 + i, i % N_POOLS, LANE_A, priorities[i], 0), LANE_QUEUED);
 	release_none(&f, 0);
 	for (unsigned i = 0; i < N_ELEMENTS(order); i++) {
 		assert_int_equal(collect(&f, 0), 1);
@@ -176,7 +177,8 @@ static void shrinking_is_paid_as_permits_return(void **state)
 	assert_int_equal(reading(&f, LANE_A).in_use, 3);
 	assert_false(release(&f, 0, 0)); /* above the budget */
 	close_held(&f);
-	assert_int_equal(collect(&f, 0), 0); /* B has a permit free, but the sum is still at the budget */
+	assert_int_equal(
+		collect(&f, 0), 0); /* B has a permit free, but the sum is still at the budget */
 	assert_true(release(&f, 1, 1));
 	assert_taken(&f, 0, 4, LANE_SOURCE_OWN_IDLE);
 	assert_int_equal(reading(&f, LANE_A).in_use, 1);

@@ -35,7 +35,8 @@ static void reuse_is_newest_first_and_prefers_the_own_port(void **state)
 	assert_int_equal(f.s[3].port, 0);
 	assert_int_equal(f.s[3].state, LANE_IDLE_OUT);
 	acquire(&f, 11, 1, LANE_A, 5, 0);
-	assert_int_equal(f.t[11].source, LANE_SOURCE_SLOT); /* another pool's idle is not used while slots are free */
+	assert_int_equal(f.t[11].source,
+		LANE_SOURCE_SLOT); /* another pool's idle is not used while slots are free */
 	fixture_release(&f);
 }
 
@@ -156,7 +157,8 @@ static void a_dead_promise_is_asked_again(void **state)
 	make_idle(&f, 0, 1, 0, 1);
 	acquire(&f, 8, 0, LANE_A, 5, 0);
 	assert_int_equal(f.t[8].source, LANE_SOURCE_FOREIGN_IDLE);
-	assert_false(lane_idle_remove(f.ledger, &f.s[0])); /* its own worker finds it dead: it is claimed */
+	assert_false(lane_idle_remove(
+		f.ledger, &f.s[0])); /* its own worker finds it dead: it is claimed */
 	close_claimed(&f, 0);
 	assert_int_equal(lane_again(f.ledger, &f.t[8], 2000), LANE_GRANTED);
 	assert_int_equal(f.t[8].source, LANE_SOURCE_SLOT);
@@ -211,7 +213,8 @@ static void orphans_come_home(void **state)
 	assert_int_equal(f.t[0].source, LANE_SOURCE_AWAIT_SLOT);
 	f.s[0].pool = f.pools[0];
 	f.s[1].pool = f.pools[1];
-	assert_false(lane_orphan_idle(f.ledger, &f.s[1], 2000)); /* of another pool: its slot is wanted */
+	assert_false(lane_orphan_idle(
+		f.ledger, &f.s[1], 2000)); /* of another pool: its slot is wanted */
 	assert_true(lane_orphan_idle(f.ledger, &f.s[0], 2000));
 	assert_taken(&f, 1, 0, LANE_SOURCE_FOREIGN_IDLE);
 	assert_int_equal(totals(&f).n_orphans, 1);

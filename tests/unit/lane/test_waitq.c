@@ -8,7 +8,8 @@ static void a_pool_at_its_limit_waits_aside_and_keeps_its_place(void **state)
 	fixture_init(&f, 3, 0, 0);
 	lane_pool_limit(f.ledger, f.pools[0], 1);
 	assert_int_equal(acquire(&f, 0, 0, LANE_A, 5, 0), LANE_GRANTED);
-	assert_int_equal(acquire(&f, 1, 0, LANE_A, 9, 0), LANE_QUEUED); /* permits are free, its pool is not */
+	assert_int_equal(acquire(&f, 1, 0, LANE_A, 9, 0),
+		LANE_QUEUED); /* permits are free, its pool is not */
 	assert_int_equal(acquire(&f, 2, 1, LANE_A, 1, 0), LANE_GRANTED);
 	assert_int_equal(acquire(&f, 3, 1, LANE_A, 1, 0), LANE_GRANTED);
 	assert_int_equal(acquire(&f, 4, 1, LANE_A, 1, 0), LANE_QUEUED);
@@ -29,7 +30,8 @@ static void a_pool_gets_its_room_back_in_whatever_lane_it_waits(void **state)
 	lane_pool_limit(f.ledger, f.pools[0], 1);
 	acquire(&f, 0, 0, LANE_A, 5, 0);
 	assert_int_equal(acquire(&f, 1, 0, LANE_B, 5, 0), LANE_QUEUED);
-	assert_int_equal(acquire(&f, 2, 0, LANE_A, 9, 0), LANE_QUEUED); /* nor does the urgent lane get round it */
+	assert_int_equal(acquire(&f, 2, 0, LANE_A, 9, 0),
+		LANE_QUEUED); /* nor does the urgent lane get round it */
 	assert_true(release(&f, 0, 0));
 	assert_taken(&f, 0, 2, LANE_SOURCE_OWN_IDLE);
 	assert_true(release(&f, 2, 0));
