@@ -94,7 +94,7 @@ MESSAGES = {
     "parse without terminator": (wire.message("P", b"name"), "08P01"),
     "parse with too many types": (wire.message("P", b"\0SELECT 1\0" + struct.pack("!h", 30000)), "08P01"),
     "bind without anything": (wire.message("B"), "08P01"),
-    "bind with a truncated value": (wire.message("B", b"\0\0" + struct.pack("!hhi", 0, 1, 1000) + b"x"), "08P01"),
+    "bind with a truncated value": (wire.parse("", "SELECT $1") + wire.message("B", b"\0\0" + struct.pack("!hhi", 0, 1, 1000) + b"x"), "08P01"),
     "describe of nothing": (wire.message("D", b"X\0"), "08P01"),
     "execute without rows": (wire.message("E", b"\0"), "08P01"),
     "close of nothing": (wire.message("C", b"Q\0"), "08P01"),

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: ISC
+"""Protocol-level prepared statements in transaction mode: a name is the client's own, whichever server answers."""
+
+import pytest
+
+from harness import wire
+from harness.traffic import in_parallel, scaled
+
+
+class Server:
+    """Occupies the server that is handed out next, so that another client is given another one."""
+
+    def __init__(self, proxy):
+        self.client = proxy.client()
+        self.client.query("BEGIN")
+        self.pid = self.client.query("SELECT pg_backend_pid()").value
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.client.query("COMMIT")
+        self.client.close()
+
+
+PID = "SELECT pg_backend_pid(), $1::int"
+
+
+def run(client, name, value):
+    result = client.exchange(wire.bind("", name, [value]), wire.describe("P"), wire.execute())
+    assert not result.errors, result.errors[0]
+    pid, echoed = result.rows[0]
+    assert echoed == str(value).encode()
+    return pid.decode()
+
+
+def test_named_statement_on_other_servers(start):
+    proxy = start(lanes={"default": 3})
+    with proxy.client() as client:
+        assert client.exchange(wire.parse("s", PID)).kinds == "1Z"
+        pids = {run(client, "s", 1)}
+        with Server(proxy) as one:
+            pids.add(run(client, "s", 2))
+            with Server(proxy):
+                pids.add(run(client, "s", 3))
+        assert len(pids) == 3 and one.pid in pids
+
+
+def test_names_of_two_clients_do_not_meet(start):
+    proxy = start(lanes={"default": 1})
+    with proxy.client() as one, proxy.client() as two:
+        one.exchange(wire.parse("s", "SELECT 'one'"))
+        two.exchange(wire.parse("s", "SELECT 'two'"))
+        for _ in range(3):
+            for client, text in ((one, "one"), (two, "two")):
+                assert client.exchange(wire.bind("", "s"), wire.execute()).value == text
+
+
+def test_describe_on_another_server(start):
+    proxy = start(lanes={"default": 2})
+    with proxy.client() as client:
+        client.exchange(wire.parse("s", "SELECT $1::text AS named"))
+        with Server(proxy):
+            described = client.exchange(wire.describe("S", "s"))
+            assert described.kinds == "tTZ" and described.columns[0][0] == "named"
+
+
+def test_duplicate_name(shared):
+    with shared.client() as client:
+        client.exchange(wire.parse("s", "SELECT 1"))
+        again = client.exchange(wire.parse("s", "SELECT 2"))
+        assert again.sqlstate == "42P05" and again.status == "I"
+        assert client.exchange(wire.bind("", "s"), wire.execute()).value == "1"
+
+
+def test_unknown_name(shared):
+    with shared.client() as client:
+        for message in (wire.bind("", "nothing"), wire.describe("S", "nothing")):
+            failed = client.exchange(message)
+            assert failed.sqlstate == "26000" and failed.status == "I"
+        assert client.query("SELECT 1").value == "1"
+
+
+def test_unknown_name_in_a_transaction_fails_it(shared):
+    with shared.client() as client:
+        client.query("BEGIN")
+        client.query("SELECT 1")
+        assert client.exchange(wire.bind("", "nothing"), wire.execute()).status == "E"
+        assert client.query("SELECT 1").sqlstate == "25P02"
+        assert client.query("ROLLBACK").status == "I"
+
+
+def test_close_frees_the_name(shared):
+    with shared.client() as client:
+        client.exchange(wire.parse("s", "SELECT 1"))
+        assert client.exchange(wire.close("S", "s")).kinds == "3Z"
+        assert client.exchange(wire.bind("", "s")).sqlstate == "26000"
+        assert client.exchange(wire.parse("s", "SELECT 2")).kinds == "1Z"
+        assert client.exchange(wire.bind("", "s"), wire.execute()).value == "2"
+        assert client.exchange(wire.close("S", "never there")).kinds == "3Z"
+
+
+@pytest.mark.parametrize("sql", ["DEALLOCATE s", "DEALLOCATE PREPARE s", "DEALLOCATE ALL", "DISCARD ALL"])
+def test_deallocate_of_a_protocol_statement(shared, sql):
+    """What PDO and ActiveRecord send."""
+    with shared.client() as client:
+        client.exchange(wire.parse("s", "SELECT 1"))
+        done = client.query(sql)
+        assert not done.errors, done.errors[0]
+        assert client.exchange(wire.bind("", "s")).sqlstate == "26000"
+        assert client.exchange(wire.parse("s", "SELECT 2")).kinds == "1Z"
+
+
+def test_deallocate_of_an_unknown_statement(shared):
+    with shared.client() as client:
+        assert client.query("DEALLOCATE nothing").sqlstate == "26000"
+        assert client.query("SELECT 1").value == "1"
+
+
+def test_parse_error_leaves_no_name(shared):
+    with shared.client() as client:
+        assert client.exchange(wire.parse("s", "SELEC 1")).sqlstate == "42601"
+        assert client.exchange(wire.bind("", "s")).sqlstate == "26000"
+        assert client.exchange(wire.parse("s", "SELECT 1")).kinds == "1Z"
+
+
+def test_parse_that_was_skipped_after_an_error_leaves_no_name(shared):
+    with shared.client() as client:
+        client.send(wire.parse("", "SELECT 1/0"), wire.bind("", ""), wire.execute(), wire.parse("late", "SELECT 1"), wire.SYNC)
+        assert client.result().sqlstate == "22012"
+        assert client.exchange(wire.bind("", "late")).sqlstate == "26000"
+
+
+def test_more_statements_than_a_server_keeps(start, cluster):
+    """max_prepared_statements = 2: the least recently used is closed on the server; the client never notices."""
+    proxy = start(lanes={"default": 1}, max_prepared_statements=2)
+    with proxy.client() as client:
+        for i in range(6):
+            assert client.exchange(wire.parse(f"s{i}", f"SELECT {i} + $1::int")).kinds == "1Z"
+        for round_ in range(3):
+            for i in range(6):
+                assert client.exchange(wire.bind("", f"s{i}", [round_]), wire.execute()).value == str(i + round_)
+        assert int(client.query("SELECT count(*) FROM pg_prepared_statements").value) <= 2
+
+
+def test_more_statements_than_a_server_keeps_in_one_pipeline(start):
+    proxy = start(lanes={"default": 1}, max_prepared_statements=2)
+    with proxy.client() as client:
+        client.send(*(wire.parse(f"s{i}", f"SELECT {i}") for i in range(5)), *(wire.bind("", f"s{i}") + wire.execute() for i in range(5)), wire.SYNC)
+        assert [row[0] for row in client.result().rows] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_same_text_is_one_statement_on_the_server(start):
+    proxy = start(lanes={"default": 1})
+    clients = [proxy.client() for _ in range(5)]
+    try:
+        for i, client in enumerate(clients):
+            client.exchange(wire.parse(f"name{i}", "SELECT 'same'"))
+            assert client.exchange(wire.bind("", f"name{i}"), wire.execute()).value == "same"
+        assert clients[0].query("SELECT count(*) FROM pg_prepared_statements").value == "1"
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_same_text_with_other_types_is_another_statement(shared):
+    with shared.client() as client:
+        client.exchange(wire.parse("a", "SELECT pg_typeof($1)::text", [23]), wire.parse("b", "SELECT pg_typeof($1)::text", [25]))
+        assert client.exchange(wire.bind("", "a", ["1"]), wire.execute()).value == "integer"
+        assert client.exchange(wire.bind("", "b", ["1"]), wire.execute()).value == "text"
+
+
+def test_unnamed_statement_after_sync_on_another_server(start):
+    """Parse, Sync, then Bind: drivers do that, and in between the server may be another client's."""
+    proxy = start(lanes={"default": 2})
+    with proxy.client() as client:
+        described = client.exchange(wire.parse("", PID), wire.describe("S"))
+        assert described.kinds == "1tTZ"
+        with Server(proxy) as other:
+            assert run(client, "", 4) != other.pid
+        with proxy.client() as another:
+            another.exchange(wire.parse("", "SELECT 'not yours', 0"))
+        assert run(client, "", 5)
+
+
+def test_unnamed_statement_is_replaced(shared):
+    with shared.client() as client:
+        for i in range(3):
+            client.exchange(wire.parse("", f"SELECT {i}"))
+        assert client.exchange(wire.bind("", ""), wire.execute()).value == "2"
+
+
+def test_simple_query_ends_the_unnamed_statement(shared):
+    with shared.client() as client:
+        client.exchange(wire.parse("", "SELECT 1"))
+        client.query("SELECT 2")
+        assert client.exchange(wire.bind("", ""), wire.execute()).sqlstate == "26000"
+
+
+def test_memory_cap_of_a_client(start):
+    proxy = start(max_client_prepared_bytes=65536)
+    with proxy.client() as client:
+        sqlstates = [client.exchange(wire.parse(f"s{i}", f"SELECT '{'x' * 8000}'")).sqlstate for i in range(20)]
+        assert sqlstates[0] is None and sqlstates[-1] == "53200"
+        client.exchange(*(wire.close("S", f"s{i}") for i in range(20)))
+        assert client.exchange(wire.parse("again", f"SELECT '{'x' * 8000}'")).sqlstate is None
+
+
+def test_statement_survives_a_schema_change(start):
+    """`cached plan must not change result type` outside a transaction is mended without the client."""
+    proxy = start(lanes={"default": 1})
+    with proxy.client() as client:
+        client.query("DROP TABLE IF EXISTS prepared_schema; CREATE TABLE prepared_schema (a int)")
+        client.query("INSERT INTO prepared_schema VALUES (1)")
+        client.exchange(wire.parse("s", "SELECT * FROM prepared_schema"))
+        assert client.exchange(wire.bind("", "s"), wire.execute()).value == "1"
+        client.query("ALTER TABLE prepared_schema ADD b int")
+        result = client.exchange(wire.bind("", "s"), wire.describe("P"), wire.execute())
+        assert result.sqlstate in (None, "0A000")
+        client.query("DROP TABLE prepared_schema")
+
+
+def test_many_clients_with_the_same_names(start):
+    """Every client's `s` is another statement; few servers serve them all."""
+    proxy = start(lanes={"default": 3}, max_prepared_statements=5)
+
+    def work(i):
+        with proxy.client() as client:
+            client.exchange(wire.parse("s", f"SELECT {i} * 1000 + $1::int"))
+            for n in range(scaled(50, 10)):
+                assert client.exchange(wire.bind("", "s", [n]), wire.execute()).value == str(i * 1000 + n)
+
+    in_parallel(30, work)
+
+
+def test_sql_prepare_in_session_pooling(start):
+    proxy = start(pool_mode="session")
+    with proxy.client() as client:
+        client.query("PREPARE q (int) AS SELECT $1 + 1")
+        assert client.query("EXECUTE q(1)").value == "2"
