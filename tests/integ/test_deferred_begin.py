@@ -3,8 +3,6 @@
 
 import pytest
 
-
-
 from harness import system, wire
 
 
