@@ -1,9 +1,33 @@
 /* SPDX-License-Identifier: ISC */
 #include "daemon/metrics.h"
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/rng.h"
+#include "classify/classify.h"
+#include "record/sample.h"
+#include "service/procstat.h"
+#include "service/sampler.h"
+#include "session/client.h"
 
 #define METRICS_MAGIC 0x4d455452u
+
+/* How long the end of the process waits for the server to close its end of our connection. */
+#define END_PATIENCE_US 1000000u
+
+/* What is added up over all workers; from the start of the process on, but for the maxima. */
+struct totals {
+	struct class_stats classes[N_QUERY_CLASSES];
+	uint64_t n_connection_errors;
+};
+
+/* One visit of the workers. It outlives its metrics: the visit comes home after metrics_close(). */
+struct round {
+	struct metrics *metrics; /* NULL when they are closed; control thread only */
+	bool is_baseline;	 /* the beginning of the first period: no sample is made of it */
+	struct totals totals;
+};
 
 struct metrics {
 	uint32_t magic;
@@ -11,15 +35,282 @@ struct metrics {
 	struct loop *loop;
 	struct mailbox *mailbox;
 	struct settings *settings;
+	struct sampler *sampler;
+	struct procstat procstat;
 	struct timer timer;
-	struct lane_pool *lane_pool;
+	uint64_t next_us;     /* when the next sample is due, mono */
+	struct round *round;  /* NULL: none is under way */
+	struct totals last;   /* at the end of the period before */
+	struct lane_pool *lane_pool; /* never has idle servers: the connection lives for one flush */
 	struct lane_ticket ticket;
+};
+
+/* ---- the connection's permit and slot ---- */
+
+struct eviction {
+	struct mail mail;
+	struct lane_idle *idle;
+};
+
+static void on_eviction(struct mail *mail, void *owner)
+{
+	struct eviction *eviction = CONTAINER_OF(mail, struct eviction, mail);
+
+	server_claimed(owner, eviction->idle, NULL);
+	mem_free(eviction);
+}
+
+/* An idle server is closed for us, by the worker that owns it. */
+static void evict(struct metrics *metrics, struct lane_idle *idle)
+{
+	struct eviction *eviction = mem_zalloc(sizeof(*eviction));
+
+	eviction->idle = idle;
+	mailbox_post(&metrics->cluster->workers[idle->port].mailbox, &eviction->mail, on_eviction);
+}
+
+/* true: the slot is there, too. */
+static bool has_slot(struct metrics *metrics)
+{
+	switch (metrics->ticket.source) {
+	case LANE_SOURCE_SLOT:
+		return true;
+	case LANE_SOURCE_EVICT:
+		evict(metrics, metrics->ticket.idle);
+		return false;
+	case LANE_SOURCE_AWAIT_SLOT:
+		return false;
+	case LANE_SOURCE_NONE:
+	case LANE_SOURCE_OWN_IDLE:
+	case LANE_SOURCE_FOREIGN_IDLE:
+	default:
+		UNREACHABLE("the sampler's pool has an idle server");
+	}
+}
+
+static enum sampler_permit acquire(void *arg)
+{
+	struct metrics *metrics = arg;
+	struct cluster *cluster = metrics->cluster;
+	unsigned lane = metrics->settings->config->lane_of_class[QUERY_DEFAULT];
+
+	switch (lane_acquire(cluster->ledger, &metrics->ticket, metrics->lane_pool, lane,
+		LANE_PRIORITY_MAX, cluster->control_port, clock_mono_us())) {
+	case LANE_GRANTED:
+		return has_slot(metrics) ? SAMPLER_GRANTED : SAMPLER_WAITS;
+	case LANE_QUEUED:
+		return SAMPLER_WAITS;
+	case LANE_REFUSED:
+	default:
+		return SAMPLER_REFUSED;
+	}
+}
+
+static void cancel(void *arg)
+{
+	struct metrics *metrics = arg;
+
+	lane_abandon(metrics->cluster->ledger, &metrics->ticket, clock_mono_us());
+}
+
+static void closing(void *arg)
+{
+	struct metrics *metrics = arg;
+	bool stays = lane_release(metrics->cluster->ledger, &metrics->ticket, NULL, clock_mono_us());
+
+	MUST(stays); /* there is no server to refuse */
+	lane_slot_closing(metrics->cluster->ledger, false);
+}
+
+static void closed(void *arg)
+{
+	struct metrics *metrics = arg;
+
+	lane_slot_release(metrics->cluster->ledger, clock_mono_us());
+}
+
+static const struct sampler_permits permits = {
+	.acquire = acquire,
+	.cancel = cancel,
+	.closing = closing,
+	.closed = closed,
 };
 
 static void take_delivery(void *arg, struct lane_ticket *ticket)
 {
-	MUST(ticket == &((struct metrics *)arg)->ticket);
+	struct metrics *metrics = arg;
+
+	MUST(ticket == &metrics->ticket);
+	if (has_slot(metrics))
+		sampler_granted(metrics->sampler);
 }
+
+void metrics_on_delivery(struct metrics *metrics)
+{
+	CHECK_MAGIC(metrics, METRICS_MAGIC);
+	(void)lane_collect(
+		metrics->cluster->ledger, metrics->cluster->control_port, take_delivery, metrics);
+}
+
+/* ---- one sample ---- */
+
+/* On the worker's thread. */
+static void visit_worker(void *arg, struct worker *worker)
+{
+	struct round *round = arg;
+	unsigned i;
+
+	for (i = 0; i < N_QUERY_CLASSES; i++) {
+		struct class_stats *class = &worker->classes[i];
+
+		class_stats_add(&round->totals.classes[i], class);
+		STAT_SET(class->max_us, 0);
+	}
+	round->totals.n_connection_errors += STAT_READ(worker->counters.n_connection_errors);
+}
+
+static void add_times(struct class_stats *sum, const struct totals *now, const struct totals *before,
+	enum query_class class)
+{
+	const struct class_stats *a = &now->classes[class], *b = &before->classes[class];
+
+	sum->n_statements += a->n_statements - b->n_statements;
+	sum->total_us += a->total_us - b->total_us;
+	sum->n_slow += a->n_slow - b->n_slow;
+	sum->max_us = MAX_OF(sum->max_us, a->max_us);
+}
+
+static struct sample_times times_of(const struct class_stats *stats)
+{
+	if (stats->n_statements == 0)
+		return (struct sample_times){ SAMPLE_NULL, SAMPLE_NULL };
+	return (struct sample_times){ stats->total_us / stats->n_statements, stats->max_us };
+}
+
+static struct sample_times class_times(const struct totals *now, const struct totals *before,
+	enum query_class class)
+{
+	struct class_stats stats = { 0 };
+
+	add_times(&stats, now, before, class);
+	return times_of(&stats);
+}
+
+static void fill_times(struct sample *sample, const struct totals *now, const struct totals *before)
+{
+	struct class_stats all = { 0 };
+	unsigned i;
+
+	for (i = 0; i < N_QUERY_CLASSES; i++)
+		add_times(&all, now, before, (enum query_class)i);
+	sample->all = times_of(&all);
+	sample->n_slow = all.n_slow;
+	sample->n_connection_errors = now->n_connection_errors - before->n_connection_errors;
+	sample->serving = class_times(now, before, QUERY_SERVING);
+	sample->vector = class_times(now, before, QUERY_VECTOR);
+	sample->hybrid = class_times(now, before, QUERY_HYBRID);
+	sample->training = class_times(now, before, QUERY_TRAINING);
+	sample->others = class_times(now, before, QUERY_DEFAULT);
+}
+
+static void fill_lanes(struct sample *sample, struct metrics *metrics)
+{
+	const uint8_t *lane_of_class = metrics->settings->config->lane_of_class;
+	struct lane_reading lanes[LANE_MAX];
+	struct lane_totals totals;
+	uint64_t n_permits = 0, n_waiting = 0;
+	unsigned i, n = lane_read(metrics->cluster->ledger, lanes, &totals);
+
+	for (i = 0; i < n; i++) {
+		n_permits += lanes[i].in_use;
+		n_waiting += lanes[i].waiting;
+	}
+	/* We are no statement. */
+	if (metrics->ticket.state == LANE_TICKET_WAITS_PERMIT && n_waiting > 0)
+		n_waiting--;
+	/* Who waits for a slot holds a permit and no connection yet. */
+	n_permits -= MIN_OF(n_permits, (uint64_t)totals.n_slot_waiters);
+	sample->n_connections = totals.slots;
+	sample->n_active = MIN_OF(n_permits, (uint64_t)totals.slots);
+	sample->n_idle = sample->n_connections - sample->n_active;
+	sample->n_waiting = n_waiting;
+	sample->n_ml = lanes[lane_of_class[QUERY_SERVING]].in_use;
+	sample->n_vector = lanes[lane_of_class[QUERY_VECTOR]].in_use;
+	sample->n_training = lanes[lane_of_class[QUERY_TRAINING]].in_use;
+}
+
+static void end_period(struct metrics *metrics, const struct round *round)
+{
+	struct sample sample = { .taken_wall_us = clock_wall_us() };
+
+	procstat_read(&metrics->procstat, &sample.cpu, &sample.memory, &sample.iowait);
+	if (sampler_is_on(metrics->sampler) && !round->is_baseline) {
+		rng_bytes(sample.id, sizeof(sample.id));
+		fill_lanes(&sample, metrics);
+		fill_times(&sample, &round->totals, &metrics->last);
+		sampler_add(metrics->sampler, &sample);
+	}
+	metrics->last = round->totals;
+}
+
+static void on_visited(void *arg)
+{
+	struct round *round = arg;
+	struct metrics *metrics = round->metrics;
+
+	if (metrics) {
+		CHECK_MAGIC(metrics, METRICS_MAGIC);
+		metrics->round = NULL;
+		end_period(metrics, round);
+	}
+	mem_free(round);
+}
+
+/* ---- the period ---- */
+
+static void visit(struct metrics *metrics, bool is_baseline)
+{
+	if (metrics->round) /* the workers are busy: the next sample covers this period, too */
+		return;
+	metrics->round = mem_zalloc(sizeof(*metrics->round));
+	metrics->round->metrics = metrics;
+	metrics->round->is_baseline = is_baseline;
+	cluster_visit(metrics->cluster, metrics->mailbox, visit_worker, on_visited, metrics->round);
+}
+
+static void on_period(struct timer *timer);
+
+/* The next multiple of the period from the last due time on: no drift, and none is made up for. */
+static void arm(struct metrics *metrics)
+{
+	uint64_t period_us = metrics->settings->config->sample_period_us, now_us = clock_mono_us();
+
+	metrics->next_us += period_us;
+	if (metrics->next_us <= now_us)
+		metrics->next_us = now_us + period_us;
+	loop_timer_at(metrics->loop, &metrics->timer, metrics->next_us, on_period);
+}
+
+static void on_period(struct timer *timer)
+{
+	struct metrics *metrics = CONTAINER_OF(timer, struct metrics, timer);
+
+	CHECK_MAGIC(metrics, METRICS_MAGIC);
+	arm(metrics);
+	visit(metrics, false);
+}
+
+static void start_or_stop(struct metrics *metrics)
+{
+	timer_stop(&metrics->timer);
+	metrics->next_us = clock_mono_us();
+	if (!sampler_is_on(metrics->sampler))
+		return;
+	visit(metrics, true);
+	arm(metrics);
+}
+
+/* ---- life ---- */
 
 struct metrics *metrics_open(struct cluster *cluster, struct loop *loop, struct mailbox *mailbox,
 	struct settings *settings)
@@ -32,22 +323,27 @@ struct metrics *metrics_open(struct cluster *cluster, struct loop *loop, struct 
 	metrics->mailbox = mailbox;
 	metrics->settings = settings_ref(settings);
 	metrics->lane_pool = lane_pool_new(cluster->ledger);
+	procstat_init(&metrics->procstat, "/proc");
+	metrics->sampler = sampler_new(loop, settings->config, &permits, metrics);
+	start_or_stop(metrics);
 	return metrics;
 }
 
 void metrics_change(struct metrics *metrics, struct settings *fresh)
 {
+	uint64_t period_us;
+	bool was_on;
+
 	if (metrics == NULL)
 		return;
+	CHECK_MAGIC(metrics, METRICS_MAGIC);
+	period_us = metrics->settings->config->sample_period_us;
+	was_on = sampler_is_on(metrics->sampler);
 	settings_unref(&metrics->settings);
 	metrics->settings = settings_ref(fresh);
-}
-
-void metrics_on_delivery(struct metrics *metrics)
-{
-	CHECK_MAGIC(metrics, METRICS_MAGIC);
-	(void)lane_collect(
-		metrics->cluster->ledger, metrics->cluster->control_port, take_delivery, metrics);
+	sampler_change(metrics->sampler, fresh->config);
+	if (was_on != sampler_is_on(metrics->sampler) || period_us != fresh->config->sample_period_us)
+		start_or_stop(metrics);
 }
 
 void metrics_close(struct metrics **metrics_p)
@@ -58,7 +354,13 @@ void metrics_close(struct metrics **metrics_p)
 		return;
 	*metrics_p = NULL;
 	CHECK_MAGIC(metrics, METRICS_MAGIC);
+	timer_stop(&metrics->timer);
+	if (metrics->round)
+		metrics->round->metrics = NULL;
+	sampler_free(&metrics->sampler, END_PATIENCE_US);
 	lane_pool_free(metrics->cluster->ledger, &metrics->lane_pool);
+	procstat_release(&metrics->procstat);
 	settings_unref(&metrics->settings);
+	metrics->magic = 0;
 	mem_free(metrics);
 }
