@@ -36,7 +36,7 @@ enum statement_effect {
 	EFFECT_HOLD_CURSOR = 1 << 4,
 	EFFECT_LOAD = 1 << 5,
 	EFFECT_PREPARE = 1 << 6,	/* SQL PREPARE */
-	EFFECT_DEALLOCATE_ALL = 1 << 7,	/* DEALLOCATE ALL, DISCARD ALL, DISCARD PLANS: server-side statements are gone */
+	EFFECT_DEALLOCATE_ALL = 1 << 7,	/* DEALLOCATE ALL, DISCARD ALL: server-side statements are gone (DISCARD PLANS drops plans, not statements) */
 	EFFECT_DISCARD_ALL = 1 << 8,
 	EFFECT_TRANSACTION = 1 << 9,	/* contains BEGIN/COMMIT/… amid other statements */
 };

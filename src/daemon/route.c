@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Offline routing. A line that is no JSON is reported with its number and skipped, so that one bad line of an export does not hide the rest; the exit code
+ * tells. The lane and the timeout are those of a quiet system: what a full lane changes (spill, the urgent lane) is not known here.
+ */
+#include "daemon/route.h"
+
+#include "base/base.h"
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "classify/classify.h"
+#include "config/config.h"
+#include "config/load.h"
+
+#include <cjson/cJSON.h>
+
+#include <errno.h>
+#include <getopt.h>
+
+static const char usage[] = "usage: pglane route [-0] [CONFIG.ini]\n"
+			    "  Reads JSON lines with the key \"sql\" from standard input and prints class, lane, priority, timeout (ms) and rule of each.\n"
+			    "  Keys \"user\", \"database\" and \"application_name\" are what [users] and [rules] are asked about.\n"
+			    "  -0  statements are plain text, separated by NUL\n"
+			    "  CONFIG.ini  lanes, users and rules; the built-in lanes without it\n";
+
+struct route {
+	struct config *config;
+	struct classifier *classifier;
+};
+
+/* What a line says about its statement; strings belong to the line. */
+struct question {
+	const char *sql;
+	size_t n;
+	const char *user, *database, *application_name;
+};
+
+static struct config *load_config(const char *file)
+{
+	static const char none[] = "[pglane]\n";
+	struct config_problems problems = { 0 };
+	struct config *config =
+		file != NULL ? config_load(file, &problems) : config_load_text("built-in", none, sizeof(none) - 1, &problems);
+	if (config == NULL) {
+		struct strbuf text = STRBUF_INIT;
+		config_problems_print(&problems, &text);
+		fputs(text.data, stderr);
+		strbuf_release(&text);
+	}
+	config_problems_release(&problems);
+	return config;
+}
+
+static bool route_init(struct route *route, const char *file)
+{
+	unsigned bad_line;
+	char error[256];
+	*route = (struct route){ .config = load_config(file) };
+	if (route->config == NULL)
+		return false;
+	route->classifier = classifier_new((const char *const *)route->config->rules, route->config->n_rules, &bad_line, error);
+	if (route->classifier != NULL)
+		return true;
+	fprintf(stderr, "%s: [rules] line %u (%s): %s\n", route->config->file_name, bad_line + 1, route->config->rules[bad_line], error);
+	config_unref(&route->config);
+	return false;
+}
+
+static void route_release(struct route *route)
+{
+	classifier_free(&route->classifier);
+	config_unref(&route->config);
+}
+
+/* Without an entry in [users], and without a user, a question may annotate: it asks what would be, not whether it may. */
+static struct classify_session session_of(const struct route *route, const struct question *question)
+{
+	struct classify_session session = {
+		.user = question->user,
+		.database = question->database,
+		.application_name = question->application_name,
+		.may_annotate = true,
+		.max_priority = 10,
+	};
+	const struct config_user *user = question->user[0] != '\0' ? config_find_user(route->config, question->user) : NULL;
+	if (user != NULL) {
+		session.may_annotate = user->annotations != ANNOTATIONS_NONE;
+		session.max_priority = user->max_priority;
+	}
+	return session;
+}
+
+static void answer(const struct route *route, const struct question *question)
+{
+	struct classify_session session = session_of(route, question);
+	struct classify_result result;
+	classify(route->classifier, &session, question->sql, question->n, &result);
+	const struct config_lane *lane = &route->config->lanes[route->config->lane_of_class[result.class]];
+
+	cJSON *json = cJSON_CreateObject();
+	cJSON_AddStringToObject(json, "class", query_class_name(result.class));
+	cJSON_AddStringToObject(json, "lane", lane->name);
+	cJSON_AddNumberToObject(json, "priority", result.priority);
+	cJSON_AddNumberToObject(json, "timeout", (double)(lane->statement_timeout_us / 1000));
+	cJSON_AddStringToObject(json, "rule", result.rule);
+	char *text = cJSON_PrintUnformatted(json);
+	MUST(text != NULL);
+	puts(text);
+	cJSON_free(text);
+	cJSON_Delete(json);
+}
+
+/* "" when the key is absent; NULL when it is there and no string. */
+static const char *string_of(const cJSON *row, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(row, key);
+	if (item == NULL)
+		return "";
+	return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+static const char *read_question(const cJSON *row, struct question *question_r)
+{
+	if (!cJSON_IsObject(row))
+		return "not a JSON object";
+	if (!cJSON_IsString(cJSON_GetObjectItemCaseSensitive(row, "sql")))
+		return "no key \"sql\" with a string";
+	*question_r = (struct question){
+		.sql = string_of(row, "sql"),
+		.user = string_of(row, "user"),
+		.database = string_of(row, "database"),
+		.application_name = string_of(row, "application_name"),
+	};
+	question_r->n = strlen(question_r->sql);
+	if (question_r->user == NULL || question_r->database == NULL || question_r->application_name == NULL)
+		return "\"user\", \"database\" and \"application_name\" must be strings";
+	return NULL;
+}
+
+static bool is_blank(const char *line)
+{
+	return line[strspn(line, " \t\r\n")] == '\0';
+}
+
+static bool answer_json(const struct route *route, const char *line, size_t n, unsigned long number)
+{
+	if (is_blank(line) && strlen(line) == n)
+		return true;
+	struct question question;
+	const char *end = NULL;
+	cJSON *row = strlen(line) == n ? cJSON_ParseWithOpts(line, &end, false) : NULL;
+	const char *wrong = row == NULL || !is_blank(end) ? "not JSON" : read_question(row, &question);
+	if (wrong == NULL)
+		answer(route, &question);
+	else
+		fprintf(stderr, "line %lu: %s\n", number, wrong);
+	cJSON_Delete(row);
+	return wrong == NULL;
+}
+
+static bool route_lines(const struct route *route, FILE *in)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+	bool ok = true;
+	for (unsigned long number = 1; (n = getline(&line, &cap, in)) >= 0; number++)
+		ok &= answer_json(route, line, (size_t)n, number);
+	free(line);
+	return ok;
+}
+
+static bool route_texts(const struct route *route, FILE *in)
+{
+	char *text = NULL;
+	size_t cap = 0;
+	ssize_t n;
+	while ((n = getdelim(&text, &cap, '\0', in)) >= 0) {
+		if (text[n - 1] == '\0')
+			n--;
+		struct question question = { .sql = text, .n = (size_t)n, .user = "", .database = "", .application_name = "" };
+		answer(route, &question);
+	}
+	free(text);
+	return true;
+}
+
+int route_main(int argc, char **argv)
+{
+	bool texts = false;
+	int option;
+	optind = 0; /* main() may have used getopt for its own options */
+	while ((option = getopt(argc, argv, "+0h")) != -1) {
+		if (option == '0') {
+			texts = true;
+		} else {
+			fputs(usage, option == 'h' ? stdout : stderr);
+			return option == 'h' ? 0 : 2;
+		}
+	}
+	if (argc - optind > 1) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	struct route route;
+	if (!route_init(&route, optind < argc ? argv[optind] : NULL))
+		return 1;
+	bool ok = texts ? route_texts(&route, stdin) : route_lines(&route, stdin);
+	if (ferror(stdin)) {
+		fprintf(stderr, "standard input: %s\n", strerrordesc_np(errno));
+		ok = false;
+	}
+	route_release(&route);
+	return fflush(stdout) == 0 && ok ? 0 : 1;
+}

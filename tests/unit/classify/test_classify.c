@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Who wins: annotation, setting, operator's rules, built-in rules; several statements; what features are shown; and that any bytes get a decision.
+ */
+#include "classify/classify.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "classify/features.h"
+
+static const struct classify_session anybody = {
+	.user = "app", .database = "shop", .application_name = "web", .may_annotate = true, .max_priority = 10,
+};
+
+static struct classifier *new_classifier(const char *const *rules, unsigned n)
+{
+	unsigned bad_line;
+	char error[256];
+	struct classifier *classifier = classifier_new(rules, n, &bad_line, error);
+	assert_non_null(classifier);
+	return classifier;
+}
+
+static struct classify_result judge(const struct classifier *classifier, const struct classify_session *session, const char *sql)
+{
+	struct classify_result result;
+	size_t n = strlen(sql);
+	char *exact = mem_dup(sql, n);
+	classify(classifier, session, exact, n, &result);
+	mem_free(exact);
+	return result;
+}
+
+static void assert_decision(const struct classify_result *result, enum query_class class, const char *rule)
+{
+	assert_string_equal(result->rule, rule);
+	assert_int_equal(result->class, class);
+}
+
+#define SEARCH "SELECT id FROM items ORDER BY embedding <=> $1 LIMIT 5"
+
+static void test_precedence(void **state)
+{
+	static const char *const rules[] = { "serving if user=app", "training priority 2 if user=etl" };
+	struct classifier *plain = new_classifier(NULL, 0), *ruled = new_classifier(rules, N_ELEMENTS(rules));
+	struct classify_session set = anybody;
+	set.has_class = true;
+	set.class = QUERY_HYBRID;
+	struct classify_session etl = anybody;
+	etl.user = "etl";
+
+	struct classify_result r = judge(plain, &anybody, "SELECT 1");
+	assert_decision(&r, QUERY_DEFAULT, "default");
+	assert_int_equal(r.priority, 5);
+	r = judge(plain, &anybody, SEARCH);
+	assert_decision(&r, QUERY_VECTOR, "vector-distance");
+	r = judge(ruled, &anybody, SEARCH);
+	assert_decision(&r, QUERY_SERVING, "rules:1");
+	r = judge(ruled, &etl, "SELECT 1");
+	assert_decision(&r, QUERY_TRAINING, "rules:2");
+	assert_int_equal(r.priority, 2);
+	r = judge(ruled, &set, SEARCH);
+	assert_decision(&r, QUERY_HYBRID, "setting");
+	r = judge(ruled, &set, "/*ml_class='training'*/" SEARCH);
+	assert_decision(&r, QUERY_TRAINING, "annotation");
+	/* session-level facts alone, as session pooling asks for them */
+	r = judge(ruled, &etl, "");
+	assert_decision(&r, QUERY_TRAINING, "rules:2");
+	assert_int_equal(r.kind, STATEMENT_EMPTY);
+	classifier_free(&plain);
+	classifier_free(&ruled);
+	assert_null(ruled);
+	classifier_free(&ruled);
+}
+
+static void test_annotation_rights(void **state)
+{
+	struct classifier *c = new_classifier(NULL, 0);
+	struct classify_session nobody = anybody, modest = anybody, none = anybody;
+	nobody.may_annotate = false;
+	modest.max_priority = 6;
+	none.max_priority = 0;
+
+	struct classify_result r = judge(c, &nobody, "/*ml_class='training'*/ SELECT 1");
+	assert_decision(&r, QUERY_DEFAULT, "default");
+	assert_true(r.bad_annotation);
+	r = judge(c, &nobody, "/*traceparent='x'*/ SELECT 1");
+	assert_false(r.bad_annotation);
+
+	r = judge(c, &modest, "/*ml_priority='6'*/ SELECT 1");
+	assert_int_equal(r.priority, 6);
+	assert_false(r.bad_annotation);
+	r = judge(c, &modest, "/*ml_priority='9'*/ SELECT 1");
+	assert_int_equal(r.priority, 6);
+	assert_true(r.bad_annotation);
+	r = judge(c, &none, "/*ml_priority='1'*/ SELECT 1");
+	assert_int_equal(r.priority, 5);
+	assert_true(r.bad_annotation);
+	classifier_free(&c);
+}
+
+static void test_annotation_values(void **state)
+{
+	static const struct {
+		const char *sql;
+		unsigned priority;
+		bool bad;
+	} rows[] = {
+		{ "/*ml_priority='1'*/ SELECT 1", 1, false },
+		{ "/*ml_priority='10'*/ SELECT 1", 10, false },
+		{ "SELECT 1 /* ml_priority = '7' */", 7, false },
+		{ "/*ml_priority='0'*/ SELECT 1", 5, true },
+		{ "/*ml_priority='11'*/ SELECT 1", 5, true },
+		{ "/*ml_priority='-1'*/ SELECT 1", 5, true },
+		{ "/*ml_priority='1 '*/ SELECT 1", 5, true },
+		{ "/*ml_priority='high'*/ SELECT 1", 5, true },
+		{ "/*ml_priority=''*/ SELECT 1", 5, true },
+		{ "/*ml_priority=3*/ SELECT 1", 5, true },
+		{ "/*ml_class='best'*/ SELECT 1", 5, true },
+		{ "/*ml_class='VECTOR'*/ SELECT 1", 5, true },
+		{ "-- ml_priority='9'\nSELECT 1", 5, false },
+		{ "SELECT '/*ml_priority=''9''*/'", 5, false },
+	};
+	struct classifier *c = new_classifier(NULL, 0);
+	for (unsigned i = 0; i < N_ELEMENTS(rows); i++) {
+		struct classify_result r = judge(c, &anybody, rows[i].sql);
+		if (r.priority != rows[i].priority || r.bad_annotation != rows[i].bad || r.class != QUERY_DEFAULT)
+			fail_msg("%s: priority %u, bad %d, class %d", rows[i].sql, r.priority, r.bad_annotation, (int)r.class);
+	}
+	classifier_free(&c);
+}
+
+static void test_organization(void **state)
+{
+	struct classifier *c = new_classifier(NULL, 0);
+	struct classify_result r = judge(c, &anybody, "/*ml_organization='1b4e28ba-2fa1-11d2-883f-0016d3cca427'*/ SELECT 1");
+	assert_true(r.has_organization);
+	assert_string_equal(r.organization, "1b4e28ba-2fa1-11d2-883f-0016d3cca427");
+	assert_false(r.bad_annotation);
+	r = judge(c, &anybody, "/*ml_organization='1b4e28ba-2fa1-11d2-883f-0016d3cca42'*/ SELECT 1");
+	assert_false(r.has_organization);
+	assert_true(r.bad_annotation);
+	r = judge(c, &anybody, "/*ml_organization='1b4e28ba_2fa1_11d2_883f_0016d3cca427'*/ SELECT 1");
+	assert_true(r.bad_annotation);
+	classifier_free(&c);
+}
+
+static void test_heaviest(void **state)
+{
+	static const struct {
+		const char *sql;
+		enum query_class class;
+	} rows[] = {
+		{ "SELECT 1; " SEARCH, QUERY_VECTOR },
+		{ SEARCH "; SELECT features FROM ml_feature_store WHERE entity_id = $1", QUERY_VECTOR },
+		{ "SELECT id FROM p WHERE ST_DWithin(g, $1, 2) ORDER BY embedding <=> $2; " SEARCH, QUERY_HYBRID },
+		{ SEARCH "; TABLE ml_feature_store; SELECT 1", QUERY_TRAINING },
+	};
+	struct classifier *c = new_classifier(NULL, 0);
+	for (unsigned i = 0; i < N_ELEMENTS(rows); i++)
+		assert_int_equal(judge(c, &anybody, rows[i].sql).class, rows[i].class);
+	classifier_free(&c);
+}
+
+/* Without standard_conforming_strings a backslash hides a quote. */
+static void test_backslash_escapes(void **state)
+{
+	static const char sql[] = "SELECT 'it\\'s' , embedding <=> '[1,2]' FROM items -- '";
+	struct classifier *c = new_classifier(NULL, 0);
+	struct classify_session old = anybody;
+	old.backslash_escapes = true;
+	assert_int_equal(judge(c, &old, sql).class, QUERY_VECTOR);
+	assert_int_equal(judge(c, &anybody, sql).class, QUERY_DEFAULT);
+	classifier_free(&c);
+}
+
+static void test_feature_names(void **state)
+{
+	struct strbuf names = STRBUF_INIT;
+	struct classifier *c = new_classifier(NULL, 0);
+	classify_feature_names(judge(c, &anybody, "SELECT id FROM a WHERE ST_Within(g, $1) ORDER BY embedding <=> $1").features, &names);
+	assert_string_equal(names.data, "vector-distance,vector-column,spatial,where");
+	strbuf_reset(&names);
+	classify_feature_names(0, &names);
+	assert_string_equal(names.data, "");
+	for (unsigned i = 0; i < N_FEATURES; i++) {
+		uint64_t bit;
+		assert_true(feature_parse(feature_name(i), strlen(feature_name(i)), &bit));
+		assert_true(bit == UINT64_C(1) << i);
+	}
+	strbuf_release(&names);
+	classifier_free(&c);
+}
+
+static void test_bad_rules(void **state)
+{
+	static const char *const rules[] = { "serving if user=a", "serving if", "training if user=b" };
+	unsigned bad_line = 99;
+	char error[256] = "";
+	assert_null(classifier_new(rules, N_ELEMENTS(rules), &bad_line, error));
+	assert_int_equal(bad_line, 1);
+	assert_string_equal(error, "column 11: a condition is wanted, but the line ends");
+}
+
+/* ---- any bytes ---- */
+
+static uint64_t next_random(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+static const char *const pieces[] = {
+	"SELECT ", "FROM ", "(", ")", ",", ";", "'", "\"", "$$", "/*", "*/", "--", "\n", "[", "]", ".", "embedding ", "<=> ", "OPERATOR(", "::vector ",
+	"WITH ", "AS ", "ml_feature_store ", "CREATE TABLE ", "EXPLAIN ", "EXPLAIN (", "ANALYZE ", "PREPARE ", "x ", "COPY ", "TO ", "BEGIN ", "ATOMIC ",
+	"END ", "CASE ", "LIMIT ", "FETCH ", "FIRST ", "1 ", "$1 ", "E'\\", "U&\"", "IN ", "= ", "LATERAL ", "INTO TEMP ", "set_config(", "true", "DECLARE ",
+	"CURSOR FOR ", "/*ml_class='", "DISTINCT ON ", "ST_DWithin(", "MERGE INTO ", "\0", "\xff", ":", "?", "t.ts <= u.ts ", "FILTER (", "OVER ",
+};
+
+static size_t random_text(uint64_t *seed, char *out, size_t cap)
+{
+	size_t n = 0, wanted = next_random(seed) % cap;
+	bool bytes = next_random(seed) % 4 == 0;
+	while (n < wanted) {
+		if (bytes) {
+			out[n++] = (char)next_random(seed);
+			continue;
+		}
+		const char *piece = pieces[next_random(seed) % N_ELEMENTS(pieces)];
+		size_t len = MAX_OF(strlen(piece), 1);
+		if (n + len > wanted)
+			break;
+		memcpy(out + n, piece, len);
+		n += len;
+	}
+	return n;
+}
+
+static uint64_t first_seed(void)
+{
+	const char *given = getenv("PGLANE_SEED");
+	uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : clock_mono_us();
+	print_message("PGLANE_SEED=%llu\n", (unsigned long long)seed);
+	return seed | 1;
+}
+
+static void test_any_bytes(void **state)
+{
+	static const char *const rules[] = { "training if user=nobody vector-distance" };
+	struct classifier *c = new_classifier(rules, 1);
+	uint64_t seed = first_seed();
+	char text[600];
+	for (unsigned i = 0; i < 60000; i++) {
+		size_t n = random_text(&seed, text, sizeof(text));
+		char *exact = mem_dup(text, n); /* ASan sees each read beyond it */
+		struct classify_result r;
+		classify(c, &anybody, exact, n, &r);
+		mem_free(exact);
+		assert_in_range(r.class, 0, N_QUERY_CLASSES - 1);
+		assert_in_range(r.priority, 1, 10);
+		assert_true(strnlen(r.rule, sizeof(r.rule)) > 0 && strnlen(r.rule, sizeof(r.rule)) < sizeof(r.rule));
+		assert_true(strnlen(r.prepared_name, sizeof(r.prepared_name)) < sizeof(r.prepared_name));
+	}
+	classifier_free(&c);
+}
+
+static void fill(char *text, size_t n, const char *piece)
+{
+	size_t len = strlen(piece);
+	for (size_t i = 0; i < n; i++)
+		text[i] = piece[i % len];
+}
+
+/* A megabyte of one thing: no recursion, no quadratic cost (a test that never ends would show it). */
+static void test_long(void **state)
+{
+	static const char *const repeated[] = { "(", ")", "[", "EXPLAIN ", "PREPARE a AS ", "SELECT (", "WITH a AS (", "a.", "((embedding <=> ", ";",
+		"x,", "OPERATOR(", "/*", "'", "EXPLAIN (", "DECLARE ", "COPY (", "match_documents(" };
+	struct classifier *c = new_classifier(NULL, 0);
+	size_t n = 1 << 20;
+	char *text = mem_alloc(n);
+	for (unsigned i = 0; i < N_ELEMENTS(repeated); i++) {
+		struct classify_result r;
+		fill(text, n, repeated[i]);
+		classify(c, &anybody, text, n, &r);
+	}
+	mem_free(text);
+	classifier_free(&c);
+}
+
+/* Parentheses deeper than the walk keeps count of hide nothing that stands outside them. */
+static void test_deep(void **state)
+{
+	struct strbuf sql = STRBUF_INIT;
+	struct classifier *c = new_classifier(NULL, 0);
+	strbuf_adds(&sql, "SELECT ");
+	for (unsigned i = 0; i < 300; i++)
+		strbuf_addc(&sql, '(');
+	strbuf_addc(&sql, '1');
+	for (unsigned i = 0; i < 300; i++)
+		strbuf_addc(&sql, ')');
+	strbuf_adds(&sql, " FROM items ORDER BY embedding <=> $1");
+	assert_int_equal(judge(c, &anybody, sql.data).class, QUERY_VECTOR);
+	strbuf_release(&sql);
+	classifier_free(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_precedence),
+		cmocka_unit_test(test_annotation_rights),
+		cmocka_unit_test(test_annotation_values),
+		cmocka_unit_test(test_organization),
+		cmocka_unit_test(test_heaviest),
+		cmocka_unit_test(test_backslash_escapes),
+		cmocka_unit_test(test_feature_names),
+		cmocka_unit_test(test_bad_rules),
+		cmocka_unit_test(test_any_bytes),
+		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_deep),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
