@@ -345,8 +345,8 @@ static void test_long_texts(void **state)
 			memcpy(text + at, parts[i], n);
 		lexer = pgw_lexer_on(text, size - size % n);
 		while ((token = pgw_lex(&lexer)).kind != PGW_TOK_END) {
-			assert_true(token.at >= last);
-			assert_true(token.len > 0);
+			if (token.at < last || !token.len)
+				fail_msg("<%s>: no progress", parts[i]);
 			last = token.at + token.len;
 		}
 	}
