@@ -35,6 +35,7 @@
 	X(PRODUCTION, "production")		/* asks for what is in production */                                               \
 	X(AGGREGATE, "aggregate")		/* lets no row of such a table out: only aggregates, or distinct values */         \
 	X(FEW_ROWS, "few-rows")			/* takes only a page of them: a small LIMIT */                                     \
+	X(KEYS_ONLY, "keys-only")		/* takes keys and times of a feature set, no features */                           \
 	X(TIME_JOIN, "time-join")		/* joins on one row's time being before another's */                               \
 	X(LATERAL, "lateral")			/* has a lateral join */                                                           \
 	X(SAMPLE, "sample")			/* samples: TABLESAMPLE, random() */                                               \

@@ -32,6 +32,13 @@ enum fixes fixes_of_name(const struct operand_name *name)
 		return quoted && memcmp(token->at + token->len - 3, "Id", 2) == 0 ? FIXES_ENTITY : FIXES_NOTHING;
 	case 'k':
 		return is_whole(token, "pk") ? FIXES_ROW : FIXES_NOTHING;
+	case 'h':
+		return ends_with(token, "_hash") ? FIXES_ENTITY : FIXES_NOTHING;
+	case 'o':
+		return ends_with(token, "_no") ? FIXES_ENTITY : FIXES_NOTHING;
+	case 'r':
+		return ends_with(token, "_number") || is_whole(token, "customer") || is_whole(token, "driver") || is_whole(token, "user") ? FIXES_ENTITY :
+																	    FIXES_NOTHING;
 	case 'y':
 		return ends_with(token, "_key") || is_whole(token, "entity") ? FIXES_ENTITY : FIXES_NOTHING;
 	case 'u':

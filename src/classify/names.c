@@ -181,6 +181,20 @@ static bool is_kept_copy(const struct name *name)
 				   "monthly", "hourly", "summary", "stats", "rollup", "metrics", "agg"));
 }
 
+/* predictions_2025_08, ml_predictions_p202508, predictions_default */
+static bool is_partition(const struct name *name, const char *const *tables)
+{
+	for (; *tables != NULL; tables++) {
+		const char *at = strstr(name->text, *tables);
+		if (at == NULL || (at != name->text && at[-1] != '_'))
+			continue;
+		at += strlen(*tables);
+		if (at[0] == '_' && (strcspn(at + 1, "0123456789") <= 1 || strcmp(at, "_default") == 0) && at[1] != '\0')
+			return true;
+	}
+	return false;
+}
+
 static bool is_prediction_log(const struct name *name)
 {
 	if (is_kept_copy(name))
@@ -189,7 +203,7 @@ static bool is_prediction_log(const struct name *name)
 				      "_inference_log", "_inference_logs", "_inferences", "inferencelog", "_prediction_results",
 				      "prediction_results", "prediction_events", "prediction_history", "inference_results", "inference_requests",
 				      "model_outputs", "model_scores", "scoring_results")) ||
-		starts_any(name, LIST("predictions_", "ml_predictions", "prediction_log_", "inference_log_"));
+		is_partition(name, LIST("predictions", "prediction_log", "inference_log"));
 }
 
 static bool is_training_set(const struct name *name)
@@ -268,7 +282,7 @@ static enum function_kind madlib_function(const struct name *name)
 		return FUNCTION_PREDICT;
 	if (contains_any(name, LIST("train", "kmeans", "svm_", "mlp_", "regr", "elastic_net", "arima", "lda", "glm", "multinom", "ordinal",
 				       "pca_", "svd", "assoc_rules", "cross_validation", "dbscan", "xgboost", "madlib_keras_fit", "_fit",
-				       "training_preprocessor", "ordinary", "crf", "bayes")))
+				       "preprocessor", "ordinary", "crf", "bayes")))
 		return FUNCTION_TRAIN;
 	return FUNCTION_NONE;
 }
@@ -277,7 +291,8 @@ static enum function_kind inference_function(const struct name *name)
 {
 	if (contains_any(name, LIST("embed")))
 		return FUNCTION_EMBED;
-	return contains_any(name, LIST("predict", "invoke", "inference", "generate", "completion", "classify")) ? FUNCTION_PREDICT : FUNCTION_NONE;
+	return contains_any(name, LIST("predict", "invoke", "inference", "generate", "complet", "classify", "detect", "summar",
+						 "rerank", "moderate", "translate", "extract", "rank")) ? FUNCTION_PREDICT : FUNCTION_NONE;
 }
 
 static enum function_kind match_function(const struct name *name)
@@ -287,7 +302,7 @@ static enum function_kind match_function(const struct name *name)
 		return FUNCTION_MATCH_HYBRID;
 	if (contains_any(name, LIST("similarity_search", "vector_search", "semantic_search", "nearest_neighbor", "nearest_neighbour",
 				       "search_embeddings", "search_by_embedding", "search_by_vector", "search_similar", "find_similar",
-				       "get_similar", "vector_hits", "knn_search", "ann_search")))
+				       "get_similar", "vector_hits", "knn_search", "ann_search", "_by_embedding", "_by_vector", "by_similarity")))
 		return FUNCTION_MATCH;
 	if (!starts(name, "match_"))
 		return FUNCTION_NONE;
@@ -306,6 +321,12 @@ enum function_kind name_function_kind(const struct name *name, enum schema_kind 
 		return madlib_function(name);
 	case SCHEMA_INFERENCE:
 		return inference_function(name);
+	case SCHEMA_VECTORIZE:
+		if (contains_any(name, LIST("hybrid")))
+			return FUNCTION_MATCH_HYBRID;
+		if (contains_any(name, LIST("search")))
+			return FUNCTION_MATCH;
+		return contains_any(name, LIST("rag", "generate", "encode", "transform")) ? FUNCTION_PREDICT : FUNCTION_NONE;
 	case SCHEMA_TEXT_SEARCH:
 		return FUNCTION_TEXT_SEARCH;
 	case SCHEMA_NONE:
@@ -317,6 +338,10 @@ enum function_kind name_function_kind(const struct name *name, enum schema_kind 
 				       "retrain_", "fit_model")) ||
 		ends_any(name, LIST("_train", "_finetune")))
 		return FUNCTION_TRAIN;
+	if (starts(name, "train") && contains_any(name, LIST("model", "classifier", "regress", "forecaster", "recommender")))
+		return FUNCTION_TRAIN;
+	if (contains_any(name, LIST("online_features", "get_features", "get_feature_vector", "lookup_features", "fetch_features")))
+		return FUNCTION_PREDICT; /* by entity key: what it is asked for */
 	if (starts(name, "predict") || has_part(name, LIST("predict", "inference", "infer", "predict_proba", "score_model", "run_model")))
 		return FUNCTION_PREDICT;
 	if (contains_any(name, LIST("create_embedding", "generate_embedding", "get_embedding", "openai_embed", "ollama_embed", "to_embedding",

@@ -87,6 +87,7 @@ static unsigned evidence_of_column(const struct word *word)
 	case COLUMN_OUTCOME:
 	case COLUMN_INPUT:
 	case COLUMN_FEAST:
+	case COLUMN_UPKEEP:
 	case COLUMN_SCOPE_ID:
 	case N_COLUMN_KINDS:
 		break;

@@ -58,6 +58,8 @@ static void close_scope(struct walk *w, const struct scope *scope, struct scope 
 	if (scope->collects || (bulk && scope->groups_by_key))
 		folds = false; /* one row for each entity is what a training set looks like */
 	uint16_t tables = scope->tables;
+	if (scope->lists_values || !scope->lists_keys)
+		w->valued_tables |= tables;
 	if (scope->tests) {
 		/* what only filters lets nothing out; but reading the vectors' metadata is work for their lane even so */
 		w->folded_tables |= tables & (uint16_t)~(1U << TABLE_VECTOR_METADATA);
@@ -210,6 +212,15 @@ static void write_table(struct walk *w, enum expect expect, enum table_kind kind
 		walk_add_feature(w, FEATURE(TRAINING_TARGET));
 }
 
+/* feature_store.customer_daily: the schema says what its tables are. */
+static enum table_kind kind_of_schema(const struct item *schema)
+{
+	enum table_kind kind = query_table_kind(schema->word, &schema->token);
+	if (kind == TABLE_FEATURES_MAYBE)
+		return TABLE_FEATURES;
+	return kind == TABLE_FEATURES || kind == TABLE_PREDICTIONS || kind == TABLE_TRAINING_SET ? kind : TABLE_NONE;
+}
+
 /* A table's name has been read, or a CTE's. */
 static void step_table(struct walk *w, const struct operand_name *name)
 {
@@ -217,6 +228,8 @@ static void step_table(struct walk *w, const struct operand_name *name)
 	enum table_kind kind = query_table_kind(name->word, &name->token);
 	w->expect = EXPECT_NOTHING;
 	w->n_tables++;
+	if (kind == TABLE_NONE && name->qualifier.word != NULL)
+		kind = kind_of_schema(&name->qualifier);
 	if (kind == TABLE_NONE)
 		return;
 	if (expect != EXPECT_READ)
@@ -281,13 +294,30 @@ static void step_type(struct walk *w, const struct word *word)
 	walk_add_evidence(w, evidence[word->type]);
 }
 
+/* A label counts where it goes out, not where it filters; a value where it is an alias (AS value beside AS label is a list to choose from). */
+static unsigned columns_seen(const struct walk *w, const struct scope *scope, const struct word *word)
+{
+	bool counts = (word->column != COLUMN_LABEL || scope->clause == CLAUSE_SELECT) && (word->column != COLUMN_CHOICE || w->previous == KEY_AS);
+	return counts ? 1U << word->column : 0;
+}
+
+static void list_column(struct scope *scope, const struct operand_name *name)
+{
+	enum column_kind column = (enum column_kind)name->word->column;
+	if (column == COLUMN_ENTITY || column == COLUMN_FEATURE_ROW || column == COLUMN_UPKEEP || column == COLUMN_SCOPE_ID ||
+		fixes_of_name(name) != FIXES_NOTHING)
+		scope->lists_keys = true;
+	else
+		scope->lists_values = true;
+}
+
 /* The name is that of the level. */
 static void step_column(struct walk *w)
 {
 	struct level *level = walk_top(w);
 	struct scope *scope = walk_scope(w);
 	const struct operand_name *name = &level->name;
-	w->columns |= 1U << name->word->column;
+	w->columns |= columns_seen(w, scope, name->word);
 	w->fixes = FIXES_NOTHING;
 	if (!level->is_query && w->depth > 0)
 		level->has_key |= fixes_of_name(name) == FIXES_ENTITY;
@@ -295,6 +325,8 @@ static void step_column(struct walk *w)
 		scope->groups_by_key |= fixes_of_name(name) != FIXES_NOTHING;
 	if (name->word->column == COLUMN_STAGE_FLAG && scope->clause == CLAUSE_WHERE && w->previous != KEY_NOT)
 		walk_add_feature(w, FEATURE(PRODUCTION));
+	if (scope->clause == CLAUSE_SELECT && w->previous != KEY_AS)
+		list_column(scope, name);
 	walk_column(w);
 }
 
@@ -315,8 +347,10 @@ static void read_name(struct walk *w, struct operand_name *name_r)
 		name_r->qualifier.word = reader->now->word;
 		copy_token(&name_r->qualifier.token, &reader->now->token);
 		reader_next(reader);
-		if (!item_is_name(reader->ahead))
-			break; /* t.* */
+		if (!item_is_name(reader->ahead)) {
+			walk_scope(w)->lists_values = true; /* t.* */
+			break;
+		}
 		reader_next(reader);
 	}
 	name_r->word = reader->now->word;
@@ -776,6 +810,8 @@ static void step(struct walk *w)
 			step_constant(w); /* a parameter, as JDBC writes it */
 		else if (!is_cast)
 			walk_operator(w);
+		if (w->previous == KEY_SELECT || w->previous == KEY_DISTINCT)
+			walk_scope(w)->lists_values = true; /* SELECT * */
 		break;
 	case PGW_TOK_PUNCT:
 		step_punct(w);
@@ -825,8 +861,10 @@ static void finish(struct walk *w)
 	uint16_t any = rows | w->few_tables | w->folded_tables;
 	add_columns(w);
 	add_tables(w, any);
+	if (any & 1U << TABLE_FEATURES && !(w->valued_tables & 1U << TABLE_FEATURES))
+		walk_add_feature(w, FEATURE(KEYS_ONLY));
 	/* `features` alone may be anything; beside columns that only feature stores have it is one */
-	if (any & 1U << TABLE_FEATURES_MAYBE && w->columns & (1U << COLUMN_FEATURE | 1U << COLUMN_FEATURE_ROW | 1U << COLUMN_ENTITY | 1U << COLUMN_LABEL) && !(w->statement->features & FEATURE(SPATIAL)))
+	if (any & 1U << TABLE_FEATURES_MAYBE && w->columns & (1U << COLUMN_FEATURE | 1U << COLUMN_ENTITY | 1U << COLUMN_LABEL) && !(w->statement->features & FEATURE(SPATIAL)))
 		walk_add_feature(w, FEATURE(FEATURE_SET));
 	if (rows == 0 && any != 0)
 		walk_add_feature(w, w->few_tables != 0 ? FEATURE(FEW_ROWS) : FEATURE(AGGREGATE));

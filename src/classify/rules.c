@@ -8,7 +8,7 @@
 #include "base/mem.h"
 
 #define F(bit) FEATURE(bit)
-#define ML_ROWS (F(FEATURE_SET) | F(PREDICTIONS) | F(EVENTS) | F(LABELS) | F(TRAINING_SET) | F(EMBEDDINGS) | F(VECTOR_METADATA))
+#define ML_ROWS (F(FEATURE_SET) | F(PREDICTIONS) | F(EVENTS) | F(LABELS) | F(TRAINING_SET) | F(EMBEDDINGS))
 #define NO_EXTRACTION (F(AGGREGATE) | F(FEW_ROWS) | F(ENTITY_KEY) | F(ROW_KEY))
 #define ML_COLUMNS (F(LABEL_COLUMN) | F(VECTOR_COLUMN) | F(FEATURE_COLUMN))
 
@@ -31,6 +31,7 @@ static const struct rule built_in[] = {
 	{ .name = "feast", .class = QUERY_TRAINING, .all = F(FEAST), .none = F(ENTITY_KEY) | F(WRITE) },
 	{ .name = "point-in-time", .class = QUERY_TRAINING, .all = F(TIME_JOIN), .any = F(FEATURE_SET) | F(LABELS) | F(TRAINING_SET) | F(LABEL_COLUMN),
 		.none = F(ENTITY_KEY) | F(ROW_KEY) | F(WRITE) | F(FEW_ROWS) },
+	{ .name = "copy-metadata", .class = QUERY_VECTOR, .all = F(COPY_TO) | F(COPY_TABLE) | F(VECTOR_METADATA) },
 	{ .name = "copy-table", .class = QUERY_TRAINING, .all = F(COPY_TO) | F(COPY_TABLE), .any = ML_ROWS },
 	{ .name = "copy-query", .class = QUERY_TRAINING, .all = F(COPY_TO), .any = ML_ROWS | ML_COLUMNS, .none = NO_EXTRACTION | F(COPY_TABLE) },
 	{ .name = "cursor-export", .class = QUERY_TRAINING, .all = F(CURSOR), .any = ML_ROWS, .none = NO_EXTRACTION },
@@ -43,13 +44,13 @@ static const struct rule built_in[] = {
 
 	{ .name = "training-target", .class = QUERY_TRAINING, .all = F(TRAINING_TARGET), .any = F(FEATURE_SET) | F(EVENTS) | F(LABELS) | F(TRAINING_SET) | F(PREDICTIONS),
 		.none = F(AGGREGATE) },
-	{ .name = "feature-scan", .class = QUERY_TRAINING, .all = F(FEATURE_SET), .none = NO_EXTRACTION | F(WRITE) },
+	{ .name = "feature-scan", .class = QUERY_TRAINING, .all = F(FEATURE_SET), .none = NO_EXTRACTION | F(KEYS_ONLY) | F(WRITE) },
 	{ .name = "training-set-scan", .class = QUERY_TRAINING, .all = F(TRAINING_SET), .none = NO_EXTRACTION | F(WRITE) },
 	{ .name = "vector-metadata", .class = QUERY_VECTOR, .all = F(VECTOR_METADATA), .none = F(AGGREGATE) },
 	{ .name = "feature-lookup", .class = QUERY_SERVING, .all = F(FEATURE_SET), .any = F(ENTITY_KEY) | F(ROW_KEY), .none = F(AGGREGATE) | F(WRITE) },
 	{ .name = "feature-row-lookup", .class = QUERY_SERVING, .all = F(FEATURE_ROW) | F(ENTITY_KEY), .none = F(AGGREGATE) | F(WRITE) | F(JOIN) },
 	{ .name = "prediction-lookup", .class = QUERY_SERVING, .all = F(PREDICTIONS) | F(ENTITY_KEY), .none = F(AGGREGATE) | F(WRITE) },
-	{ .name = "production-model", .class = QUERY_SERVING, .all = F(MODELS) | F(PRODUCTION) | F(MODEL_KEY), .none = F(AGGREGATE) | F(WRITE) },
+	{ .name = "production-model", .class = QUERY_SERVING, .all = F(MODELS) | F(PRODUCTION), .any = F(MODEL_KEY) | F(ROW_KEY), .none = F(AGGREGATE) | F(WRITE) },
 
 	/* events and outcomes, where the statement says that they are for fitting */
 	{ .name = "labelled-outcomes", .class = QUERY_TRAINING, .all = F(PREDICTIONS) | F(OUTCOME_COLUMN), .none = NO_EXTRACTION | F(WRITE) },

@@ -64,6 +64,8 @@ struct scope {
 	bool where;
 	bool few;
 	bool lateral;
+	bool lists_keys;     /* its list has keys or times … */
+	bool lists_values;   /* … and something else, or * */
 	bool tests;	     /* EXISTS (…), IN (…): filters others' rows, lets none out */
 };
 
@@ -108,6 +110,7 @@ struct walk {
 	unsigned n_tables;
 	uint16_t few_tables;	/* read by a scope that takes only a page */
 	uint16_t folded_tables;
+	uint16_t valued_tables; /* read by a scope whose list has more than keys and times */
 	unsigned columns;	/* 1 << enum column_kind */
 	unsigned depth;
 	unsigned too_deep;

@@ -71,7 +71,8 @@ static const struct row rows[] = {
 	F("st_distance", SPATIAL_TEST), F("st_distancesphere", SPATIAL_TEST), F("st_distance_sphere", SPATIAL_TEST),
 	F("st_distancespheroid", SPATIAL_TEST), F("st_3ddistance", SPATIAL_TEST), F("st_relate", SPATIAL_TEST),
 	F("st_pointinsidecircle", SPATIAL_TEST), F("st_hausdorffdistance", SPATIAL_TEST),
-	F("st_frechetdistance", SPATIAL_TEST), F("earth_distance", SPATIAL_TEST), F("earth_box", SPATIAL_TEST),
+	F("st_frechetdistance", SPATIAL_TEST), F("earth_distance", SPATIAL_TEST), F("earth_box", SPATIAL_TEST), F("st_maxdistance", SPATIAL_TEST), F("st_3ddfullywithin", SPATIAL_TEST), F("radians", SPATIAL_TEST),
+	F("haversine", SPATIAL_TEST), F("haversine_distance", SPATIAL_TEST), F("ml_spatial_candidates", SPATIAL_TEST),
 	F("h3_grid_disk", SPATIAL_TEST), F("h3_grid_distance", SPATIAL_TEST), F("h3_grid_ring", SPATIAL_TEST),
 	F("h3_polygon_to_cells", SPATIAL_TEST),
 	F("ll_to_earth", SPATIAL_VALUE), W("geometry", .type = TYPE_SPATIAL, .column = COLUMN_SPATIAL),
@@ -112,7 +113,7 @@ static const struct row rows[] = {
 	W("jsonpath", .type = TYPE_JSONPATH), F("now", OTHER_METRIC), F("lower", OTHER_METRIC), F("unaccent", OTHER_METRIC),
 
 	/* vector columns */
-	C("embedding", VECTOR), C("emb", VECTOR), C("vec", VECTOR), C("query_embedding", VECTOR), C("query_vec", VECTOR),
+	W("embedding", .column = COLUMN_VECTOR, .function = FUNCTION_EMBED), C("emb", VECTOR), C("vec", VECTOR), C("query_embedding", VECTOR), C("query_vec", VECTOR),
 	C("query_vector", VECTOR), C("encoding", VECTOR_WEAK), C("encodings", VECTOR_WEAK), C("face_encoding", VECTOR_WEAK),
 	C("descriptor", VECTOR_WEAK), C("representation", VECTOR_WEAK), C("latent", VECTOR_WEAK), C("factors", VECTOR_WEAK),
 	C("signature", VECTOR_WEAK), C("dense", VECTOR_WEAK),
@@ -128,8 +129,8 @@ static const struct row rows[] = {
 	T("ml_feature_store", FEATURES), T("feature_store", FEATURES), T("ml_features", FEATURES),
 	W("features", .table = TABLE_FEATURES_MAYBE, .column = COLUMN_FEATURE),
 	C("feature_set", FEATURE_ROW), C("feature_set_name", FEATURE_ROW), C("feature_version", FEATURE_ROW), C("feature_name", FEATURE_ROW),
-	C("feature_value", FEATURE_ROW), C("feature_vector", FEATURE_ROW), C("feature_group", FEATURE_ROW), C("feature_view", FEATURE_ROW),
-	C("feature_schema", FEATURE_ROW), C("feature_timestamp", ENTITY), C("feature_ts", ENTITY), C("feature_values", FEATURE_ROW),
+	C("feature_value", FEATURE), C("feature_vector", FEATURE), C("feature_group", FEATURE_ROW), C("feature_view", FEATURE_ROW),
+	C("feature_schema", FEATURE_ROW), C("feature_timestamp", ENTITY), C("feature_ts", ENTITY), C("feature_values", FEATURE),
 	C("entity_key", ENTITY), C("entity_id", ENTITY), C("entity_type", ENTITY), C("event_timestamp", ENTITY),
 	C("extraction_timestamp", ENTITY), C("snapshot_date", ENTITY), C("as_of_date", ENTITY), C("as_of", ENTITY),
 	C("label_ts", ENTITY), C("label_time", ENTITY), C("split", ENTITY), C("fold", ENTITY), C("is_train", ENTITY),
@@ -168,6 +169,9 @@ static const struct row rows[] = {
 	W("pgml", .schema = SCHEMA_PGML), W("madlib", .schema = SCHEMA_MADLIB), W("google_ml", .schema = SCHEMA_INFERENCE),
 	W("aws_sagemaker", .schema = SCHEMA_INFERENCE), W("azure_ml", .schema = SCHEMA_INFERENCE),
 	W("azure_openai", .schema = SCHEMA_INFERENCE), W("aws_bedrock", .schema = SCHEMA_INFERENCE),
+	W("aws_comprehend", .schema = SCHEMA_INFERENCE), W("azure_ai", .schema = SCHEMA_INFERENCE),
+	W("azure_cognitive", .schema = SCHEMA_INFERENCE), W("ai", .schema = SCHEMA_INFERENCE),
+	W("vectorize", .schema = SCHEMA_VECTORIZE),
 	F("get_ml_training_dataset", TRAIN),
 
 	/* aggregates: a query whose rows they fold takes no rows out */
@@ -184,9 +188,14 @@ static const struct row rows[] = {
 	F("pg_advisory_lock_shared", ADVISORY_LOCK), F("pg_try_advisory_lock", ADVISORY_LOCK),
 	F("pg_try_advisory_lock_shared", ADVISORY_LOCK),
 
+	/* a feature set's rows have these too; a list of nothing else takes no features out */
+	C("id", UPKEEP), C("created_at", UPKEEP), C("updated_at", UPKEEP), C("deleted_at", UPKEEP), C("expires_at", UPKEEP),
+	C("last_used", UPKEEP), C("usage_count", UPKEEP), C("data_quality_score", UPKEEP), C("feature_freshness_hours", UPKEEP),
+	C("feature_size_bytes", UPKEEP), C("feature_generation_time_ms", UPKEEP), C("source_tables", UPKEEP),
+
 	/* ids that name a tenant, a model or a run, not the entity that is predicted for */
 	C("organization_id", SCOPE_ID), C("organisation_id", SCOPE_ID), C("org_id", SCOPE_ID), C("tenant_id", SCOPE_ID),
-	C("workspace_id", SCOPE_ID), C("project_id", SCOPE_ID), C("model_id", SCOPE_ID), C("model_version_id", SCOPE_ID),
+	C("workspace_id", SCOPE_ID), C("project_id", SCOPE_ID), C("model_id", MODEL_NAME), C("model", MODEL_NAME), C("endpoint_name", MODEL_NAME), C("model_version_id", SCOPE_ID),
 	C("run_id", SCOPE_ID), C("training_run_id", SCOPE_ID), C("experiment_id", SCOPE_ID), C("dataset_id", SCOPE_ID),
 	C("feature_set_id", SCOPE_ID), C("feature_view_id", SCOPE_ID), C("feature_group_id", SCOPE_ID),
 	C("feature_id", SCOPE_ID), C("version_id", SCOPE_ID), C("batch_id", SCOPE_ID), C("job_id", SCOPE_ID),

@@ -83,13 +83,14 @@ enum column_kind {
 	COLUMN_OUTCOME,	    /* actual_outcome: what a prediction is judged by */
 	COLUMN_INPUT,	    /* input_features */
 	COLUMN_FEAST,	    /* only Feast's generated statements name it */
+	COLUMN_UPKEEP,	    /* created_at, usage_count: says when and how often, not what */
 	COLUMN_SCOPE_ID,    /* organization_id, model_id: an id, but of no entity */
 	N_COLUMN_KINDS
 };
 
 enum type_kind { TYPE_NONE, TYPE_VECTOR, TYPE_SPATIAL, TYPE_TEXT_SEARCH, TYPE_OTHER_METRIC, TYPE_JSONPATH };
 
-enum schema_kind { SCHEMA_NONE, SCHEMA_PGML, SCHEMA_MADLIB, SCHEMA_INFERENCE, SCHEMA_TEXT_SEARCH };
+enum schema_kind { SCHEMA_NONE, SCHEMA_PGML, SCHEMA_MADLIB, SCHEMA_INFERENCE, SCHEMA_VECTORIZE, SCHEMA_TEXT_SEARCH };
 
 struct word {
 	uint8_t key;	  /* enum key */
