@@ -47,17 +47,12 @@ struct pgconn {
 
 /* ---- errors ---- */
 
-/* libpq's messages have several lines; ours are one. */
+/* libpq's messages have several lines; the first one is what happened, the others are guesses. */
 static void set_error(struct pgconn *conn, const char *sqlstate, const char *text)
 {
 	(void)snprintf(conn->sqlstate, sizeof(conn->sqlstate), "%s", sqlstate ? sqlstate : "");
 	strbuf_reset(&conn->error_text);
-	for (; *text; text++) {
-		if (*text != '\n' && *text != '\t')
-			strbuf_addc(&conn->error_text, *text);
-		else if (text[1] && text[1] != '\t' && text[1] != '\n')
-			strbuf_adds(&conn->error_text, "; ");
-	}
+	strbuf_add(&conn->error_text, text, strcspn(text, "\n"));
 }
 
 static void unwatch(struct pgconn *conn)

@@ -2,8 +2,10 @@
 #include "service/pgtarget.h"
 
 #include "base/mem.h"
+#include "pgw/scram.h"
 
 #define DEFAULT_SOCKET_DIR "/var/run/postgresql"
+#define SCRAM_PREFIX "SCRAM-SHA-256$"
 
 static char *choose_host(const char *list, uint64_t choice)
 {
@@ -20,10 +22,8 @@ static char *choose_host(const char *list, uint64_t choice)
 /* A secret that can be said as a password: the hashed forms cannot. */
 static bool is_plain(const char *secret)
 {
-	bool is_md5 = strncmp(secret, "md5", 3) == 0 && strlen(secret) == 35 &&
-		strspn(secret + 3, "0123456789abcdefABCDEF") == 32;
-
-	return secret[0] != '\0' && !is_md5 && strncmp(secret, "SCRAM-SHA-256$", 14) != 0;
+	return secret[0] != '\0' && !pgw_is_md5_secret(secret) &&
+		strncmp(secret, SCRAM_PREFIX, strlen(SCRAM_PREFIX)) != 0;
 }
 
 static const char *password_of(const struct config *config, const struct config_database *entry,
