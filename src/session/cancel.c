@@ -224,6 +224,9 @@ void cancel_client(struct client *client, struct client *canceller)
 		tell_canceller(canceller);
 	} else if (client->state == CLIENT_LINKED && client->server->expects.n > 0) {
 		cancel_server(client->server, canceller);
+	} else if (client->state == CLIENT_CONSOLE) {
+		client->worker->cluster->console->cancel(client);
+		tell_canceller(canceller);
 	} else {
 		tell_canceller(canceller);
 	}

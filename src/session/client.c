@@ -316,13 +316,15 @@ static void on_drained(struct stream *stream)
 	struct client *client = client_of(stream);
 	struct server *server = client->server;
 
-	if (server && (server->stream.flags & STREAM_PAUSED))
+	if (client->state == CLIENT_CONSOLE)
+		console_on_input(client);
+	else if (server && (server->stream.flags & STREAM_PAUSED))
 		server_resume(server);
 }
 
 void client_on_hangup(struct client *client)
 {
-	if (client->state == CLIENT_WAITING || client->state == CLIENT_LINKED || client->state == CLIENT_EXPECT_WELCOME)
+	if (client->state == CLIENT_WAITING || client->state == CLIENT_LINKED || client->state == CLIENT_EXPECT_WELCOME || client->state == CLIENT_CONSOLE)
 		client_disconnect(client, "client unexpected eof");
 }
 

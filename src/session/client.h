@@ -54,6 +54,7 @@ enum client_flag {
 	CLIENT_BIG_UNNAMED = 1 << 20,	 /* its unnamed statement was too long to keep: only this server has it */
 	CLIENT_PROMISED = 1 << 21,	 /* another worker is handing a server over */
 	CLIENT_CANCEL_RUNS = 1 << 23,	 /* a cancel request of this connection is under way */
+	CLIENT_COPY_ENDED = 1 << 24,	 /* it sent CopyDone or CopyFail in this batch */
 	CLIENT_QUEUED_HERE = 1 << 22,	 /* on pool->waiting */
 };
 

@@ -66,7 +66,8 @@ static enum step feed_sync(struct feed *feed, const struct pgw_frame *frame)
 		return feed_skip_message(feed, frame);
 	}
 	if (!server_is(client->server, SERVER_COPY_IN)) {
-		expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_SYNC });
+		expect_push(&client->server->expects,
+			(struct expect){ .kind = EXPECT_SYNC, .flags = client_is(client, CLIENT_COPY_ENDED) ? EXPECT_AFTER_COPY : 0 });
 		client_set(client, CLIENT_AWAITS_READY);
 	}
 	client_statement_begins(client, 0);
@@ -88,8 +89,10 @@ static enum step feed_copy(struct feed *feed, const struct pgw_frame *frame)
 	/* What comes after a COPY that failed is no longer wanted; PostgreSQL drops it too. */
 	if (!is_linked(client) || (client->server->expects.n == 0 && !server_is(client->server, SERVER_COPY_BOTH)))
 		return feed_skip_message(feed, frame);
-	if (frame->type != PGW_COPY_DATA)
+	if (frame->type != PGW_COPY_DATA) {
 		server_unset(client->server, SERVER_COPY_IN);
+		client_set(client, CLIENT_COPY_ENDED);
+	}
 	return feed_forward(feed, frame);
 }
 

@@ -24,8 +24,6 @@
 #include "session/server.h"
 
 #define PASSWORD_MESSAGE_MAX_BYTES 4096u
-#define CONSOLE_DATABASE "pglane"
-#define CONSOLE_DATABASE_COMPAT "pgbouncer"
 
 enum method { METHOD_TRUST, METHOD_PLAIN, METHOD_MD5, METHOD_SCRAM };
 
@@ -686,9 +684,9 @@ static void on_startup(struct client *client, const struct pgw_startup *startup)
 		refuse(client, PGW_FAULT_TLS_REQUIRED, NULL, NULL);
 		return;
 	}
-	login->console = strcmp(login->database, CONSOLE_DATABASE) == 0 || strcmp(login->database, CONSOLE_DATABASE_COMPAT) == 0;
+	login->console = is_console_database(login->database);
 	login->admin_by_socket = login->console && peer_is_ourselves(client) &&
-		(strcmp(user, CONSOLE_DATABASE) == 0 || strcmp(user, CONSOLE_DATABASE_COMPAT) == 0);
+		is_console_database(user); /* a user of that name, too */
 	if (!login->console && config_find_database(config, login->database) == NULL) {
 		refuse(client, PGW_FAULT_NO_DATABASE, login->database, NULL);
 		return;
@@ -775,6 +773,14 @@ static void keep_input(struct client *client, const uint8_t *bytes, size_t n)
 	memcpy(client->input->data, bytes, n);
 }
 
+static bool is_cancel(const uint8_t *bytes, size_t n)
+{
+	struct pgw_reader reader = pgw_reader_on(bytes, n);
+
+	(void)pgw_read_u32(&reader);
+	return pgw_read_u32(&reader) == PGW_CODE_CANCEL;
+}
+
 static void feed_startup(struct client *client, const uint8_t *bytes, size_t n)
 {
 	struct pgw_startup startup;
@@ -788,6 +794,10 @@ static void feed_startup(struct client *client, const uint8_t *bytes, size_t n)
 			break;
 		if (err == PGW_E_PROTOCOL_VERSION) {
 			refuse(client, PGW_FAULT_UNSUPPORTED_PROTOCOL, NULL, NULL);
+			return;
+		}
+		if (err != PGW_OK && is_cancel(bytes, n)) { /* nobody reads an answer to one */
+			client_disconnect(client, "malformed cancel request");
 			return;
 		}
 		if (err != PGW_OK) {

@@ -207,6 +207,7 @@ void client_on_ready(struct client *client, int xact)
 	if (client->state != CLIENT_LINKED)
 		return;
 	client_unset(client, CLIENT_AWAITS_READY);
+	client_unset(client, CLIENT_COPY_ENDED);
 	client->xact = xact == PGW_XACT_IDLE ? XACT_NONE : XACT_SERVER;
 	if (xact == PGW_XACT_IDLE)
 		client_unset(client, CLIENT_CLASS_FIXED);

@@ -82,7 +82,10 @@ static void on_queue_timeout(struct timer *timer)
 		loop_timer(&client->worker->loop, timer, TIMER_TICK_US, on_queue_timeout);
 		return;
 	}
-	queue_fault(client, PGW_FAULT_QUEUE_TIMEOUT, client->ticket.home_lane, &fault);
+	if (client_is(client, CLIENT_PARKED))
+		pgw_fault_set(&fault, PGW_FAULT_DATABASE_PAUSED, client->pool->shared->database->name, NULL);
+	else
+		queue_fault(client, PGW_FAULT_QUEUE_TIMEOUT, client->ticket.home_lane, &fault);
 	fail_waiting(client, &fault);
 }
 
@@ -184,8 +187,14 @@ static enum want follow_source(struct client *client)
 
 	switch (ticket->source) {
 	case LANE_SOURCE_OWN_IDLE:
-		link_client(client, CONTAINER_OF(ticket->idle, struct server, idle));
-		return WANT_READY;
+		server = CONTAINER_OF(ticket->idle, struct server, idle);
+		if (LIKELY(!server_is(server, SERVER_DIED_IDLE))) {
+			link_client(client, server);
+			return WANT_READY;
+		}
+		/* It died between the delivery and now. */
+		server_bury(server);
+		return lane_again(worker->cluster->ledger, ticket, clock_mono_us()) == LANE_GRANTED ? follow_source(client) : WANT_WAIT;
 	case LANE_SOURCE_FOREIGN_IDLE:
 		server_claimed(worker, ticket->idle, client);
 		return WANT_WAIT;
@@ -328,7 +337,7 @@ enum want client_want_server(struct client *client, enum query_class class, unsi
 			want = want_other_lane(client, lane, priority);
 		return want == WANT_READY ? prepare_server(client) : want;
 	}
-	if (UNLIKELY(__atomic_load_n(&client->pool->shared->database->paused, __ATOMIC_RELAXED))) {
+	if (UNLIKELY(pool_is_paused(client->pool))) {
 		client_set(client, CLIENT_PARKED);
 		begin_waiting(client, lane);
 		return WANT_WAIT;
@@ -383,7 +392,7 @@ void client_unpark_all(struct worker *worker)
 	struct client *client, *next;
 
 	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next) {
-		if (client_is(client, CLIENT_PARKED) && !__atomic_load_n(&client->pool->shared->database->paused, __ATOMIC_RELAXED))
+		if (client_is(client, CLIENT_PARKED) && !pool_is_paused(client->pool))
 			unpark(client);
 	}
 }

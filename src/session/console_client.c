@@ -42,12 +42,19 @@ static void keep(struct client *client, const uint8_t *bytes, size_t n)
 	memcpy(client->input->data, bytes, n);
 }
 
-/* The console may answer later: then it stops the stream, and the rest waits. */
+/* The console answers later, and stopped the stream; or the client does not read what it was answered: the rest waits. */
+static bool must_wait(const struct client *client)
+{
+	uint16_t flags = client->stream.flags;
+
+	return (flags & STREAM_PAUSED) || (stream_is_blocked(&client->stream) && !(flags & STREAM_BROKEN));
+}
+
 static void feed(struct client *client, const uint8_t *bytes, size_t n)
 {
 	size_t at = 0;
 
-	while (at < n && !(client->stream.flags & STREAM_PAUSED)) {
+	while (at < n && !must_wait(client)) {
 		long used = one_message(client, bytes + at, n - at);
 
 		if (used < 0)
@@ -72,9 +79,9 @@ void console_on_input(struct client *client)
 {
 	struct worker *worker = client->worker;
 
-	if (client->input)
+	if (client->input && !must_wait(client))
 		feed_kept(client);
-	while (client->state == CLIENT_CONSOLE && stream_has_input(&client->stream) && !(client->stream.flags & STREAM_PAUSED)) {
+	while (client->state == CLIENT_CONSOLE && stream_has_input(&client->stream) && !must_wait(client)) {
 		struct input *old = client->input;
 		size_t n_old = old ? old->len : 0, n;
 		enum stream_result result = stream_recv(&client->stream, worker->rx + n_old, WORKER_RX_BYTES - n_old, &n);

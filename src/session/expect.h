@@ -26,6 +26,7 @@ enum expect_flag {
 	EXPECT_COPY = 1 << 2,		/* PARSE: `hash` was put into the server's copies when it was sent */
 	EXPECT_NAMED = 1 << 3,		/* PARSE: the client's newest name is of this statement */
 	EXPECT_UNNAMED = 1 << 4,	/* PARSE: of the unnamed statement */
+	EXPECT_AFTER_COPY = 1 << 6,	/* SYNC: sent behind a CopyDone or CopyFail */
 	EXPECT_SETUP = 1 << 5,		/* QUERY: parameters; a failure of it is the client's */
 };
 

@@ -34,6 +34,9 @@ enum step feed_violation(struct feed *feed, enum pgw_err err);
 /* The session's facts for classify(). */
 struct classify_session feed_session(const struct client *client);
 
+/* Keeps a BEGIN for the first statement; the caller answers it. false: too long to keep. */
+bool feed_defer_begin(struct client *client, const char *sql, size_t n, bool class_fixed, enum query_class class, unsigned priority);
+const char *feed_begin_tag(const char *sql, size_t n);
 bool feed_is_neutral(enum statement_kind kind); /* does not decide a class */
 
 /* Elsewhere in session/, for these files only. */

@@ -44,6 +44,7 @@ static void route_statement(struct client *client, struct statement *statement)
 		.priority = result.priority,
 		.kind = (uint8_t)result.kind,
 		.effects = result.effects,
+		.annotated = strcmp(result.rule, "annotation") == 0,
 		.decided = true,
 		.pool = client->pool,
 		.params = client->params,
@@ -138,6 +139,58 @@ static bool refused_as_failed(struct feed *feed, const struct pgw_frame *frame, 
 	}
 	client_failed_xact_fault(client, &fault);
 	*step_r = fail_batch(feed, frame, &fault);
+	return true;
+}
+
+/* ---- a BEGIN by itself ---- */
+
+/* The batch from `at` on is Bind, perhaps Describe of the portal, Execute and Sync, all here: its end, NULL when it is anything else. */
+static const uint8_t *lone_execution(const uint8_t *at, const uint8_t *end, bool *described_r)
+{
+	static const uint8_t order[] = { PGW_BIND, PGW_EXECUTE, PGW_SYNC };
+	struct pgw_frame frame;
+	unsigned i = 0;
+
+	*described_r = false;
+	while (i < sizeof(order)) {
+		if (pgw_frame_read(at, (size_t)(end - at), &frame) != PGW_OK || frame.n_available < frame.n_body_bytes)
+			return NULL;
+		at += PGW_HEADER_BYTES + frame.n_body_bytes;
+		if (frame.type == order[i])
+			i++;
+		else if (i == 1 && frame.type == PGW_DESCRIBE && frame.n_body_bytes > 0 && frame.body[0] == 'P' && !*described_r)
+			*described_r = true;
+		else
+			return NULL;
+	}
+	return at;
+}
+
+/* It is answered here, as the simple protocol's is, and travels with the first statement. `at` is where its Bind must be. */
+static bool defer_begin(struct feed *feed, const struct statement *statement, const uint8_t *at, bool parsed)
+{
+	struct client *client = feed->client;
+	uint8_t replies[64];
+	struct pgw_writer writer = pgw_writer_on(replies, sizeof(replies));
+	bool described;
+	const uint8_t *end;
+
+	if (client->state == CLIENT_LINKED || client->xact != XACT_NONE || statement->route.kind != STATEMENT_BEGIN || client_is(client, CLIENT_STATEMENT))
+		return false;
+	end = lone_execution(at, feed->end, &described);
+	if (end == NULL || !feed_defer_begin(client, statement->text, statement->n_query - 1, statement->route.annotated,
+				   (enum query_class)statement->route.class, statement->route.priority))
+		return false;
+	if (parsed)
+		pgw_build_empty(&writer, PGW_PARSE_COMPLETE);
+	pgw_build_empty(&writer, PGW_BIND_COMPLETE);
+	if (described)
+		pgw_build_empty(&writer, PGW_NO_DATA);
+	pgw_build_command_complete(&writer, feed_begin_tag(statement->text, statement->n_query - 1));
+	client_reply(client, replies, writer.len);
+	client_unset(client, CLIENT_EXTENDED);
+	client_send_ready(client);
+	feed->at = end;
 	return true;
 }
 
@@ -249,6 +302,11 @@ static enum step parse_unnamed(struct feed *feed, const struct pgw_frame *frame,
 	enum step step = STEP_NEXT;
 
 	route_statement(client, statement);
+	if (defer_begin(feed, statement, feed->at + PGW_HEADER_BYTES + frame->n_body_bytes, true)) {
+		statement_unref(&feed->worker->statements, &client->unnamed);
+		client->unnamed = statement;
+		return STEP_NEXT;
+	}
 	if (!refused_as_failed(feed, frame, &statement->route, &step))
 		step = want_server(feed, frame, &statement->route);
 	if (step != STEP_NEXT || client->state != CLIENT_LINKED) {
@@ -276,7 +334,7 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 	enum step step;
 
 	if (frame->body[0] != '\0') {
-		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_MEMORY, NULL, "A named statement of %u bytes; inspect_limit is the most that is kept.",
+		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_MEMORY, NULL, "A named statement of %u bytes; max_client_prepared_bytes is the most that is kept.",
 			frame->n_body_bytes);
 		return fail_batch(feed, frame, &fault);
 	}
@@ -316,7 +374,12 @@ enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
 	if (client_is(feed->client, CLIENT_SESSION))
 		return pass(feed, frame, EXPECT_PARSE);
 	if (frame->n_available < frame->n_body_bytes) {
-		if (frame->n_available < worker_config(feed->worker)->inspect_limit_bytes || frame->n_available == 0)
+		const struct config *config = worker_config(feed->worker);
+		/* A named statement is kept, so it is taken whole up to what a client may hold. */
+		bool named = frame->n_available > 0 && frame->body[0] != '\0';
+		uint64_t limit = named ? MAX_OF(config->max_client_prepared_bytes, config->inspect_limit_bytes) : config->inspect_limit_bytes;
+
+		if (frame->n_available == 0 || (frame->n_available < limit && (!named || frame->n_body_bytes <= limit)))
 			return STEP_MORE;
 		return parse_big(feed, frame);
 	}
@@ -376,6 +439,8 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	statement = find_statement(client, bind.statement, bind.n_statement_bytes);
 	if (refused_as_failed(feed, frame, statement ? &statement->route : NULL, &step))
 		return step;
+	if (statement && defer_begin(feed, statement, feed->at, false))
+		return STEP_NEXT;
 	if (statement) {
 		step = want_server(feed, frame, &statement->route);
 		if (step != STEP_NEXT || client->state != CLIENT_LINKED)

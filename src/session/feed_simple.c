@@ -46,19 +46,23 @@ static bool starts_with_start(const char *sql, size_t n)
 	return pgw_word_is(&token, "start");
 }
 
-static enum step defer_begin(struct feed *feed, const struct pgw_frame *frame, const char *sql, size_t n, const struct classify_result *result)
+const char *feed_begin_tag(const char *sql, size_t n)
 {
-	struct client *client = feed->client;
+	return starts_with_start(sql, n) ? "START TRANSACTION" : "BEGIN";
+}
 
+bool feed_defer_begin(struct client *client, const char *sql, size_t n, bool class_fixed, enum query_class class, unsigned priority)
+{
+	if (n > BEGIN_MAX_BYTES)
+		return false;
 	client->begin = mem_strndup(sql, n);
 	client->xact = XACT_DEFERRED;
-	if (strcmp(result->rule, "annotation") == 0) {
-		client->begin_class = (uint8_t)result->class;
-		client->begin_priority = result->priority;
+	if (class_fixed) {
+		client->begin_class = (uint8_t)class;
+		client->begin_priority = (uint8_t)priority;
 		client_set(client, CLIENT_CLASS_FIXED);
 	}
-	reply_complete(client, starts_with_start(sql, n) ? "START TRANSACTION" : "BEGIN");
-	return feed_skip_message(feed, frame);
+	return true;
 }
 
 static enum step end_deferred(struct feed *feed, const struct pgw_frame *frame, const char *tag)
@@ -112,8 +116,10 @@ static bool answered_here(struct feed *feed, const struct pgw_frame *frame, cons
 	}
 	if (client->state == CLIENT_LINKED)
 		return false;
-	if (result->kind == STATEMENT_BEGIN && client->xact == XACT_NONE && n <= BEGIN_MAX_BYTES) {
-		*step_r = defer_begin(feed, frame, sql, n, result);
+	if (result->kind == STATEMENT_BEGIN && client->xact == XACT_NONE &&
+		feed_defer_begin(client, sql, n, strcmp(result->rule, "annotation") == 0, result->class, result->priority)) {
+		reply_complete(client, feed_begin_tag(sql, n));
+		*step_r = feed_skip_message(feed, frame);
 		return true;
 	}
 	if (client->xact == XACT_DEFERRED && (result->kind == STATEMENT_COMMIT || result->kind == STATEMENT_ROLLBACK)) {

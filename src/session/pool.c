@@ -51,6 +51,11 @@ const struct config_database *pool_entry(const struct pool *pool)
 	return config_find_database(worker_config(pool->worker), pool->shared->database->name);
 }
 
+bool pool_is_paused(const struct pool *pool)
+{
+	return STAT_READ(pool->worker->cluster->paused_all) || STAT_READ(pool->shared->database->paused);
+}
+
 enum pool_mode pool_mode_of(const struct pool *pool)
 {
 	const struct config *config = worker_config(pool->worker);
@@ -114,7 +119,7 @@ static void open_ahead(struct pool *pool)
 	struct lane_ledger *ledger = pool->worker->cluster->ledger;
 	struct server *server;
 
-	if (pool->n_clients == 0 || n_open(pool) >= min_size_of(pool) || STAT_READ(pool->shared->failed_until_us) > clock_mono_us() ||
+	if (pool->n_clients == 0 || pool_is_paused(pool) || n_open(pool) >= min_size_of(pool) || STAT_READ(pool->shared->failed_until_us) > clock_mono_us() ||
 		!lane_slot_try(ledger))
 		return;
 	server = server_new(pool);
@@ -128,26 +133,18 @@ void pool_janitor(struct pool *pool, uint64_t now_us)
 	struct server *server, *next;
 
 	TAILQ_FOREACH_SAFE(server, &pool->servers[SERVER_IDLE], link, next) {
-		if (is_idle_too_long(server, config, now_us) && (n_open(pool) > min_size_of(pool) || pool_entry(pool) == NULL ||
-									server->epoch != STAT_READ(pool->shared->epoch)))
+		if (pool_is_paused(pool) || (is_idle_too_long(server, config, now_us) && (n_open(pool) > min_size_of(pool) || pool_entry(pool) == NULL ||
+											 server->epoch != STAT_READ(pool->shared->epoch))))
 			server_close_idle(server);
 	}
 	open_ahead(pool);
 }
 
-void pool_roll_averages(struct pool *pool, uint64_t period_us)
+void pool_roll_period(struct pool *pool)
 {
 #define ROLL(name, help)                                                                                                                         \
-	pool->averages.name = (pool->stats.name - pool->period_start.name) * 1000000u / MAX_OF(period_us, (uint64_t)1);                          \
+	pool->period.name = pool->stats.name - pool->period_start.name;                                                                          \
 	pool->period_start.name = pool->stats.name;
-	uint64_t n_xacts = pool->stats.xact_count - pool->period_start.xact_count;
-	uint64_t n_queries = pool->stats.query_count - pool->period_start.query_count;
-	uint64_t xact_us = pool->stats.xact_time - pool->period_start.xact_time;
-	uint64_t query_us = pool->stats.query_time - pool->period_start.query_time;
-
 	POOL_STATS(ROLL)
 #undef ROLL
-	/* These two are per transaction and per statement, as PgBouncer has them. */
-	pool->averages.xact_time = n_xacts ? xact_us / n_xacts : 0;
-	pool->averages.query_time = n_queries ? query_us / n_queries : 0;
 }

@@ -35,7 +35,7 @@ struct pool {
 	uint32_t n_waiting;
 	uint64_t next_host;		/* of the entry's host list */
 	struct pool_stats stats;
-	struct pool_stats averages;	/* per second, of the last stats period */
+	struct pool_stats period;	/* what the last whole stats period brought; worker->period_us is its length */
 	struct pool_stats period_start;
 };
 
@@ -46,8 +46,9 @@ void pool_free_all(struct worker *worker);
 /* The entry of [databases] it uses now; NULL when a reload removed it. */
 const struct config_database *pool_entry(const struct pool *pool);
 uint32_t pool_size_of(const struct pool *pool); /* servers it may have; 0: no limit of its own */
+bool pool_is_paused(const struct pool *pool); /* PAUSE, of its database or of all */
 enum pool_mode pool_mode_of(const struct pool *pool); /* user > database > global */
 void pool_janitor(struct pool *pool, uint64_t now_us); /* idle and old servers, min_pool_size */
-void pool_roll_averages(struct pool *pool, uint64_t period_us);
+void pool_roll_period(struct pool *pool); /* a stats period is over */
 
 #endif

@@ -182,6 +182,13 @@ void server_close_claimed(struct server *server)
 	begin_close(server, "its slot is wanted elsewhere");
 }
 
+void server_bury(struct server *server)
+{
+	lane_slot_closing(ledger_of(server), false);
+	server_to(server, SERVER_CLOSING);
+	server_dead(server, "died while idle");
+}
+
 void server_drain(struct server *server)
 {
 	enum stream_result result;

@@ -78,6 +78,7 @@ void server_close(struct server *server, const char *reason);
 void server_dead(struct server *server, const char *reason); /* its end of file or an error was read: the slot goes back now */
 void server_close_claimed(struct server *server); /* idle and claimed by a ticket that wants its slot */
 void server_close_idle(struct server *server);	      /* registered: unless another worker claimed it */
+void server_bury(struct server *server);	      /* it died while it was delivered to a ticket of ours */
 void server_drain(struct server *server);		      /* CLOSING: reads on to its end of file */
 void server_detach(struct server *server);			      /* leaves its worker: IDLE and claimed */
 void server_attach(struct server *server, struct worker *worker, struct pool *pool);

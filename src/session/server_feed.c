@@ -168,8 +168,11 @@ static void copy_in_begins(struct walk *walk)
 	struct server *server = walk->server;
 	struct expect *front = expect_front(&server->expects);
 
-	server_set(server, SERVER_COPY_IN);
-	if (front == NULL || front->kind != EXPECT_EXECUTE || server->expects.n < 2 || expect_at(&server->expects, 1)->kind != EXPECT_SYNC)
+	/* A client that did not wait for this message may have ended the COPY already. */
+	if (server->client == NULL || !client_is(server->client, CLIENT_COPY_ENDED))
+		server_set(server, SERVER_COPY_IN);
+	if (front == NULL || front->kind != EXPECT_EXECUTE || server->expects.n < 2 || expect_at(&server->expects, 1)->kind != EXPECT_SYNC ||
+		(expect_at(&server->expects, 1)->flags & EXPECT_AFTER_COPY))
 		return;
 	*expect_at(&server->expects, 1) = *front;
 	expect_pop(&server->expects);

@@ -21,6 +21,7 @@ struct statement_route {
 	uint8_t priority;
 	uint8_t kind;
 	uint32_t effects;
+	bool annotated; /* its class comes from an annotation */
 	bool decided; /* classify() ran, with these facts: */
 	const void *pool, *params, *settings;
 };

@@ -9,15 +9,16 @@
 #include "session/client.h"
 #include "session/server.h"
 
-#define ID_WORKER_SHIFT 56
-
 /* Which worker this thread is: the ledger's wake needs no eventfd for ourselves. */
 static _Thread_local struct worker *current;
 
 uint64_t worker_new_id(struct worker *worker)
 {
-	return ((uint64_t)worker->index << ID_WORKER_SHIFT) | ++worker->next_id;
+	return ++worker->next_id * worker->cluster->n_workers + worker->index;
 }
+
+static void close_idle_servers(struct worker *worker);
+static void report_quiet(struct worker *worker);
 
 /* ---- what the ledger delivers ---- */
 
@@ -51,6 +52,10 @@ static void on_turn_end(void *arg)
 		__atomic_store_n(&worker->delivery, false, __ATOMIC_RELEASE);
 		(void)lane_collect(worker->cluster->ledger, worker->index, take_delivery, worker);
 	}
+	if (UNLIKELY(worker->draining) && TAILQ_EMPTY(&worker->clients)) {
+		close_idle_servers(worker);
+		report_quiet(worker);
+	}
 }
 
 /* ---- once a second ---- */
@@ -82,10 +87,11 @@ static void on_janitor(evutil_socket_t fd, short what, void *arg)
 		client_janitor(client, now_us);
 	pool_each(worker, visit_pool, &now_us);
 	close_excess(worker);
-	if (now_us - worker->averages_rolled_us >= period_us) {
+	if (now_us - worker->period_began_us >= period_us) {
 		for (pool = worker->pools; pool; pool = pool->next)
-			pool_roll_averages(pool, now_us - worker->averages_rolled_us);
-		worker->averages_rolled_us = now_us;
+			pool_roll_period(pool);
+		worker->period_us = now_us - worker->period_began_us;
+		worker->period_began_us = now_us;
 	}
 	if (worker->draining)
 		close_when_quiet(worker);
@@ -117,6 +123,15 @@ static bool is_quiet(const struct worker *worker)
 	return true;
 }
 
+static void report_quiet(struct worker *worker)
+{
+	if (worker->reported_quiet || !is_quiet(worker))
+		return;
+	worker->reported_quiet = true;
+	if (worker->cluster->quiet)
+		worker->cluster->quiet(worker->cluster->daemon_arg, worker->index);
+}
+
 /* Does this client still have work that the mode of shutdown lets it finish? */
 static bool may_stay(const struct client *client, enum shutdown_mode mode)
 {
@@ -146,11 +161,7 @@ static void close_when_quiet(struct worker *worker)
 		if (client->state != CLIENT_GONE)
 			client_fatal(client, &fault);
 	close_idle_servers(worker);
-	if (is_quiet(worker) && !worker->reported_quiet) {
-		worker->reported_quiet = true;
-		if (worker->cluster->quiet)
-			worker->cluster->quiet(worker->cluster->daemon_arg, worker->index);
-	}
+	report_quiet(worker);
 }
 
 static void on_drain(struct mail *mail, void *owner)
@@ -164,6 +175,9 @@ static void on_drain(struct mail *mail, void *owner)
 		for (i = 0; i < worker->n_watches; i++)
 			listener_watch_close(&worker->watches[i]);
 		worker->n_watches = 0;
+		/* The last one to look away closes them: new connections are refused, not left in the backlog. */
+		if (__atomic_sub_fetch(&worker->cluster->n_watching, 1, __ATOMIC_ACQ_REL) == 0)
+			listeners_close(&worker->cluster->listeners);
 	}
 	close_when_quiet(worker);
 }
@@ -287,12 +301,13 @@ void worker_init(struct worker *worker, struct cluster *cluster, unsigned index,
 	LIST_INIT(&worker->cancels);
 	statement_table_init(&worker->statements);
 	worker->rx = mem_alloc(WORKER_RX_BYTES);
-	worker->averages_rolled_us = clock_mono_us();
+	worker->period_began_us = clock_mono_us();
 	worker->janitor = event_new(worker->loop.base, -1, EV_PERSIST, on_janitor, worker);
 	MUST(worker->janitor != NULL && event_add(worker->janitor, &second) == 0);
 	for (i = 0; i < cluster->listeners.n; i++)
 		listener_watch_open(&worker->watches[i], &worker->loop, &cluster->listeners.items[i], on_accepted, worker);
 	worker->n_watches = cluster->listeners.n;
+	__atomic_add_fetch(&cluster->n_watching, 1, __ATOMIC_RELAXED);
 }
 
 static void *run_worker(void *arg)

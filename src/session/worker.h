@@ -22,6 +22,8 @@
 #define WORKER_RX_BYTES 131072u /* one read; the window in which messages are framed */
 
 #define PGLANE_COMPAT_VERSION "1.25.2" /* the PgBouncer whose console we speak */
+#define CONSOLE_DATABASE "pglane"		  /* the databases whose clients speak with the console */
+#define CONSOLE_DATABASE_COMPAT "pgbouncer"
 
 /* Bytes received and not yet used: part of a message, or what waits for a permit. An idle client has none. */
 struct input {
@@ -39,6 +41,7 @@ struct console_ops {
 	/* A complete message of a console client. The console answers with client_reply(), now or later (client_console_pause()). false: close the client. */
 	bool (*message)(struct client *client, uint8_t type, const uint8_t *body, size_t n_body);
 	void (*gone)(struct client *client); /* it disconnected: no reply may follow; frees client->console */
+	void (*cancel)(struct client *client); /* its own cancel request: a command that waits gives up */
 };
 
 struct worker_counters {
@@ -73,7 +76,8 @@ struct worker {
 	bool delivery;			/* atomic: the ledger put something into our port */
 	bool draining;			/* SHUTDOWN: no new clients */
 	bool reported_quiet;		/* draining is over: nothing is open any more */
-	uint64_t averages_rolled_us;
+	uint64_t period_began_us;	/* of the statistics, see pool_roll_period() */
+	uint64_t period_us;		/* how long the last one was; 0: none is over */
 	uint64_t next_id;
 	struct class_stats classes[N_QUERY_CLASSES];
 	struct worker_counters counters;
@@ -93,8 +97,10 @@ struct cluster {
 	uint8_t mock_key[32];		/* for unknown users' SCRAM salts */
 	uint64_t started_wall_us;
 	uint32_t n_clients;		/* atomic: logged in or logging in, cancels apart */
+	uint32_t n_watching;		/* atomic: workers that accept; the last one closes the listeners */
 	uint32_t next_key;		/* atomic: cancel pids */
 	int shutdown_mode;		/* atomic: enum shutdown_mode */
+	bool paused_all;		/* atomic: PAUSE without a database */
 	/* Filled by the daemon: what the console asks of it. Any thread. */
 	void (*reload)(void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
 	void (*set)(void *arg, const char *key, const char *value, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
@@ -123,6 +129,10 @@ void worker_wake_port(void *cluster, unsigned port); /* the ledger's wake callba
 void cluster_visit(struct cluster *cluster, struct mailbox *home, void (*visit)(void *arg, struct worker *worker), void (*done)(void *arg), void *arg);
 
 static inline const struct config *worker_config(const struct worker *worker) { return worker->settings->config; }
-uint64_t worker_new_id(struct worker *worker); /* unique in the process */
+uint64_t worker_new_id(struct worker *worker); /* unique in the process, over clients and servers; small: the console shows it as int4 */
+static inline bool is_console_database(const char *name)
+{
+	return strcmp(name, CONSOLE_DATABASE) == 0 || strcmp(name, CONSOLE_DATABASE_COMPAT) == 0;
+}
 
 #endif
