@@ -51,8 +51,19 @@
 	X(CONSOLE_COMMAND, "ERROR", "08P01", "invalid command", "Use SHOW HELP.")                                                        \
 	X(CONSOLE_DENIED, "ERROR", "42501", "admin access needed", "")                                                                   \
 	X(CONSOLE_ARGUMENT, "ERROR", "22023", "invalid argument", "")                                                                    \
+	X(CONSOLE_NO_DATABASE, "ERROR", "3D000", "no such database", "Databases are named in [databases].")                              \
+	X(CONSOLE_OWN_DATABASE, "ERROR", "55000", "not possible for the console's own database", "")                                     \
+	X(CONSOLE_NO_CLIENT, "ERROR", "22023", "client not found", "See the column id of SHOW CLIENTS.")                                 \
+	X(CONSOLE_PAUSED, "ERROR", "55000", "already suspended/paused", "")                                                              \
+	X(CONSOLE_NOT_PAUSED, "ERROR", "55000", "pooler is not paused/suspended", "")                                                    \
+	X(CONSOLE_DATABASE_NOT_PAUSED, "ERROR", "55000", "database is not paused", "")                                                   \
+	X(CONSOLE_SHUTDOWN, "ERROR", "57P01", "pooler is shutting down", "")                                                             \
+	X(CONSOLE_SET_FAILED, "ERROR", "22023", "SET failed", "")                                                                        \
+	X(CONSOLE_CANCELED, "ERROR", "57014", "canceling command due to user request", "")                                               \
+	X(CONSOLE_MEMORY, "ERROR", "53200", "too many prepared statements and portals", "")                                              \
 	X(CONSOLE_PROTOCOL, "ERROR", "0A000", "the console does not support this message", "")                                          \
 	X(RELOAD_FAILED, "ERROR", "F0000", "configuration was not reloaded", "")                                                         \
+	X(RELOAD_NOTICE, "NOTICE", "00000", "configuration was reloaded", "")                                                            \
 	X(CONSOLE_USAGE, "NOTICE", "00000", "Console usage", "")                                                                         \
 	X(SET_IGNORED, "NOTICE", "00000", "SET ignored", "")                                                                             \
 	X(QUEUED_NOTICE, "NOTICE", "00000", "waiting for a permit of the lane", "")                                                      \

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: ISC */
+/* EXPLAIN ROUTE: what would become of a statement, from the same classifier and the ledger as it stands. */
+#include "admin/show.h"
+
+#include <inttypes.h>
+
+#include "base/mem.h"
+
+const struct column explain_columns[2] = { COLUMN_T("key"), COLUMN_T("value") };
+
+static void add(struct run *run, const char *key, const char *value)
+{
+	rows_text(&run->rows, key);
+	rows_text(&run->rows, value);
+	rows_end(&run->rows);
+}
+
+static void add_number(struct run *run, const char *key, uint64_t value)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%" PRIu64, value);
+	add(run, key, text);
+}
+
+static const char *kind_name(enum statement_kind kind)
+{
+	switch (kind) {
+	case STATEMENT_EMPTY:
+		return "empty";
+	case STATEMENT_BEGIN:
+		return "begin";
+	case STATEMENT_BEGIN_CHECKED:
+		return "begin, sent ahead";
+	case STATEMENT_COMMIT:
+		return "commit";
+	case STATEMENT_ROLLBACK:
+		return "rollback";
+	case STATEMENT_NEUTRAL:
+		return "neutral";
+	case STATEMENT_PREPARE:
+		return "prepare";
+	case STATEMENT_EXECUTE:
+		return "execute";
+	case STATEMENT_WORK:
+	default:
+		return "work";
+	}
+}
+
+static uint32_t free_permits(const struct lane_reading *reading)
+{
+	return reading->spec.size - MIN_OF(reading->spec.size, reading->in_use);
+}
+
+/* Now, if it came as the first statement of its transaction. */
+static const char *outcome(const struct config *config, const struct classify_result *result, const struct lane_reading *readings)
+{
+	const struct lane_reading *lane = &readings[config->lane_of_class[result->class]];
+
+	if (result->kind == STATEMENT_BEGIN || result->kind == STATEMENT_EMPTY)
+		return "answered by pglane";
+	if (free_permits(lane) > 0 && lane->waiting == 0)
+		return "run";
+	if (result->priority >= LANE_PRIORITY_URGENT && config->urgent_lane >= 0 && free_permits(&readings[config->urgent_lane]) > 0)
+		return "run in the urgent lane";
+	if (lane->spec.max_waiting > 0 && lane->waiting >= lane->spec.max_waiting)
+		return "refuse";
+	return "wait";
+}
+
+/* As its own user would be classed who may annotate with the highest priority. */
+static void classify_for(const struct run *run, struct classify_result *result_r)
+{
+	const char *sql = run->request.argument;
+	struct classify_session session = {
+		.user = run->client->pool->shared->user->name,
+		.database = run->client->pool->shared->database->name,
+		.application_name = client_application_name(run->client),
+		.may_annotate = true,
+		.max_priority = LANE_PRIORITY_MAX,
+	};
+
+	classify(run->worker->settings->classifier, &session, sql, strlen(sql), result_r);
+}
+
+void explain_route(struct run *run)
+{
+	const struct config *config = worker_config(run->worker);
+	struct lane_reading readings[LANE_MAX];
+	struct lane_totals totals;
+	struct classify_result result;
+	struct strbuf features = STRBUF_INIT;
+	const struct config_lane *lane;
+
+	(void)lane_read(run->cluster->ledger, readings, &totals);
+	classify_for(run, &result);
+	classify_feature_names(result.features, &features);
+	lane = &config->lanes[config->lane_of_class[result.class]];
+	add(run, "class", query_class_name(result.class));
+	add_number(run, "priority", result.priority);
+	add(run, "lane", lane->name);
+	add_number(run, "timeout_ms", lane->statement_timeout_us / 1000);
+	add(run, "rule", result.rule);
+	add(run, "kind", kind_name(result.kind));
+	add(run, "features", features.data);
+	add(run, "annotation", result.bad_annotation ? "ignored: malformed or not allowed" : "");
+	add_number(run, "free_permits", free_permits(&readings[config->lane_of_class[result.class]]));
+	add_number(run, "waiting", readings[config->lane_of_class[result.class]].waiting);
+	add(run, "now", outcome(config, &result, readings));
+	strbuf_release(&features);
+	run_done(run);
+}

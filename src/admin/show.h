@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: ISC */
+/* The start functions of the table of commands, one for each row, and the columns they fill. */
+#ifndef ADMIN_SHOW_H
+#define ADMIN_SHOW_H
+
+#include "admin/run.h"
+
+#define SOCKET_COLUMNS_N 21 /* of socket_columns: those that SHOW CLIENTS and SHOW SERVERS have */
+
+extern const struct column pools_columns[17], stats_columns[23], stats_totals_columns[12], stats_averages_columns[12], totals_columns[2];
+extern const struct column socket_columns[28];
+extern const struct column databases_columns[17], users_columns[8], config_columns[4], lists_columns[2], state_columns[2], mem_columns[5];
+extern const struct column version_columns[1], peers_columns[4], peer_pools_columns[5], dns_hosts_columns[3], dns_zones_columns[3];
+extern const struct column lanes_columns[15], classes_columns[8], queue_columns[9], budget_columns[6], explain_columns[2];
+
+void show_pools(struct run *run);
+void show_stats(struct run *run);
+void show_stats_totals(struct run *run);
+void show_stats_averages(struct run *run);
+void show_totals(struct run *run);
+void show_clients(struct run *run);
+void show_servers(struct run *run);
+void show_sockets(struct run *run);
+void show_active_sockets(struct run *run);
+void show_databases(struct run *run);
+void show_users(struct run *run);
+void show_config(struct run *run);
+void show_lists(struct run *run);
+void show_state(struct run *run);
+void show_mem(struct run *run);
+void show_version(struct run *run);
+void show_help(struct run *run);
+void show_nothing(struct run *run); /* PgBouncer's peers and DNS cache, which we do not have */
+void show_parameter(struct run *run); /* what drivers ask of a PostgreSQL */
+void show_lanes(struct run *run);
+void show_classes(struct run *run);
+void show_queue(struct run *run);
+void show_budget(struct run *run);
+void explain_route(struct run *run);
+
+void control_pause(struct run *run);
+void control_resume(struct run *run);
+void control_reconnect(struct run *run);
+void control_kill(struct run *run);
+void control_kill_client(struct run *run);
+void control_disable(struct run *run);
+void control_enable(struct run *run);
+void control_wait_close(struct run *run);
+void control_reload(struct run *run);
+void control_shutdown(struct run *run);
+void control_set(struct run *run);
+void control_session(struct run *run); /* BEGIN, DEALLOCATE …: only the console itself has to do with them */
+
+/* Names of users that are configured, have a secret or have been here: sorted, each once. Borrowed: use them before the turn ends. */
+struct user_names {
+	const char **items;
+	unsigned n, cap;
+};
+void user_names_gather(struct user_names *names, const struct config *config);
+void user_names_release(struct user_names *names);
+
+/* The value of a parameter that is answered as if this were a PostgreSQL; NULL: none of those. */
+const char *fake_parameter(const char *name);
+
+#endif
