@@ -14,7 +14,8 @@ TRANSACTIONS = scaled(200, 20)
 
 
 def pgbench(proxy, *arguments):
-    return system.run(f"{binaries()}/pgbench", "-n", "-c", CLIENTS, "-j", 2, "-t", TRANSACTIONS, "-h", proxy.host, "-p", proxy.port, "-U", "app",
+    """A thread for each client: PQprepare() blocks a whole thread, and with it the transactions of the thread's other clients."""
+    return system.run(f"{binaries()}/pgbench", "-n", "-c", CLIENTS, "-j", CLIENTS, "-t", TRANSACTIONS, "-h", proxy.host, "-p", proxy.port, "-U", "app",
                       *arguments, "app", timeout_s=200)
 
 
