@@ -91,9 +91,8 @@ struct config {
 	uint64_t query_timeout_us, query_wait_timeout_us;
 	uint32_t query_wait_notify_s;
 	char *server_reset_query;
-	bool server_reset_query_always, server_round_robin;
-	char *server_check_query;	/* NULL: no check; "": an empty query */
-	uint64_t server_check_delay_us, server_connect_timeout_us, server_idle_timeout_us, server_lifetime_us, server_login_retry_us, cancel_wait_timeout_us;
+	bool server_reset_query_always;
+	uint64_t server_connect_timeout_us, server_idle_timeout_us, server_lifetime_us, server_login_retry_us, cancel_wait_timeout_us;
 	struct config_tls server_tls;
 	/* lanes */
 	uint32_t budget;

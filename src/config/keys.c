@@ -202,8 +202,7 @@ static const struct schema_row main_rows[] = {
 		"The most clients of one database. 0: no limit."),
 	MAIN("max_db_connections", GROUP_POOLING, COUNT(0, COUNT_MAX), max_db_connections, "0",
 		NULL, 0,
-		"The most servers of one database, whatever the user. 0: the lanes and the budget "
-		"decide."),
+		"The most servers of each pool of a database. 0: the lanes and the budget decide."),
 	MAIN("max_packet_size", GROUP_PROTOCOL, SIZE(1024, INT32_MAX), max_packet_bytes,
 		"2147483647", NULL, 0,
 		"The largest protocol message that is let through, either way."),
@@ -220,8 +219,7 @@ static const struct schema_row main_rows[] = {
 		"The most clients of one user. 0: no limit."),
 	MAIN("max_user_connections", GROUP_POOLING, COUNT(0, COUNT_MAX), max_user_connections, "0",
 		NULL, 0,
-		"The most servers of one user, whatever the database. 0: the lanes and the budget "
-		"decide."),
+		"The most servers of each pool of a user. 0: the lanes and the budget decide."),
 	MAIN("metrics_database", GROUP_METRICS, TEXT, metrics_database, "", NULL, 0,
 		"The entry of [databases] whose Postgres holds db_connection_pool_metrics. Empty: "
 		"no samples are written."),
@@ -244,13 +242,13 @@ static const struct schema_row main_rows[] = {
 		"When a server may serve another client: after the session, the transaction or "
 		"each statement."),
 	MAIN("query_timeout", GROUP_TIMEOUTS, TIME, query_timeout_us, "0", NULL, 0,
-		"Close the server of a query that runs longer. 0: never; the statement timeouts of "
-		"lanes cancel without closing."),
+		"Cancel a statement that runs longer, where its lane's statement_timeout is not "
+		"shorter. 0: the lanes decide."),
 	MAIN("query_wait_notify", GROUP_CLIENTS, SECONDS, query_wait_notify_s, "5", NULL, 0,
 		"Send a NOTICE to a client whose statement has waited this long. 0: never."),
 	MAIN("query_wait_timeout", GROUP_TIMEOUTS, TIME, query_wait_timeout_us, "0", "120", 0,
-		"Disconnect a client whose statement has waited this long for a server. 0: never; "
-		"queue_timeout refuses the statement and keeps the client."),
+		"Refuse a statement that has waited this long for a server, where queue_timeout is "
+		"not shorter; the client stays. 0: queue_timeout decides."),
 	MAIN("queue_timeout", GROUP_LANES, TIME, queue_timeout_us, "30", "120", 0,
 		"How long a statement may wait for a permit of its lane. 0: no limit. In a file "
 		"with a [pgbouncer] section it is query_wait_timeout unless it is set."),
@@ -269,12 +267,10 @@ static const struct schema_row main_rows[] = {
 		"pglane shares a worker's time between connections by bytes."),
 	MAIN("scram_iterations", GROUP_AUTH, COUNT(1, 100000), scram_iterations, "4096", NULL, 0,
 		"Iterations of the SCRAM secrets that are derived from plain text passwords."),
-	MAIN("server_check_delay", GROUP_SERVERS, TIME, server_check_delay_us, "30", NULL, 0,
-		"A server that has been idle longer is checked with server_check_query before it "
-		"is used."),
-	MAIN("server_check_query", GROUP_SERVERS, QUERY, server_check_query, "<empty>", NULL, 0,
-		"The query that checks an idle server; <empty> sends an empty query. Empty: no "
-		"check."),
+	TAKEN("server_check_delay", TIME, "30", 0,
+		"pglane needs no check: it sees the end of an idle server at once."),
+	TAKEN("server_check_query", TEXT, "<empty>", 0,
+		"pglane needs no check: it sees the end of an idle server at once."),
 	MAIN("server_connect_timeout", GROUP_SERVERS, TIME, server_connect_timeout_us, "15", NULL,
 		0,
 		"Give up a connection to a server that is not logged in after this long. 0: "
@@ -293,8 +289,8 @@ static const struct schema_row main_rows[] = {
 		"The query that cleans a server after a session. Empty: none."),
 	MAIN("server_reset_query_always", GROUP_SERVERS, SWITCH, server_reset_query_always, "0",
 		NULL, 0, "Run server_reset_query in transaction and statement pooling too."),
-	MAIN("server_round_robin", GROUP_SERVERS, SWITCH, server_round_robin, "0", NULL, 0,
-		"Use the server that has been idle longest instead of the last one used."),
+	TAKEN("server_round_robin", SWITCH, "0", 0,
+		"pglane always reuses the server that was used last."),
 	MAIN("server_tls13_ciphers", GROUP_SERVER_TLS, TEXT, server_tls.tls13_ciphers, "", NULL, 0,
 		"TLS 1.3 cipher suites for servers, separated by colons. Empty: OpenSSL's."),
 	MAIN("server_tls_ca_file", GROUP_SERVER_TLS, TEXT, server_tls.ca_file, "", NULL,
@@ -388,7 +384,7 @@ static const struct schema_row database_rows[] = {
 	DATABASE("max_db_client_connections", COUNT_INHERITED, max_db_client_connections, NULL, 0,
 		"The most clients of this entry."),
 	DATABASE("max_db_connections", COUNT_INHERITED, max_db_connections, NULL, 0,
-		"The most servers of this entry, whatever the user."),
+		"The most servers of each pool of this entry."),
 	DATABASE("min_pool_size", COUNT_INHERITED, min_pool_size, NULL, 0,
 		"Keep at least this many servers of each pool in use."),
 	DATABASE("password", TEXT, password, NULL, SCHEMA_SECRET, "Password for `user`."),
@@ -422,7 +418,7 @@ static const struct schema_row user_rows[] = {
 	USER("max_user_client_connections", COUNT_INHERITED, max_user_client_connections, NULL,
 		"The most clients of this user."),
 	USER("max_user_connections", COUNT_INHERITED, max_user_connections, NULL,
-		"The most servers of this user, whatever the database."),
+		"The most servers of each pool of this user."),
 	USER("pool_mode", WORD_INHERITED(pool_modes), pool_mode, NULL,
 		"pool_mode of this user; it goes before the database's."),
 	USER("pool_size", COUNT_INHERITED, pool_size, NULL,

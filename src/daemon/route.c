@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Offline routing. A line that is no JSON is reported with its number and skipped, so that one bad line of an export does not hide the rest; the exit code
- * tells. The lane and the timeout are those of a quiet system: what a full lane changes (spill, the urgent lane) is not known here.
+ * Offline routing. A line that is no JSON is reported with its number and skipped, so that one bad
+ * line of an export does not hide the rest; the exit code tells. The lane and the timeout are those
+ * of a quiet system: what a full lane changes (spill, the urgent lane) is not known here.
  */
 #include "daemon/route.h"
 
@@ -18,8 +19,10 @@
 #include <getopt.h>
 
 static const char usage[] = "usage: pglane route [-0] [CONFIG.ini]\n"
-			    "  Reads JSON lines with the key \"sql\" from standard input and prints class, lane, priority, timeout (ms) and rule of each.\n"
-			    "  Keys \"user\", \"database\" and \"application_name\" are what [users] and [rules] are asked about.\n"
+			    "  Reads JSON lines with the key \"sql\" from standard input and "
+			    "prints class, lane, priority, timeout (ms) and rule of each.\n"
+			    "  Keys \"user\", \"database\" and \"application_name\" are what "
+			    "[users] and [rules] are asked about.\n"
 			    "  -0  statements are plain text, separated by NUL\n"
 			    "  CONFIG.ini  lanes, users and rules; the built-in lanes without it\n";
 
@@ -38,9 +41,10 @@ struct question {
 static struct config *load_config(const char *file)
 {
 	static const char none[] = "[pglane]\n";
-	struct config_problems problems = { 0 };
+	struct config_problems problems = {0};
 	struct config *config =
-		file != NULL ? config_load(file, &problems) : config_load_text("built-in", none, sizeof(none) - 1, &problems);
+		file != NULL ? config_load(file, &problems)
+			     : config_load_text("built-in", none, sizeof(none) - 1, &problems);
 	if (config == NULL) {
 		struct strbuf text = STRBUF_INIT;
 		config_problems_print(&problems, &text);
@@ -55,13 +59,15 @@ static bool route_init(struct route *route, const char *file)
 {
 	unsigned bad_line;
 	char error[256];
-	*route = (struct route){ .config = load_config(file) };
+	*route = (struct route){.config = load_config(file)};
 	if (route->config == NULL)
 		return false;
-	route->classifier = classifier_new((const char *const *)route->config->rules, route->config->n_rules, &bad_line, error);
+	route->classifier = classifier_new((const char *const *)route->config->rules,
+		route->config->n_rules, &bad_line, error);
 	if (route->classifier != NULL)
 		return true;
-	fprintf(stderr, "%s: [rules] line %u (%s): %s\n", route->config->file_name, bad_line + 1, route->config->rules[bad_line], error);
+	fprintf(stderr, "%s: [rules] line %u (%s): %s\n", route->config->file_name, bad_line + 1,
+		route->config->rules[bad_line], error);
 	config_unref(&route->config);
 	return false;
 }
@@ -72,8 +78,10 @@ static void route_release(struct route *route)
 	config_unref(&route->config);
 }
 
-/* Without an entry in [users], and without a user, a question may annotate: it asks what would be, not whether it may. */
-static struct classify_session session_of(const struct route *route, const struct question *question)
+/* Without an entry in [users], and without a user, a question may annotate: it asks what would be,
+ * not whether it may. */
+static struct classify_session session_of(
+	const struct route *route, const struct question *question)
 {
 	struct classify_session session = {
 		.user = question->user,
@@ -82,7 +90,8 @@ static struct classify_session session_of(const struct route *route, const struc
 		.may_annotate = true,
 		.max_priority = 10,
 	};
-	const struct config_user *user = question->user[0] != '\0' ? config_find_user(route->config, question->user) : NULL;
+	const struct config_user *user =
+		question->user[0] != '\0' ? config_find_user(route->config, question->user) : NULL;
 	if (user != NULL) {
 		session.may_annotate = user->annotations != ANNOTATIONS_NONE;
 		session.max_priority = user->max_priority;
@@ -95,7 +104,8 @@ static void answer(const struct route *route, const struct question *question)
 	struct classify_session session = session_of(route, question);
 	struct classify_result result;
 	classify(route->classifier, &session, question->sql, question->n, &result);
-	const struct config_lane *lane = &route->config->lanes[route->config->lane_of_class[result.class]];
+	const struct config_lane *lane =
+		&route->config->lanes[route->config->lane_of_class[result.class]];
 
 	cJSON *json = cJSON_CreateObject();
 	cJSON_AddStringToObject(json, "class", query_class_name(result.class));
@@ -132,7 +142,8 @@ static const char *read_question(const cJSON *row, struct question *question_r)
 		.application_name = string_of(row, "application_name"),
 	};
 	question_r->n = strlen(question_r->sql);
-	if (question_r->user == NULL || question_r->database == NULL || question_r->application_name == NULL)
+	if (question_r->user == NULL || question_r->database == NULL ||
+		question_r->application_name == NULL)
 		return "\"user\", \"database\" and \"application_name\" must be strings";
 	return NULL;
 }
@@ -149,7 +160,8 @@ static bool answer_json(const struct route *route, const char *line, size_t n, u
 	struct question question;
 	const char *end = NULL;
 	cJSON *row = strlen(line) == n ? cJSON_ParseWithOpts(line, &end, false) : NULL;
-	const char *wrong = row == NULL || !is_blank(end) ? "not JSON" : read_question(row, &question);
+	const char *wrong =
+		row == NULL || !is_blank(end) ? "not JSON" : read_question(row, &question);
 	if (wrong == NULL)
 		answer(route, &question);
 	else
@@ -178,7 +190,11 @@ static bool route_texts(const struct route *route, FILE *in)
 	while ((n = getdelim(&text, &cap, '\0', in)) >= 0) {
 		if (text[n - 1] == '\0')
 			n--;
-		struct question question = { .sql = text, .n = (size_t)n, .user = "", .database = "", .application_name = "" };
+		struct question question = {.sql = text,
+			.n = (size_t)n,
+			.user = "",
+			.database = "",
+			.application_name = ""};
 		answer(route, &question);
 	}
 	free(text);

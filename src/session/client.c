@@ -370,6 +370,20 @@ static void end_with(struct client *client, enum pgw_fault_id id)
 	client_fatal(client, &fault);
 }
 
+static void notify_waiting(struct client *client, uint64_t now_us)
+{
+	const struct config *config = worker_config(client->worker);
+	struct pgw_fault notice;
+
+	if (config->query_wait_notify_s == 0 || client_is(client, CLIENT_WAIT_NOTIFIED) ||
+		now_us - client->wait_start_us < config->query_wait_notify_s * (uint64_t)1000000)
+		return;
+	client_set(client, CLIENT_WAIT_NOTIFIED);
+	pgw_fault_set(&notice, PGW_FAULT_QUEUED_NOTICE, NULL, "Lane %s, for %llu s now.", config->lanes[client->ticket.home_lane].name,
+		(unsigned long long)((now_us - client->wait_start_us) / 1000000));
+	client_notice(client, &notice);
+}
+
 void client_janitor(struct client *client, uint64_t now_us)
 {
 	const struct config *config = worker_config(client->worker);
@@ -379,6 +393,10 @@ void client_janitor(struct client *client, uint64_t now_us)
 
 	if (client->pool == NULL || client->state == CLIENT_GONE)
 		return;
+	if (client->state == CLIENT_WAITING && client->wait_start_us)
+		notify_waiting(client, now_us);
+	else
+		client_unset(client, CLIENT_WAIT_NOTIFIED);
 	user = config_find_user(config, client->pool->shared->user->name);
 	idle_us = user_limit(config->client_idle_timeout_us, user ? user->client_idle_timeout_us : CONFIG_INHERIT_US);
 	xact_idle_us = user_limit(config->idle_transaction_timeout_us, user ? user->idle_transaction_timeout_us : CONFIG_INHERIT_US);

@@ -656,6 +656,24 @@ static void choose_method(struct client *client)
 		login->method = METHOD_TRUST;
 }
 
+/* application_name_add_host: "psql - 127.0.0.1:50432". */
+static void add_host_to_name(struct client *client)
+{
+	char address[NETADDR_TEXT_BYTES] = "?", name[256];
+	const char *asked = "app";
+	struct netaddr addr;
+	uint16_t port = 0;
+	unsigned i;
+
+	for (i = 0; i < client->login->asked.n; i++)
+		if (strcasecmp(client->login->asked.items[i].name, "application_name") == 0)
+			asked = client->login->asked.items[i].value;
+	if (netaddr_of_peer(client->stream.fd, &addr))
+		(void)netaddr_format(&addr, address, &port);
+	(void)snprintf(name, sizeof(name), "%.160s - %s:%u", asked, address, port);
+	(void)!param_list_set(&client->login->asked, "application_name", name);
+}
+
 static void on_startup(struct client *client, const struct pgw_startup *startup)
 {
 	const struct config *config = worker_config(client->worker);
@@ -699,6 +717,8 @@ static void on_startup(struct client *client, const struct pgw_startup *startup)
 	for (i = 0; i < startup->n_params; i++)
 		if (!take_parameter(client, &startup->params[i]))
 			return;
+	if (config->application_name_add_host)
+		add_host_to_name(client);
 	choose_method(client);
 	if (!login->admin_by_socket && ((config->auth_type == AUTH_CERT && !cert_matches(client)) ||
 					       (config->auth_type == AUTH_TRUST && login->doomed && config->n_secrets > 0))) {

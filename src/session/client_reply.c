@@ -124,6 +124,8 @@ void client_failed_xact_fault(struct client *client, struct pgw_fault *fault_r)
 	*fault_r = pgw_fault_make(PGW_FAULT_IN_FAILED_TRANSACTION);
 }
 
+static uint64_t statement_limit_us(const struct client *client);
+
 void client_lane_timeout_fault(struct client *client, struct pgw_fault *fault_r)
 {
 	const struct config *config = worker_config(client->worker);
@@ -131,8 +133,8 @@ void client_lane_timeout_fault(struct client *client, struct pgw_fault *fault_r)
 
 	client_unset(client, CLIENT_LANE_TIMEOUT);
 	STAT_ADD(client->worker->classes[client->class].n_lane_timeouts, 1);
-	pgw_fault_set(fault_r, PGW_FAULT_LANE_TIMEOUT, NULL, "Class %s, lane %s: its statement_timeout is %llu ms; the statement ran for %llu ms.",
-		query_class_name((enum query_class)client->class), lane->name, (unsigned long long)(lane->statement_timeout_us / 1000),
+	pgw_fault_set(fault_r, PGW_FAULT_LANE_TIMEOUT, NULL, "Class %s, lane %s: the limit is %llu ms; the statement ran for %llu ms.",
+		query_class_name((enum query_class)client->class), lane->name, (unsigned long long)(statement_limit_us(client) / 1000),
 		(unsigned long long)((clock_mono_us() - client->query_start_us) / 1000));
 }
 
@@ -156,9 +158,25 @@ static void on_statement_deadline(struct timer *timer)
 	loop_timer(&client->worker->loop, &client->timer, worker_config(client->worker)->cancel_grace_us, on_statement_deadline);
 }
 
-void client_statement_begins(struct client *client, uint64_t now_us)
+/* The lane's statement_timeout, or query_timeout of the user or of all when that is shorter. 0: none. */
+static uint64_t statement_limit_us(const struct client *client)
 {
 	const struct config *config = worker_config(client->worker);
+	uint64_t lane_us = config->lanes[client->ticket.home_lane].statement_timeout_us, query_us = config->query_timeout_us;
+	const struct config_user *user;
+
+	if (config->n_users > 0) {
+		user = config_find_user(config, client->pool->shared->user->name);
+		if (user && user->query_timeout_us != CONFIG_INHERIT_US)
+			query_us = user->query_timeout_us;
+	}
+	if (lane_us == 0 || query_us == 0)
+		return lane_us + query_us;
+	return MIN_OF(lane_us, query_us);
+}
+
+void client_statement_begins(struct client *client, uint64_t now_us)
+{
 	uint64_t limit_us;
 
 	if (client->query_start_us != 0)
@@ -167,7 +185,7 @@ void client_statement_begins(struct client *client, uint64_t now_us)
 	client->query_start_us = now_us;
 	if (client->xact_start_us == 0)
 		client->xact_start_us = now_us;
-	limit_us = config->lanes[client->ticket.home_lane].statement_timeout_us;
+	limit_us = statement_limit_us(client);
 	if (limit_us > 0 && client->ticket.state == LANE_TICKET_HOLDS)
 		loop_timer_at(&client->worker->loop, &client->timer, now_us + limit_us, on_statement_deadline);
 }

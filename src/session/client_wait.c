@@ -41,7 +41,9 @@ static uint64_t queue_timeout_us(const struct client *client, unsigned lane)
 		return database->query_wait_timeout_us;
 	if (config->lanes[lane].queue_timeout_us != CONFIG_INHERIT_US)
 		return config->lanes[lane].queue_timeout_us;
-	return config->pgbouncer_section ? config->query_wait_timeout_us : config->queue_timeout_us;
+	if (config->query_wait_timeout_us > 0)
+		return MIN_OF(config->query_wait_timeout_us, config->queue_timeout_us ? config->queue_timeout_us : UINT64_MAX);
+	return config->queue_timeout_us;
 }
 
 static void queue_fault(struct client *client, enum pgw_fault_id id, unsigned lane, struct pgw_fault *fault_r)

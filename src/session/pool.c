@@ -69,18 +69,33 @@ enum pool_mode pool_mode_of(const struct pool *pool)
 	return config->pool_mode;
 }
 
-/* One mechanism for all limits that PgBouncer has on a pool: the smallest that is set caps its servers in the ledger. */
+static uint32_t smaller_limit(uint32_t a, uint32_t b)
+{
+	return a == 0 || b == 0 ? a + b : MIN_OF(a, b);
+}
+
+/* One mechanism for all limits that PgBouncer has on servers: the smallest that is set caps the pool in the ledger. */
 uint32_t pool_size_of(const struct pool *pool)
 {
 	const struct config *config = worker_config(pool->worker);
 	const struct config_user *user = config_find_user(config, pool->shared->user->name);
 	const struct config_database *entry = pool_entry(pool);
+	uint32_t size = config->default_pool_size, reserve = config->reserve_pool_size;
+	uint32_t of_database = config->max_db_connections, of_user = config->max_user_connections;
 
-	if (user && user->pool_size != CONFIG_INHERIT)
-		return user->pool_size;
 	if (entry && entry->pool_size != CONFIG_INHERIT)
-		return entry->pool_size;
-	return config->default_pool_size;
+		size = entry->pool_size;
+	if (user && user->pool_size != CONFIG_INHERIT)
+		size = user->pool_size;
+	if (entry && entry->reserve_pool_size != CONFIG_INHERIT)
+		reserve = entry->reserve_pool_size;
+	if (user && user->reserve_pool_size != CONFIG_INHERIT)
+		reserve = user->reserve_pool_size;
+	if (entry && entry->max_db_connections != CONFIG_INHERIT)
+		of_database = entry->max_db_connections;
+	if (user && user->max_user_connections != CONFIG_INHERIT)
+		of_user = user->max_user_connections;
+	return smaller_limit(size ? size + reserve : 0, smaller_limit(of_database, of_user));
 }
 
 static bool is_idle_too_long(const struct server *server, const struct config *config, uint64_t now_us)

@@ -75,6 +75,19 @@ static void close_excess(struct worker *worker)
 
 static void close_when_quiet(struct worker *worker);
 
+static void log_period(const struct worker *worker, const struct pool *pool)
+{
+	const struct pool_stats *period = &pool->period;
+	uint64_t period_s = MAX_OF(worker->period_us / 1000000u, (uint64_t)1);
+
+	log_info("stats: %s/%s: %llu xacts/s, %llu queries/s, in %llu B/s, out %llu B/s, xact %llu us, query %llu us, wait %llu us",
+		pool->shared->database->name, pool->shared->user->name, (unsigned long long)(period->xact_count / period_s),
+		(unsigned long long)(period->query_count / period_s), (unsigned long long)(period->received / period_s),
+		(unsigned long long)(period->sent / period_s),
+		(unsigned long long)(period->xact_time / MAX_OF(period->xact_count, (uint64_t)1)),
+		(unsigned long long)(period->query_time / MAX_OF(period->query_count, (uint64_t)1)), (unsigned long long)(period->wait_time));
+}
+
 static void on_janitor(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *worker = arg;
@@ -88,10 +101,13 @@ static void on_janitor(evutil_socket_t fd, short what, void *arg)
 	pool_each(worker, visit_pool, &now_us);
 	close_excess(worker);
 	if (now_us - worker->period_began_us >= period_us) {
-		for (pool = worker->pools; pool; pool = pool->next)
-			pool_roll_period(pool);
 		worker->period_us = now_us - worker->period_began_us;
 		worker->period_began_us = now_us;
+		for (pool = worker->pools; pool; pool = pool->next) {
+			pool_roll_period(pool);
+			if (worker_config(worker)->log_stats && pool->period.query_count > 0)
+				log_period(worker, pool);
+		}
 	}
 	if (worker->draining)
 		close_when_quiet(worker);

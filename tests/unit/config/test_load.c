@@ -32,7 +32,6 @@ static void nothing_given_is_pglane(void **state)
 	assert_int_equal(config->sample_period_us, 10000000);
 	assert_int_equal(config->sample_backlog, 8640);
 	assert_int_equal(config->slow_query_us, 1000000);
-	assert_string_equal(config->server_check_query, "");
 	assert_non_null(strstr(config->instance_id, ":6432"));
 	assert_int_equal(config->n_rules, 0);
 	assert_null(config->rules[0]);
@@ -101,7 +100,6 @@ static void every_key_of_pgbouncer_loads(void **state)
 	assert_int_equal(config->unix_socket_mode, 0770);
 	assert_true(config->tcp_defer_accept);
 	assert_string_equal(config->login_notify_message, "welcome: mind the gap");
-	assert_string_equal(config->server_check_query, "select 1");
 	assert_true(config_list_has(config->ignore_startup_parameters, "options"));
 	assert_true(config_list_has(config->admin_users, "dba"));
 	assert_int_equal(config->n_secrets, 3);
