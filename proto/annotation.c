@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * sqlcommenter annotations. The lexer says which comments stand at the ends of the statement; one comment is
- * taken whole or not at all, so that half an annotation never routes anything. Whether a key means something
- * and a value is valid is for the caller to say.
+ * sqlcommenter annotations. The lexer says which comments stand at the ends of the statement; one
+ * comment is taken whole or not at all, so that half an annotation never routes anything. Whether
+ * a key means something and a value is valid is for the caller to say.
  */
 #include "pgw/annotation.h"
 
@@ -10,7 +10,9 @@
 
 #include <string.h>
 
-/* Reads one comment; what it stores is part of the annotation only once `good` has been answered. */
+/*
+ * Reads one comment; what it stores is part of the annotation only once `good` has been answered.
+ */
 struct reader {
 	const char *at;
 	const char *end;
@@ -28,7 +30,9 @@ static bool is_alnum(char c)
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* Keys are made of the characters that an URL never has to encode; all others come percent-encoded. */
+/*
+ * Keys are made of the characters that an URL never has to encode; all others come percent-encoded.
+ */
 static bool is_key_char(char c)
 {
 	return is_alnum(c) || c == '_' || c == '-' || c == '.' || c == '~';
@@ -148,8 +152,8 @@ static void read_pair(struct reader *r)
 }
 
 /*
- * Was this comment meant to route? It has the name of one of our keys, and behind it, in whatever form,
- * something that gives it a value. Prose about a table named ml_predictions does not count.
+ * Was this comment meant to route? It has the name of one of our keys, and behind it, in whatever
+ * form, something that gives it a value. Prose about a table named ml_predictions does not count.
  */
 static bool names_our_key(const char *p, const char *end)
 {
@@ -199,8 +203,8 @@ static void read_comment(const struct pgw_token *comment, struct pgw_annotation 
 }
 
 /*
- * Every comment ends in these two bytes, and a statement has few asterisks: this finds none of them at the
- * speed of memchr.
+ * Every block comment ends in these two bytes, and a statement has few asterisks: a text without
+ * comments is passed at the speed of memchr.
  */
 bool pgw_annotation_possible(const char *sql, size_t n)
 {

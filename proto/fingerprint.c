@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The fingerprint of a statement: a hash of its tokens in which every constant is the same token, and in
- * which lists of constants have one length. The seed is fixed, so a fingerprint means the same in
- * every process and after a restart.
+ * The fingerprint of a statement: a hash of its tokens in which every constant is the same token,
+ * and in which lists of constants have one length. The seed is fixed, so a fingerprint means the
+ * same in every process and after a restart.
  *
- * Each pair of brackets is a level with a hash of its own, which its parent takes in as one value when it
- * closes. That makes two foldings possible without keeping any text:
- *  - an element that is only a constant (with a sign, a cast, a type name before it) is taken back if the element
- *    before it in the brackets was a constant of the same form: (1, 2, 3) is (1);
+ * Each pair of brackets is a level with a hash of its own, which its parent takes in as one value
+ * when it closes. That makes two foldings possible without keeping any text:
+ *  - an element that is only a constant (with a sign, a cast, a type name before it) is taken back
+ *    if the element before it in the brackets was a constant of the same form: (1, 2, 3) is (1);
  *  - a bracketed row is taken back if the row before it, a comma between them, had the same hash:
  *    VALUES (1, now()), (2, now()) is VALUES (1, now()).
  */
@@ -54,7 +54,7 @@ struct printer {
 	struct level *level;
 	unsigned n_too_deep;	/* open brackets that have no level */
 	unsigned n_semicolons;	/* read, and left out unless something follows */
-	struct pgw_token sign;	/* a + or - in front of an operand: not yet known if of a constant */
+	struct pgw_token sign; /* a + or - in front of an operand: not yet known if of a constant */
 	struct pgw_token word;	/* the last token if it was a name or key word */
 	bool value_may_follow;	/* the last token was an operator, a comma or an opening bracket */
 };
@@ -102,7 +102,10 @@ static void stir_mark(struct pgw_hash128 *sum, char mark)
 
 static void begin_level(struct level *level, char bracket, bool is_row)
 {
-	*level = (struct level){ .sum = { .lo = PGW__ROOT_2, .hi = PGW__ROOT_3 }, .is_row = is_row };
+	*level = (struct level){
+		.sum = { .lo = PGW__ROOT_2, .hi = PGW__ROOT_3 },
+		.is_row = is_row,
+	};
 	stir_mark(&level->sum, bracket);
 	level->element_from = level->sum;
 }
@@ -295,7 +298,8 @@ static bool is_constant(const struct printer *pr, const struct pgw_token *token)
 /* Behind these words an operand begins, so a sign there is not between two. */
 static bool operand_follows(const struct pgw_token *word)
 {
-	static const char *const words[] = { "and", "between", "else", "or", "select", "then", "when" };
+	static const char *const words[] = {
+		"and", "between", "else", "or", "select", "then", "when" };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (pgw_word_is(word, words[i]))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A keyed hash for tables and names. The seed is in both factors of every multiplication, so somebody who
- * does not know it cannot prepare texts that collide; against one who can see hashes it promises nothing.
+ * A keyed hash for tables and names. The seed is in both factors of every multiplication, so
+ * somebody who does not know it cannot prepare texts that collide; against one who can see hashes
+ * it promises nothing.
  */
 #include "pgw/fingerprint.h"
 

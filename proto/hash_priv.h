@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The step that both hashes are made of. The state is two words; 16 bytes of input go into it, the two words
- * are multiplied and the 128-bit product is spread over them again. The old words stay in (turned by half, because the low bits of
- * a product say little), so that a factor of zero loses nothing. One multiplication for 16 bytes is
- * the whole cost.
+ * The step that both hashes are made of. The state is two words; 16 bytes of input go into it, the
+ * two words are multiplied and the 128-bit product is spread over them again. The old words stay
+ * in (turned by half, because the low bits of a product say little), so that a factor of zero
+ * loses nothing. One multiplication for 16 bytes is the whole cost.
  */
 #ifndef PGW_HASH_PRIV_H
 #define PGW_HASH_PRIV_H

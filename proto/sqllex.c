@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * PostgreSQL's lexical rules, written by hand over two tables: what a token that begins with a byte can
- * be, and what a byte may continue. Every function takes the place to look at and returns the place behind
- * what it read; the end of the text is asked for before each byte, so that nothing is read beyond it.
+ * PostgreSQL's lexical rules, written by hand over two tables: what a token that begins with a
+ * byte can be, and what a byte may continue. Every function takes the place to look at and returns
+ * the place behind what it read; the end of the text is asked for before each byte, so that
+ * nothing is read beyond it.
  *
- * Where PostgreSQL's releases differ, the newest rule wins when the older one knows only an error there
- * (0x1F, 1_000, vertical tab as white space), so that a statement is read alike whatever the server is.
+ * Where PostgreSQL's releases differ, the newest rule wins when the older one knows only an error
+ * there (0x1F, 1_000, vertical tab as white space), so that a statement is read alike whatever the
+ * server is.
  */
 #include "pgw/sqllex.h"
 
@@ -208,7 +210,10 @@ const char *pgw__literal_goes_on(const char *p, const char *end)
 	return NULL;
 }
 
-/* These return the byte behind the closing quote of the part that p stands in, NULL if there is none. */
+/*
+ * These return the byte behind the closing quote of the part that p stands in, NULL if there is
+ * none.
+ */
 static const char *close_bits(const char *p, const char *end)
 {
 	p = memchr(p, '\'', (size_t)(end - p));
@@ -427,9 +432,10 @@ static struct pgw_token lex_number(struct pgw_lexer *lexer, const char *at)
 /* ---- operators ---- */
 
 /*
- * The longest run of operator characters, cut before a comment; and, unless a character that standard SQL
- * has no operator with is among them, without the + and - at its end (so that a*-1 is a * -1). Those
- * signs are then tokens by themselves: noting where they end keeps a long row of them linear.
+ * The longest run of operator characters, cut before a comment; and, unless a character that
+ * standard SQL has no operator with is among them, without the + and - at its end (so that a*-1 is
+ * a * -1). Those signs are then tokens by themselves: noting where they end keeps a long row of
+ * them linear.
  */
 static struct pgw_token lex_operator(struct pgw_lexer *lexer, const char *at)
 {

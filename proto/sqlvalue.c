@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a token stands for: words folded, quotes undone, escapes decoded. The readers trust the lexer
- * about where a token ends and nothing else: a malformed escape is copied as it is written, because the
- * server will refuse the statement anyway.
+ * What a token stands for: words folded, quotes undone, escapes decoded. The readers trust the
+ * lexer about where a token ends and nothing else: a malformed escape is copied as it is written,
+ * because the server will refuse the statement anyway.
  */
 #include "pgw/sqllex.h"
 
@@ -81,8 +81,8 @@ static size_t read_digits(const char *p, const char *end, size_t n_max, int base
 }
 
 /*
- * A Unicode escape of either spelling, p behind its backslash: U&'\XXXX \+XXXXXX' or E'\uXXXX \UXXXXXXXX'.
- * Returns its length, 0 when malformed.
+ * A Unicode escape of either spelling, p behind its backslash: U&'\XXXX \+XXXXXX' or E'\uXXXX
+ * \UXXXXXXXX'. Returns its length, 0 when malformed.
  */
 static size_t read_unicode(const char *p, const char *end, bool c_style, uint32_t *c_r)
 {
@@ -176,8 +176,12 @@ enum escapes {
 	ESCAPES_UNICODE,
 };
 
-/* The quoted text from p (behind the opening quote) to the token's end, parts on further lines included. */
-static size_t put_quoted(struct out *out, const char *p, const char *end, char quote, enum escapes escapes)
+/*
+ * The quoted text from p (behind the opening quote) to the token's end, parts on further lines
+ * included.
+ */
+static size_t put_quoted(
+	struct out *out, const char *p, const char *end, char quote, enum escapes escapes)
 {
 	while (p && p < end) {
 		char c = *p++;

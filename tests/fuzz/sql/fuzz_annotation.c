@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Whatever the statement, what is read from it is bounded, terminated and in one piece; nothing is found where none is possible; and
- * what was found, written out again as a comment, is found again.
+ * Whatever the statement, what is read from it is bounded, terminated and in one piece; nothing is
+ * found where none is possible; and what was found, written out again as a comment, is found
+ * again.
  */
 #include "pgw/annotation.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A fingerprint is of the tokens alone: the same statement with a comment and a newline for each gap, in capital letters, and
- * with other constants has the same one.
+ * A fingerprint is of the tokens alone: the same statement with a comment and a newline for each
+ * gap, in capital letters, and with other constants has the same one.
  */
 #include "pgw/fingerprint.h"
 
@@ -33,7 +33,10 @@ static char *put_upper(char *to, const struct pgw_token *token)
 	return to;
 }
 
-/* The statement in other clothes; NULL if it ends in a literal that is not closed, which has no others. */
+/*
+ * The statement in other clothes; NULL if it ends in a literal that is not closed, which has no
+ * others.
+ */
 static char *dressed_up(const char *sql, size_t n, size_t *n_r)
 {
 	static const char gap[] = "/* ' */\n";

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Any bytes are a text of tokens: they follow each other, end where the text ends, and leave nothing out but white
- * space and comments. Wanting comments changes none of the others, and no value is longer than
- * its token.
+ * Any bytes are a text of tokens: they follow each other, end where the text ends, and leave
+ * nothing out but white space and comments. Wanting comments changes none of the others, and no
+ * value is longer than its token.
  */
 #include "pgw/sqllex.h"
 
@@ -43,7 +43,8 @@ static void check_values(const struct pgw_token *token)
 	n_ident = pgw_token_ident(token, buf, token->len + 1);
 	FUZZ_CHECK(n_ident <= token->len && buf[n_ident] == '\0');
 	if (token->kind == PGW_TOK_WORD)
-		FUZZ_CHECK(n_ident == token->len && (memchr(buf, '\0', n_ident) || pgw_word_is(token, buf)));
+		FUZZ_CHECK(n_ident == token->len &&
+			   (memchr(buf, '\0', n_ident) || pgw_word_is(token, buf)));
 	free(buf);
 }
 

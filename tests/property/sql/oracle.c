@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * pg_query_scan() answers in protobuf. Its message is a list (field 2) of tokens whose fields are all integers,
- * so a few lines read it, and the tests need no protobuf library.
+ * pg_query_scan() answers in protobuf. Its message is a list (field 2) of tokens whose fields are
+ * all integers, so a few lines read it, and the tests need no protobuf library.
  */
 #include "property/sql/oracle.h"
 
@@ -92,7 +92,8 @@ static void add_token(struct oracle *oracle, struct oracle_token token)
 	oracle->tokens[oracle->n++] = token;
 }
 
-static void read_token(struct oracle *oracle, const char *text, const uint8_t *p, const uint8_t *end)
+static void read_token(
+	struct oracle *oracle, const char *text, const uint8_t *p, const uint8_t *end)
 {
 	uint64_t fields[N_FIELDS] = { 0 };
 	struct oracle_token token;
@@ -120,7 +121,9 @@ static void read_token(struct oracle *oracle, const char *text, const uint8_t *p
 	}
 }
 
-/* cursorpos counts characters from 1; a character begins at any byte that is no UTF-8 continuation. */
+/*
+ * cursorpos counts characters from 1; a character begins at any byte that is no UTF-8 continuation.
+ */
 static size_t byte_offset(const char *text, int cursorpos)
 {
 	size_t at = 0;
@@ -142,7 +145,8 @@ static void read_error(struct oracle *oracle, const char *text, const PgQueryErr
 		if (strncmp(error->message, of_tokens[i], strlen(of_tokens[i])) == 0)
 			oracle->verdict = ORACLE_REFUSES_TOKEN;
 	oracle->junk_number = strncmp(error->message, "trailing junk after numeric", 27) == 0;
-	if (oracle->verdict == ORACLE_REFUSES_VALUE && strncmp(error->message, "invalid ", 8) != 0) {
+	if (oracle->verdict == ORACLE_REFUSES_VALUE &&
+		strncmp(error->message, "invalid ", 8) != 0) {
 		fprintf(stderr, "a refusal of an unknown kind: %s\n", error->message);
 		abort();
 	}

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The lexer against PostgreSQL's own scanner: same tokens, same beginnings and ends, same kinds, and a
- * refusal at the same place. First the corpus, one file for each part of scan.l, then generated
- * texts: tidy ones glued from whole tokens, and wild ones made of the bytes that the rules are about.
+ * The lexer against PostgreSQL's own scanner: same tokens, same beginnings and ends, same kinds,
+ * and a refusal at the same place. First the corpus, one file for each part of scan.l, then
+ * generated texts: tidy ones glued from whole tokens, and wild ones made of the bytes that the
+ * rules are about.
  *
- * The scanner asked is release 15's. What later releases read otherwise is put before it in a spelling that it knows, of
- * the same length: `seen` beside `sql` below, NAME.pg15 beside NAME.sql in the corpus.
+ * The scanner asked is release 15's. What later releases read otherwise is put before it in a
+ * spelling that it knows, of the same length: `seen` beside `sql` below, NAME.pg15 beside NAME.sql
+ * in the corpus.
  *
  * usage: prop_sqllex_agrees CORPUS_DIRECTORY
  */
@@ -81,7 +83,8 @@ static void compare_tokens(
 		if (token.kind == PGW_TOK_END)
 			disagree(sql, want->start, "ended, but a token begins here");
 		if (start != want->start)
-			disagree(sql, start < want->start ? start : want->start, "begins elsewhere");
+			disagree(
+				sql, start < want->start ? start : want->start, "begins elsewhere");
 		if (kind_letter(&token) != want->kind)
 			disagree(sql, start, "other kind");
 		if (want->end && start + token.len != want->end)
@@ -199,12 +202,12 @@ static void the_corpus_agrees(void **state)
 
 static void refusals_agree(void **state)
 {
-	static const char *const refused[] = { "'", "'a", "'a''", "'a'\n'b", "E'a", "E'a\\", "E'\\'",
-		"N'a", "U&'a", "U&\"a", "B'0", "x'0", "\"a", "\"\"", "U&\"\"", "a \"\" b", "$$", "$$a$",
-		"$a$ $b$", "$a$a$a", "$\xc3\xa9$ $e$", "/*", "/* /* */", "/*/", "select /* x", "1a",
-		"1.5a", "1.a", ".5a", "1e", "1e+", "1e-x", "1e5a", "1_", "1__0", "0x", "0xg", "0b2",
-		"$1a", "$12$3 $1_", "\xc3\xa9 1\xc3\xa9",
-		"<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<" };
+	static const char *const refused[] = {"'", "'a", "'a''", "'a'\n'b", "E'a", "E'a\\", "E'\\'",
+		"N'a", "U&'a", "U&\"a", "B'0", "x'0", "\"a", "\"\"", "U&\"\"", "a \"\" b", "$$",
+		"$$a$", "$a$ $b$", "$a$a$a", "$\xc3\xa9$ $e$", "/*", "/* /* */", "/*/",
+		"select /* x", "1a", "1.5a", "1.a", ".5a", "1e", "1e+", "1e-x", "1e5a", "1_",
+		"1__0", "0x", "0xg", "0b2", "$1a", "$12$3 $1_", "\xc3\xa9 1\xc3\xa9",
+		"<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<"};
 	struct oracle oracle = { 0 };
 
 	for (size_t i = 0; i < COUNT(refused); i++) {
@@ -250,18 +253,23 @@ static const char *pick(const char *const *from, size_t n)
 #define PICK(array) pick(array, COUNT(array))
 
 /*
- * A quote close behind another, or any quote behind a word, would begin something else than is meant, and a comment
- * inside it could come to stand behind a literal unnoticed. The wild texts have these.
+ * A quote close behind another, or any quote behind a word, would begin something else than is
+ * meant, and a comment inside it could come to stand behind a literal unnoticed. The wild texts
+ * have these.
  */
 static bool would_fuse(const struct text *text, char open)
 {
 	char before = text->n ? text->sql[text->n - 1] : ' ';
 
 	return before == open || before == '&' || before == '_' || before == '$' || before < 0 ||
-	       (before >= '0' && before <= '9') || ((before | 0x20) >= 'a' && (before | 0x20) <= 'z');
+	       (before >= '0' && before <= '9') ||
+	       ((before | 0x20) >= 'a' && (before | 0x20) <= 'z');
 }
 
-/* n_max pieces at most, from `from`, between two quotes. All or nothing, so that it is not cut open. */
+/*
+ * n_max pieces at most, from `from`, between two quotes. All or nothing, so that it is not cut
+ * open.
+ */
 static void add_quoted(struct text *text, const char *open, const char *close,
 	const char *const *from, size_t n_from, size_t n_max)
 {
@@ -282,17 +290,18 @@ static void add_quoted(struct text *text, const char *open, const char *close,
 
 static void add_word(struct text *text)
 {
-	static const char *const words[] = { "select", "FROM", "a", "b", "e", "n", "u", "x", "B", "E",
-		"N", "U", "X", "t1", "_x", "foo$bar", "a$", "\xc3\xa9t\xc3\xa9", "\xe2\x82\xac", "nchar",
-		"not", "NULLS", "between", "with", "uescape", "u$", "operator" };
+	static const char *const words[] = {"select", "FROM", "a", "b", "e", "n", "u", "x", "B",
+		"E", "N", "U", "X", "t1", "_x", "foo$bar", "a$", "\xc3\xa9t\xc3\xa9",
+		"\xe2\x82\xac", "nchar", "not", "NULLS", "between", "with", "uescape", "u$",
+		"operator"};
 
 	add(text, PICK(words));
 }
 
 static void add_identifier(struct text *text)
 {
-	static const char *const inside[] = { "a", "B", " ", "\"\"", "'", "--", "/*", "$$", "\\", "\n",
-		"\xc3\xa9", ";" };
+	static const char *const inside[] = {
+		"a", "B", " ", "\"\"", "'", "--", "/*", "$$", "\\", "\n", "\xc3\xa9", ";"};
 
 	add_quoted(text, seed_below(5) ? "\"x" : "U&\"x", "\"", inside, COUNT(inside), 5);
 }
@@ -300,9 +309,11 @@ static void add_identifier(struct text *text)
 static void add_plain_string(struct text *text)
 {
 	static const char *const open[] = { "'", "'", "'", "N'", "n'", "U&'", "u&'" };
-	static const char *const inside[] = { "a", "B", " ", "\"", "$$", "\n", "\xc3\xa9", ";", "$1",
-		"--", "/*", "*/", "''", "\\" };
-	/* It may turn out to continue an E'…' or B'…', where the last ones would not stay inside. */
+	static const char *const inside[] = {"a", "B", " ", "\"", "$$", "\n", "\xc3\xa9", ";", "$1",
+		"--", "/*", "*/", "''", "\\"};
+	/*
+	 * It may turn out to continue an E'…' or B'…', where the last ones would not stay inside.
+	 */
 	size_t n_inside = text->behind_literal ? COUNT(inside) - 5 : COUNT(inside);
 
 	add_quoted(text, PICK(open), "'", inside, n_inside, 6);
@@ -310,8 +321,8 @@ static void add_plain_string(struct text *text)
 
 static void add_escape_string(struct text *text)
 {
-	static const char *const inside[] = { "a", " ", "''", "\\'", "\\\\", "\\n", "\\x41", "\\101",
-		"\\u0041", "\\U00000041", "\"", "--", "/*", "$$", "\n", "\\\n", "\xc3\xa9" };
+	static const char *const inside[] = {"a", " ", "''", "\\'", "\\\\", "\\n", "\\x41", "\\101",
+		"\\u0041", "\\U00000041", "\"", "--", "/*", "$$", "\n", "\\\n", "\xc3\xa9"};
 
 	add_quoted(text, seed_below(2) ? "E'" : "e'", "'", inside, COUNT(inside), 6);
 }
@@ -327,8 +338,8 @@ static void add_bits(struct text *text)
 static void add_dollar_quote(struct text *text)
 {
 	static const char *const tags[] = { "$$", "$a$", "$a1$", "$_$", "$\xc3\xa9$", "$tag$" };
-	static const char *const inside[] = { "a", " ", "'", "\"", "--", "/*", "\\", "\n", "1", "$ ",
-		"$b ", "$B$ ", " $$ " }; /* none can be part of the tag; the last is one */
+	static const char *const inside[] = {"a", " ", "'", "\"", "--", "/*", "\\", "\n", "1", "$ ",
+		"$b ", "$B$ ", " $$ "}; /* none can be part of the tag; the last is one */
 	const char *tag = PICK(tags);
 
 	add_quoted(text, tag, tag, inside, COUNT(inside) - (tag[1] == '$'), 6);
@@ -336,8 +347,8 @@ static void add_dollar_quote(struct text *text)
 
 static void add_number(struct text *text)
 {
-	static const char *const numbers[] = { "0", "1", "42", "1.5", ".5", "1.", "1e5", "1E-5", "1.e+5",
-		".5e5", "007", "$1", "$22", "1..2", "1...5" };
+	static const char *const numbers[] = {"0", "1", "42", "1.5", ".5", "1.", "1e5", "1E-5",
+		"1.e+5", ".5e5", "007", "$1", "$22", "1..2", "1...5"};
 
 	add(text, PICK(numbers));
 }
@@ -355,8 +366,9 @@ static void add_newer_number(struct text *text)
 
 static void add_operator(struct text *text)
 {
-	static const char *const named[] = { "<->", "<=>", "<#>", "->>", "@>", "||", "::", ":=", "=>",
-		"<=", ">=", "<>", "!=", "..", ".", ",", "(", ")", "[", "]", ";", ":", "\\", "{", "}" };
+	static const char *const named[] = {"<->", "<=>", "<#>", "->>", "@>", "||",
+		"::", ":=", "=>", "<=", ">=", "<>", "!=", "..", ".", ",", "(", ")", "[", "]", ";",
+		":", "\\", "{", "}"};
 	static const char chars[] = "~!@#^&|`?+-*/%<>=";
 	char made[6] = "";
 
@@ -379,9 +391,9 @@ static void add_operator(struct text *text)
 
 static void add_token(struct text *text)
 {
-	static void (*const makers[])(struct text *) = { add_word, add_word, add_word, add_identifier,
-		add_plain_string, add_escape_string, add_bits, add_dollar_quote, add_number, add_number,
-		add_newer_number, add_operator, add_operator, add_operator };
+	static void (*const makers[])(struct text *) = {add_word, add_word, add_word,
+		add_identifier, add_plain_string, add_escape_string, add_bits, add_dollar_quote,
+		add_number, add_number, add_newer_number, add_operator, add_operator, add_operator};
 	size_t n = text->n;
 	void (*make)(struct text *) = makers[seed_below(COUNT(makers))];
 
@@ -406,8 +418,8 @@ static void add_line_comment(struct text *text)
 static void add_glue(struct text *text)
 {
 	static const char *const blanks[] = { " ", " ", "\n", "\t", "\r\n", "\f ", "  \n  " };
-	static const char *const comments[] = { "/**/", "/* x */", "/***/", "/* /* ' */ */", "/*\n*/",
-		"/*/**/*/", "/*+ -- */" };
+	static const char *const comments[] = {
+		"/**/", "/* x */", "/***/", "/* /* ' */ */", "/*\n*/", "/*/**/*/", "/*+ -- */"};
 
 	switch (seed_below(8)) {
 	case 0:
@@ -454,15 +466,15 @@ static void tidy_texts_agree(void **state)
 /* ---- wild texts: the bytes that the rules are about, in any order ---- */
 
 /*
- * Either without newlines or without -, because a comment between the parts of a literal is the one thing that the
- * scanner asked here reads unlike the server.
+ * Either without newlines or without -, because a comment between the parts of a literal is the
+ * one thing that the scanner asked here reads unlike the server.
  */
 static void wild_texts_agree(void **state)
 {
-	static const char *const pieces[] = { "'", "'", "\"", "$", "$$", "$a$", "a", "b'", "E'", "e",
-		"U&'", "U&\"", "x'", "N'", "\\", "\\'", "0", "1", "9", ".", "..", "_", "0x", "1e", "+", "*",
-		"/", "<", ">", "=", "@", "!", "%", ":", ";", "(", "]", ",", " ", " ", "\t", "/*", "*/",
-		"\xc3\xa9", "\x7f", "{" };
+	static const char *const pieces[] = {"'", "'", "\"", "$", "$$", "$a$", "a", "b'", "E'", "e",
+		"U&'", "U&\"", "x'", "N'", "\\", "\\'", "0", "1", "9", ".", "..", "_", "0x", "1e",
+		"+", "*", "/", "<", ">", "=", "@", "!", "%", ":", ";", "(", "]", ",", " ", " ",
+		"\t", "/*", "*/", "\xc3\xa9", "\x7f", "{"};
 	static const char *const with_newlines[] = { "\n", "\r", " \n ", "'\n'" };
 	static const char *const with_dashes[] = { "-", "--", "+-", "-*" };
 	struct oracle oracle = { 0 };
@@ -486,7 +498,8 @@ static void wild_texts_agree(void **state)
 
 static int report(void **state)
 {
-	printf("%lu texts accepted (%lu tokens), %lu refused by both at the same place, %lu with a bad "
+	printf("%lu texts accepted (%lu tokens), %lu refused by both at the same place, %lu with a "
+	       "bad "
 	       "value, %lu with a number of later releases\n",
 		counts.accepted, counts.tokens, counts.refused_token, counts.refused_value,
 		counts.newer_number);

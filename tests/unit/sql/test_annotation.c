@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Where an annotation may stand, what it may look like, and that whatever is not one leaves no trace. */
+/*
+ * Where an annotation may stand, what it may look like, and that whatever is not one leaves no
+ * trace.
+ */
 #include "pgw/annotation.h"
 
 #include <setjmp.h>
@@ -123,21 +126,25 @@ static void test_forms(void **state)
 
 static void test_first_wins(void **state)
 {
+	struct pgw_annotation a;
+
 	found("/*a='1',a='2',b='3'*/", "a", "1", "b", "3", NULL);
 	found("/*a='1'*/ select 1 /*a='2',b='3'*/", "a", "1", "b", "3", NULL);
 	found("/*a='1'*/ select 1 /*%61='2'*/", "a", "1", NULL);
+	read_all("/*a='1',a='2',a='3'*/", &a);
+	assert_int_equal(a.n_text, 4); /* what loses takes no room */
 }
 
 static void test_malformed(void **state)
 {
-	static const char *const comments[] = { "ml_class=training", "ml_class: training",
+	static const char *const comments[] = {"ml_class=training", "ml_class: training",
 		"ml_class:'training'", "ml_class = \"training\"", "{\"ml_class\": \"training\"}",
 		"{'ml_class':'training'}", "ml_class='training", "ml_class='training\\'",
 		"ml_class='training',", ",ml_class='training'", "ml_class='a' ml_priority='1'",
 		"ml_class='a';ml_priority='1'", "ml_class=='a'", "ml_class='%zz'", "ml_class='%4'",
-		"ml_class='a%00b'", "ml_class='%", "ml_class='a'b", "x ml_class='a'", "ml_class='a' x",
-		"hint, ml_class=a", "ml_class=", "='x',ml_class='y'", "ml_%zz='x',ml_a='b'",
-		"/*ml_class='x'*/" };
+		"ml_class='a%00b'", "ml_class='%", "ml_class='a'b", "x ml_class='a'",
+		"ml_class='a' x", "hint, ml_class=a", "ml_class=", "='x',ml_class='y'",
+		"ml_%zz='x',ml_a='b'", "/*ml_class='x'*/"};
 
 	for (size_t i = 0; i < COUNT(comments); i++) {
 		char sql[128];
@@ -152,9 +159,10 @@ static void test_malformed(void **state)
 /* What other tools and people write in comments is not ours to count. */
 static void test_foreign_comments(void **state)
 {
-	static const char *const comments[] = { "", " ", "prose", "a=b", "a: b", "application:Foo,job:Bar",
-		"+ IndexScan(t)", "reads ml_predictions", "ml_predictions, ml_class", "xml_class=1",
-		"x.ml_class=1", "ml_", "'", "a='b", "=", "%", "a='1',,b='2'" };
+	static const char *const comments[] = {"", " ", "prose", "a=b", "a: b",
+		"application:Foo,job:Bar", "+ IndexScan(t)", "reads ml_predictions",
+		"ml_predictions, ml_class", "xml_class=1", "x.ml_class=1", "ml_", "'", "a='b", "=",
+		"%", "a='1',,b='2'"};
 
 	for (size_t i = 0; i < COUNT(comments); i++) {
 		char sql[128];
@@ -178,7 +186,9 @@ static void test_a_bad_comment_spares_the_others(void **state)
 	assert_null(pgw_annotation_get(&a, ""));
 }
 
-/* A comment whose keys and values, each with its NUL, take exactly n bytes; the key is one letter. */
+/*
+ * A comment whose keys and values, each with its NUL, take exactly n bytes; the key is one letter.
+ */
 static char *comment_of(size_t n)
 {
 	size_t n_value = n - 3;

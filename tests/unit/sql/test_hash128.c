@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* That the hash spreads, that its seed and every byte count, and that no byte beyond the end does. */
+/*
+ * That the hash spreads, that its seed and every byte count, and that no byte beyond the end does.
+ */
 #include "pgw/fingerprint.h"
 
 #include <setjmp.h>
@@ -99,7 +101,10 @@ static int compare_u64(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Names as programs number them: no collision in either half, and buckets as full as chance makes them. */
+/*
+ * Names as programs number them: no collision in either half, and buckets as full as chance makes
+ * them.
+ */
 static void spreads(const char *format)
 {
 	enum { N = 200000, N_BUCKETS = 1024 };

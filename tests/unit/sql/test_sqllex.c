@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Token boundaries and kinds, construct by construct. Agreement with PostgreSQL at large is the property test's
- * business; here stands what it cannot see: NUL bytes, releases after its own, comments inside
- * continued literals, standard_conforming_strings, and linear time.
+ * Token boundaries and kinds, construct by construct. Agreement with PostgreSQL at large is the
+ * property test's business; here stands what it cannot see: NUL bytes, releases after its own,
+ * comments inside continued literals, standard_conforming_strings, and linear time.
  */
 #include "pgw/sqllex.h"
 
@@ -20,8 +20,9 @@
 static const char letters[] = ".WQSBNPOUCE";
 
 /*
- * The tokens that follow, each written as its kind's letter, a blank and its text ("!" behind the letter: unterminated);
- * NULL at the end. The text is a heap block of its exact size, so that ASan sees a read beyond it.
+ * The tokens that follow, each written as its kind's letter, a blank and its text ("!" behind the
+ * letter: unterminated); NULL at the end. The text is a heap block of its exact size, so that ASan
+ * sees a read beyond it.
  */
 static void expect_tokens(struct pgw_lexer lexer, va_list wanted)
 {
@@ -183,6 +184,10 @@ static void test_numbers_since_16(void **state)
 static void test_numbers_with_junk(void **state)
 {
 	expect("1a 1_ 1__0 1_e5 1._5 x", "E 1a", "E 1_", "E 1__0", "E 1_e5", "E 1._5", "W x", NULL);
+	expect("1_", "E 1_", NULL);
+	expect("1e", "E 1e", NULL);
+	expect("1e+", "E 1e+", NULL);
+	expect("0x_", "E 0x_", NULL);
 	expect("1e 1e+ 1e-a", "E 1e", "E 1e+", "E 1e-", "W a", NULL);
 	expect("1.5e5e5 1.5x$y", "E 1.5e5e5", "E 1.5x$y", NULL);
 	expect("0x 0xg 0b12 0o8 0x1Fg 0x_ 0x__1", "E 0x", "E 0xg", "E 0b12", "E 0o8", "E 0x1Fg",
@@ -201,7 +206,8 @@ static void test_operators(void **state)
 		"W e", "O =>", "W f", NULL);
 	expect("a:=b::c:d", "W a", "O :=", "W b", "O ::", "W c", "U :", "W d", NULL);
 	expect(":::= ", "O ::", "O :=", NULL);
-	expect("OPERATOR(public.<=>)", "W OPERATOR", "U (", "W public", "U .", "O <=>", "U )", NULL);
+	expect("OPERATOR(public.<=>)", "W OPERATOR", "U (", "W public", "U .", "O <=>", "U )",
+		NULL);
 }
 
 static void test_operator_signs(void **state)
@@ -210,7 +216,8 @@ static void test_operator_signs(void **state)
 	expect("*-1", "O *", "O -", "N 1", NULL);
 	expect("=-1 <=-1 <>-+-1", "O =", "O -", "N 1", "O <=", "O -", "N 1", "O <>", "O -", "O +",
 		"O -", "N 1", NULL);
-	expect("@-1 ||-1 ?- <->-1", "O @-", "N 1", "O ||-", "N 1", "O ?-", "O <->", "O -", "N 1", NULL);
+	expect("@-1 ||-1 ?- <->-1", "O @-", "N 1", "O ||-", "N 1", "O ?-", "O <->", "O -", "N 1",
+		NULL);
 	expect("+++a", "O +", "O +", "O +", "W a", NULL);
 	expect("+-+@+", "O +-+@+", NULL);
 	expect("+-+=", "O +-+=", NULL);
@@ -234,9 +241,10 @@ static void test_operator_length(void **state)
 
 	memset(sql, '<', 64);
 	sql[64] = '\0';
-	expect(sql + 1, (char[]){ "O <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<" },
+	expect(sql + 1,
+		(char[]){"O <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<"},
 		NULL);
-	expect(sql, (char[]){ "E <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<" },
+	expect(sql, (char[]){"E <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<"},
 		NULL);
 }
 
@@ -324,14 +332,35 @@ static void test_escapes_are_marked(void **state)
 		assert_int_equal(pgw_lex(&lexer).escapes, marked[i]);
 }
 
+/* The text may end anywhere, also within what needs a second look; ASan watches its end. */
+static void test_every_prefix(void **state)
+{
+	static const char sql[] =
+		"a e'\\'' U&'a'\n--x\n'b' u&\"c\" $1a$ $b$ $$ $b$ 0x_1F 1_0.5e-1_0 1..2 .5 "
+		"a<-/* /* */ */ := :: N'' b'1'\n'0' x$1 $2 \"\"\"\" @-- c\n+-+ \\ \xc3\xa9 1e+2 "
+		"0b1 'c''";
+
+	for (size_t n = 0; n < sizeof(sql); n++) {
+		char *text = malloc(n ? n : 1);
+		struct pgw_lexer lexer = pgw_lexer_on(text, n);
+		struct pgw_token token;
+
+		memcpy(text, sql, n);
+		while ((token = pgw_lex(&lexer)).kind != PGW_TOK_END)
+			assert_true(token.len > 0 && token.at + token.len <= text + n);
+		free(text);
+	}
+}
+
 /*
- * What would need the square of the time if a token looked ahead further than it goes: 10 MB of it would take hours, not
- * milliseconds, so that no clock is needed to notice.
+ * What would need the square of the time if a token looked ahead further than it goes: 10 MB of it
+ * would take hours, not milliseconds, so that no clock is needed to notice.
  */
 static void test_long_texts(void **state)
 {
-	static const char *const parts[] = { "+", "+-", "*+", "'a'\n--\n1", "$a", "$$ ", "/*", "/**/",
-		"'", "''", "\"", "E'\\", "1e", "$1$", "-- x\n", "(", "a$", "\xff", "'a'\n", "..", "\\" };
+	static const char *const parts[] = {"+", "+-", "*+", "'a'\n--\n1", "$a", "$$ ", "/*",
+		"/**/", "'", "''", "\"", "E'\\", "1e", "$1$", "-- x\n", "(", "a$", "\xff", "'a'\n",
+		"..", "\\"};
 	const size_t size = 10 << 20;
 	char *text = malloc(size);
 
@@ -378,6 +407,7 @@ int main(void)
 		cmocka_unit_test(test_backslashes_in_plain_strings),
 		cmocka_unit_test(test_nul_bytes),
 		cmocka_unit_test(test_escapes_are_marked),
+		cmocka_unit_test(test_every_prefix),
 		cmocka_unit_test(test_long_texts),
 	};
 

@@ -77,6 +77,7 @@ static void test_malformed_escapes_stay(void **state)
 	string_is("E'\\uD83Dx'", "uD83Dx");
 	string_is("E'\\uD83D\\u0041'", "uD83DA");
 	string_is("E'\\uDE00'", "uDE00");
+	string_is("E'\\uDE00\\uDE00'", "uDE00uDE00");
 	string_is("E'\\UFFFFFFFF'", "UFFFFFFFF");
 	string_is("U&'\\00g1 \\+11FFFF'", "\\00g1 \\+11FFFF");
 	string_is("U&'\\D83D\\'", "\\D83D\\");
