@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What classification costs: nanoseconds per statement over the labelled corpora of tests/classify, for some single statements, and the slowest of the
- * corpus. `bench_classify FILE.jsonl …`; each figure is the best of several rounds, because noise only adds.
+ * What classification costs: nanoseconds per statement over the labelled corpora of tests/classify,
+ * for some single statements, and the slowest of the corpus. `bench_classify FILE.jsonl …`; each
+ * figure is the best of several rounds, because noise only adds.
  */
 #include "classify/classify.h"
 
@@ -20,10 +21,15 @@ struct text {
 };
 
 static const struct classify_session session = {
-	.user = "app", .database = "app", .application_name = "bench", .may_annotate = true, .max_priority = 10,
+	.user = "app",
+	.database = "app",
+	.application_name = "bench",
+	.may_annotate = true,
+	.max_priority = 10,
 };
 
-static double ns_each(const struct classifier *classifier, const struct text *texts, unsigned n_texts, unsigned n_runs)
+static double ns_each(const struct classifier *classifier, const struct text *texts,
+	unsigned n_texts, unsigned n_runs)
 {
 	struct classify_result result;
 	unsigned sum = 0;
@@ -54,7 +60,8 @@ static unsigned load(const char *file, struct text **texts, unsigned n)
 		const cJSON *sql = cJSON_GetObjectItemCaseSensitive(row, "sql");
 		if (cJSON_IsString(sql)) {
 			*texts = mem_realloc(*texts, (n + 1) * sizeof(**texts));
-			(*texts)[n++] = (struct text){ .sql = mem_strdup(sql->valuestring), .n = strlen(sql->valuestring) };
+			(*texts)[n++] = (struct text){
+				.sql = mem_strdup(sql->valuestring), .n = strlen(sql->valuestring)};
 		}
 		cJSON_Delete(row);
 	}
@@ -65,8 +72,9 @@ static unsigned load(const char *file, struct text **texts, unsigned n)
 
 static void report_one(const struct classifier *classifier, const char *what, const char *sql)
 {
-	const struct text text = { .sql = (char *)(uintptr_t)sql, .n = strlen(sql) };
-	printf("%-28s %5zu bytes %8.0f ns\n", what, text.n, ns_each(classifier, &text, 1, ROUND_STATEMENTS));
+	const struct text text = {.sql = (char *)(uintptr_t)sql, .n = strlen(sql)};
+	printf("%-28s %5zu bytes %8.0f ns\n", what, text.n,
+		ns_each(classifier, &text, 1, ROUND_STATEMENTS));
 }
 
 static int slowest_first(const void *a, const void *b)
@@ -87,11 +95,13 @@ static void report_corpus(const struct classifier *classifier, struct text *text
 		if (texts[i].n >= 200)
 			worst = MAX_OF(worst, texts[i].ns * 200 / (double)texts[i].n);
 	}
-	printf("corpus: %u statements, %.0f bytes and %.0f ns each on average: %.0f ns for 200 bytes; worst of the long ones %.0f ns\n", n,
-		(double)n_bytes / n, ns, ns * 200 * n / (double)n_bytes, worst);
+	printf("corpus: %u statements, %.0f bytes and %.0f ns each on average: %.0f ns for 200 "
+	       "bytes; worst of the long ones %.0f ns\n",
+		n, (double)n_bytes / n, ns, ns * 200 * n / (double)n_bytes, worst);
 	qsort(texts, n, sizeof(*texts), slowest_first);
 	for (unsigned i = 0; i < 3 && i < n; i++)
-		printf("slowest: %.0f ns, %zu bytes: %.60s\n", texts[i].ns, texts[i].n, texts[i].sql);
+		printf("slowest: %.0f ns, %zu bytes: %.60s\n", texts[i].ns, texts[i].n,
+			texts[i].sql);
 }
 
 int main(int argc, char **argv)
@@ -100,14 +110,21 @@ int main(int argc, char **argv)
 	char error[256];
 	struct text *texts = NULL;
 	struct classifier *classifier = classifier_new(NULL, 0, &bad_line, error);
-	report_one(classifier, "pgbench select", "SELECT abalance FROM pgbench_accounts WHERE aid = 1;");
+	report_one(classifier, "pgbench select",
+		"SELECT abalance FROM pgbench_accounts WHERE aid = 1;");
 	report_one(classifier, "begin", "BEGIN");
-	report_one(classifier, "update", "UPDATE accounts SET balance = balance - $1, updated_at = now() WHERE id = $2 RETURNING balance");
-	report_one(classifier, "ORM select", "SELECT \"users\".\"id\", \"users\".\"email\", \"users\".\"name\" FROM \"users\" WHERE \"users\".\"id\" = $1 LIMIT $2");
+	report_one(classifier, "update",
+		"UPDATE accounts SET balance = balance - $1, updated_at = now() WHERE id = $2 "
+		"RETURNING balance");
+	report_one(classifier, "ORM select",
+		"SELECT \"users\".\"id\", \"users\".\"email\", \"users\".\"name\" FROM \"users\" "
+		"WHERE \"users\".\"id\" = $1 LIMIT $2");
 	report_one(classifier, "vector search",
-		"SELECT id, content, metadata, 1 - (embedding <=> $1) AS similarity FROM documents WHERE metadata @> $2 ORDER BY embedding <=> $1 LIMIT 10");
+		"SELECT id, content, metadata, 1 - (embedding <=> $1) AS similarity FROM documents "
+		"WHERE metadata @> $2 ORDER BY embedding <=> $1 LIMIT 10");
 	report_one(classifier, "200 bytes of joins",
-		"SELECT o.id, o.total, c.name, c.email, p.title FROM orders o JOIN customers c ON c.id = o.customer_id JOIN products p ON p.id = o.product_id "
+		"SELECT o.id, o.total, c.name, c.email, p.title FROM orders o JOIN customers c ON "
+		"c.id = o.customer_id JOIN products p ON p.id = o.product_id "
 		"WHERE o.status = 'open' AND c.region = $1 ORDER BY o.id");
 	for (int i = 1; i < argc; i++)
 		n = load(argv[i], &texts, n);

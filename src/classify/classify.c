@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The decision. Each statement of the text is read and judged by the rules; the heaviest class wins. Above the rules stand the session's own setting
- * and, above that, an annotation, if the user may annotate.
+ * The decision. Each statement of the text is read and judged by the rules; the heaviest class
+ * wins. Above the rules stand the session's own setting and, above that, an annotation, if the user
+ * may annotate.
  */
 #include "classify/classify.h"
 
@@ -45,7 +46,8 @@ bool query_class_parse(const char *text, size_t n, enum query_class *class_r)
 	return false;
 }
 
-struct classifier *classifier_new(const char *const *rules, unsigned n_rules, unsigned *bad_line_r, char error[static 256])
+struct classifier *classifier_new(
+	const char *const *rules, unsigned n_rules, unsigned *bad_line_r, char error[static 256])
 {
 	struct classifier *classifier = mem_zalloc(sizeof(*classifier));
 	words_init(&classifier->words);
@@ -94,7 +96,8 @@ static void set_rule(struct classify_result *result, const char *name)
 
 /* ---- statements ---- */
 
-static const struct rule *decide(const struct classifier *classifier, const struct classify_session *session, uint64_t features)
+static const struct rule *decide(const struct classifier *classifier,
+	const struct classify_session *session, uint64_t features)
 {
 	for (unsigned i = 0; i < classifier->n_rules; i++)
 		if (rule_matches(&classifier->rules[i], features, session))
@@ -107,19 +110,23 @@ static bool is_work(enum statement_kind kind)
 	return kind == STATEMENT_WORK || kind == STATEMENT_PREPARE || kind == STATEMENT_EXECUTE;
 }
 
-/* A text of several statements: work if one of them is; what ends or begins a transaction among others is an effect. */
-static void merge_kind(struct classify_result *result, const struct statement *statement, unsigned n_before)
+/* A text of several statements: work if one of them is; what ends or begins a transaction among
+ * others is an effect. */
+static void merge_kind(
+	struct classify_result *result, const struct statement *statement, unsigned n_before)
 {
 	if (n_before == 0) {
 		result->kind = statement->kind;
 		memcpy(result->prepared_name, statement->name, sizeof(result->prepared_name));
 		return;
 	}
-	result->kind = is_work(result->kind) || is_work(statement->kind) ? STATEMENT_WORK : STATEMENT_NEUTRAL;
+	result->kind = is_work(result->kind) || is_work(statement->kind) ? STATEMENT_WORK
+									 : STATEMENT_NEUTRAL;
 	result->prepared_name[0] = '\0';
 }
 
-static void read_statements(const struct classifier *classifier, const struct classify_session *session, const char *sql, size_t n,
+static void read_statements(const struct classifier *classifier,
+	const struct classify_session *session, const char *sql, size_t n,
 	struct classify_result *result)
 {
 	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
@@ -186,7 +193,8 @@ static void apply_class(const char *value, struct classify_result *result)
 }
 
 /* More than the user may ask for is given as far as it is allowed, and counted. */
-static void apply_priority(const char *value, const struct classify_session *session, struct classify_result *result)
+static void apply_priority(
+	const char *value, const struct classify_session *session, struct classify_result *result)
 {
 	unsigned priority = parse_priority(value);
 	if (priority == 0 || priority > session->max_priority)
@@ -204,7 +212,8 @@ static void apply_organization(const char *value, struct classify_result *result
 		result->bad_annotation = true;
 }
 
-static void apply_annotations(const struct classify_session *session, const char *sql, size_t n, struct classify_result *result)
+static void apply_annotations(const struct classify_session *session, const char *sql, size_t n,
+	struct classify_result *result)
 {
 	struct pgw_annotation annotation;
 	pgw_annotation_read(sql, n, &annotation);
@@ -224,9 +233,10 @@ static void apply_annotations(const struct classify_session *session, const char
 		apply_organization(organization, result);
 }
 
-void classify(const struct classifier *classifier, const struct classify_session *session, const char *sql, size_t n, struct classify_result *result_r)
+void classify(const struct classifier *classifier, const struct classify_session *session,
+	const char *sql, size_t n, struct classify_result *result_r)
 {
-	*result_r = (struct classify_result){ .kind = STATEMENT_EMPTY };
+	*result_r = (struct classify_result){.kind = STATEMENT_EMPTY};
 	read_statements(classifier, session, sql, n, result_r);
 	if (session->has_class) {
 		result_r->class = session->class;

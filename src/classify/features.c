@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The head of a statement: what kind it is, what it does to the session, and whether the rest is a query worth a walk. Each function
- * starts at the word behind the one that names it.
+ * The head of a statement: what kind it is, what it does to the session, and whether the rest is a
+ * query worth a walk. Each function starts at the word behind the one that names it.
  */
 #include "classify/features.h"
 
@@ -74,7 +74,8 @@ static bool accept_safe_mode(struct reader *reader)
 	return reader_accept(reader, KEY_READ) && reader_accept(reader, KEY_COMMITTED);
 }
 
-/* BEGIN [WORK | TRANSACTION] [mode [[,] mode …]]. What is not understood here is for the server to judge. */
+/* BEGIN [WORK | TRANSACTION] [mode [[,] mode …]]. What is not understood here is for the server to
+ * judge. */
 static enum statement_kind read_begin(struct reader *reader)
 {
 	while (!item_ends_statement(reader->now)) {
@@ -104,7 +105,8 @@ static void head_begin(struct reader *reader, struct statement *statement, bool 
 /* [WORK | TRANSACTION] [AND NO CHAIN], and nothing else. */
 static bool read_plain_end(struct reader *reader)
 {
-	if (reader_accept(reader, KEY_AND) && !(reader_accept(reader, KEY_NO) && reader_accept(reader, KEY_CHAIN)))
+	if (reader_accept(reader, KEY_AND) &&
+		!(reader_accept(reader, KEY_NO) && reader_accept(reader, KEY_CHAIN)))
 		return false;
 	return item_ends_statement(reader->now);
 }
@@ -154,7 +156,8 @@ static void head_deallocate(struct reader *reader, struct statement *statement)
 
 /* ---- schema ---- */
 
-/* CREATE FUNCTION … BEGIN ATOMIC …; …; END: its semicolons do not end the statement. Other bodies are strings. */
+/* CREATE FUNCTION … BEGIN ATOMIC …; …; END: its semicolons do not end the statement. Other bodies
+ * are strings. */
 static void skip_routine(struct reader *reader)
 {
 	unsigned nested = 0;
@@ -176,7 +179,8 @@ static bool is_as_query(const struct reader *reader)
 {
 	enum key next = item_key(reader->ahead);
 	return item_key(reader->now) == KEY_AS &&
-		(next == KEY_SELECT || next == KEY_WITH || next == KEY_VALUES || next == KEY_TABLE || next == KEY_EXECUTE || item_is_punct(reader->ahead, '('));
+	       (next == KEY_SELECT || next == KEY_WITH || next == KEY_VALUES || next == KEY_TABLE ||
+		       next == KEY_EXECUTE || item_is_punct(reader->ahead, '('));
 }
 
 static void head_create_table(struct reader *reader, struct statement *statement, bool temporary)
@@ -194,7 +198,8 @@ static void head_create_table(struct reader *reader, struct statement *statement
 			continue;
 		if (item_is_punct(reader->now, ';') || is_as_query(reader))
 			break;
-		on_commit_drop |= item_key(reader->now) == KEY_COMMIT && item_key(reader->ahead) == KEY_DROP;
+		on_commit_drop |=
+			item_key(reader->now) == KEY_COMMIT && item_key(reader->ahead) == KEY_DROP;
 	}
 	if (temporary && !on_commit_drop)
 		statement->effects |= EFFECT_TEMP_TABLE;
@@ -222,8 +227,8 @@ static void head_create(struct reader *reader, struct statement *statement)
 	for (;; reader_next(reader)) {
 		enum key key = item_key(reader->now);
 		temporary |= key == KEY_TEMP;
-		if (key != KEY_OR && key != KEY_REPLACE && key != KEY_GLOBAL && key != KEY_LOCAL && key != KEY_TEMP && key != KEY_UNLOGGED &&
-			key != KEY_RECURSIVE)
+		if (key != KEY_OR && key != KEY_REPLACE && key != KEY_GLOBAL && key != KEY_LOCAL &&
+			key != KEY_TEMP && key != KEY_UNLOGGED && key != KEY_RECURSIVE)
 			break;
 	}
 	if (reader_accept(reader, KEY_TABLE)) {
@@ -234,10 +239,12 @@ static void head_create(struct reader *reader, struct statement *statement)
 			reader_next(reader);
 		}
 		head_create_table(reader, statement, temporary);
-	} else if (item_key(reader->now) == KEY_FUNCTION || item_key(reader->now) == KEY_PROCEDURE) {
+	} else if (item_key(reader->now) == KEY_FUNCTION ||
+		   item_key(reader->now) == KEY_PROCEDURE) {
 		skip_routine(reader);
 	} else if (temporary) {
-		statement->effects |= EFFECT_TEMP_TABLE; /* a view or sequence: it belongs to the session just so */
+		statement->effects |= EFFECT_TEMP_TABLE; /* a view or sequence: it belongs to the
+							    session just so */
 	}
 }
 
@@ -246,8 +253,9 @@ static void head_create(struct reader *reader, struct statement *statement)
 static bool begins_query(const struct reader *reader)
 {
 	enum key key = item_key(reader->now);
-	return key == KEY_SELECT || key == KEY_WITH || key == KEY_VALUES || key == KEY_TABLE || key == KEY_INSERT || key == KEY_UPDATE ||
-		key == KEY_DELETE || key == KEY_MERGE || item_is_punct(reader->now, '(');
+	return key == KEY_SELECT || key == KEY_WITH || key == KEY_VALUES || key == KEY_TABLE ||
+	       key == KEY_INSERT || key == KEY_UPDATE || key == KEY_DELETE || key == KEY_MERGE ||
+	       item_is_punct(reader->now, '(');
 }
 
 static void head_execute(struct reader *reader, struct statement *statement)
@@ -260,7 +268,8 @@ static void head_declare(struct reader *reader, struct statement *statement)
 {
 	bool with = false;
 	statement->features |= FEATURE(CURSOR);
-	for (; !item_ends_statement(reader->now) && item_key(reader->now) != KEY_FOR; reader_next(reader)) {
+	for (; !item_ends_statement(reader->now) && item_key(reader->now) != KEY_FOR;
+		reader_next(reader)) {
 		if (item_key(reader->now) == KEY_HOLD && with)
 			statement->effects |= EFFECT_HOLD_CURSOR;
 		with = item_key(reader->now) == KEY_WITH;
@@ -274,9 +283,11 @@ static bool is_off(const struct item *item)
 {
 	char value[8];
 	if (item->token.kind != PGW_TOK_STRING)
-		return item_key(item) == KEY_FALSE || item_key(item) == KEY_OFF || (item->token.kind == PGW_TOK_NUMBER && item->token.at[0] == '0');
+		return item_key(item) == KEY_FALSE || item_key(item) == KEY_OFF ||
+		       (item->token.kind == PGW_TOK_NUMBER && item->token.at[0] == '0');
 	pgw_token_string(&item->token, value, sizeof(value));
-	return strcasecmp(value, "off") == 0 || strcasecmp(value, "false") == 0 || strcmp(value, "0") == 0;
+	return strcasecmp(value, "off") == 0 || strcasecmp(value, "false") == 0 ||
+	       strcmp(value, "0") == 0;
 }
 
 /* (ANALYZE, BUFFERS off, …) */
@@ -301,7 +312,8 @@ static void head_explain(struct reader *reader, struct statement *statement)
 	bool analyze = false;
 	/* EXPLAIN (SELECT …) has no options */
 	enum key next = item_key(reader->ahead);
-	if (item_is_punct(reader->now, '(') && next != KEY_SELECT && next != KEY_WITH && next != KEY_VALUES && !item_is_punct(reader->ahead, '(')) {
+	if (item_is_punct(reader->now, '(') && next != KEY_SELECT && next != KEY_WITH &&
+		next != KEY_VALUES && !item_is_punct(reader->ahead, '(')) {
 		analyze = read_explain_options(reader);
 	} else {
 		analyze = reader_accept(reader, KEY_ANALYZE);
@@ -317,12 +329,14 @@ static void head_explain(struct reader *reader, struct statement *statement)
 		head_declare(reader, statement);
 	else if (reader_accept(reader, KEY_CREATE))
 		head_create(reader, statement);
-	statement->effects &= analyze ? ~(uint32_t)EFFECT_HOLD_CURSOR : 0; /* a cursor is only explained */
+	statement->effects &=
+		analyze ? ~(uint32_t)EFFECT_HOLD_CURSOR : 0; /* a cursor is only explained */
 }
 
 static void head_prepare(struct reader *reader, struct statement *statement)
 {
-	if (item_key(reader->now) == KEY_TRANSACTION && reader->ahead->token.kind == PGW_TOK_STRING) {
+	if (item_key(reader->now) == KEY_TRANSACTION &&
+		reader->ahead->token.kind == PGW_TOK_STRING) {
 		statement->is_transaction = true; /* of two phases */
 		return;
 	}
@@ -360,7 +374,12 @@ static void head_copy(struct reader *reader, struct statement *statement)
 		else if (item_is_punct(reader->now, ')') && depth > 0)
 			depth--;
 		else if (depth == 0 && (key == KEY_TO || key == KEY_FROM)) {
-			statement->features |= FEATURE(COPY_TABLE) | (key == KEY_TO ? FEATURE(COPY_TO) | query_table_feature(query_table_kind(table.word, &table.token)) : FEATURE(COPY_FROM));
+			statement->features |=
+				FEATURE(COPY_TABLE) |
+				(key == KEY_TO ? FEATURE(COPY_TO) |
+							 query_table_feature(query_table_kind(
+								 table.word, &table.token))
+					       : FEATURE(COPY_FROM));
 			return;
 		} else if (depth == 0 && item_is_punct(reader->now, '.')) {
 			table = *reader->ahead;
@@ -373,7 +392,8 @@ static void head_copy(struct reader *reader, struct statement *statement)
 /* Words that only touch the session: SHOW, SAVEPOINT … */
 static bool is_neutral(enum key key)
 {
-	return key == KEY_SHOW || key == KEY_SAVEPOINT || key == KEY_RELEASE || key == KEY_UNLISTEN || key == KEY_CLOSE;
+	return key == KEY_SHOW || key == KEY_SAVEPOINT || key == KEY_RELEASE ||
+	       key == KEY_UNLISTEN || key == KEY_CLOSE;
 }
 
 static void read_head(struct reader *reader, enum key key, struct statement *statement)
@@ -455,7 +475,7 @@ static void read_statement(struct reader *reader, struct statement *statement)
 
 bool features_next(struct reader *reader, struct statement *statement_r)
 {
-	*statement_r = (struct statement){ .kind = STATEMENT_WORK };
+	*statement_r = (struct statement){.kind = STATEMENT_WORK};
 	if (reader->now->token.kind == PGW_TOK_END)
 		return false;
 	if (item_is_punct(reader->now, ';'))

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Names by their parts. A pattern is a list of words with a place: at the front, at the back, anywhere, always between underscores or the name's ends, so that
- * `trainers` is no `train`. Lists that deny come first: subscription_features is a price list.
+ * Names by their parts. A pattern is a list of words with a place: at the front, at the back,
+ * anywhere, always between underscores or the name's ends, so that `trainers` is no `train`. Lists
+ * that deny come first: subscription_features is a price list.
  */
 #include "classify/names.h"
 
-/* Reads the identifier, then divides humps: PostgreSQL has folded unquoted names already, quoted ones keep the case an ORM gave them. */
+/* Reads the identifier, then divides humps: PostgreSQL has folded unquoted names already, quoted
+ * ones keep the case an ORM gave them. */
 void name_of_token(const struct pgw_token *token, struct name *name_r)
 {
 	char raw[NAME_BYTES];
@@ -13,7 +15,9 @@ void name_of_token(const struct pgw_token *token, struct name *name_r)
 	unsigned len = 0;
 	for (size_t i = 0; i < n && len + 2 < NAME_BYTES; i++) {
 		bool upper = raw[i] >= 'A' && raw[i] <= 'Z';
-		bool hump = upper && i > 0 && ((raw[i - 1] >= 'a' && raw[i - 1] <= 'z') || (raw[i - 1] >= '0' && raw[i - 1] <= '9'));
+		bool hump = upper && i > 0 &&
+			    ((raw[i - 1] >= 'a' && raw[i - 1] <= 'z') ||
+				    (raw[i - 1] >= '0' && raw[i - 1] <= '9'));
 		if (hump)
 			name_r->text[len++] = '_';
 		name_r->text[len++] = upper ? (char)(raw[i] + ('a' - 'A')) : raw[i];
@@ -34,14 +38,16 @@ static bool ends(const struct name *name, const char *part)
 	return name->len >= n && memcmp(name->text + name->len - n, part, n) == 0;
 }
 
-/* The first of NULL-ended parts that stands in the name between underscores, dots of meaning or the name's ends. */
+/* The first of NULL-ended parts that stands in the name between underscores, dots of meaning or the
+ * name's ends. */
 static bool has_part(const struct name *name, const char *const *parts)
 {
 	for (; *parts != NULL; parts++) {
 		size_t n = strlen(*parts);
 		for (const char *at = name->text; (at = strstr(at, *parts)) != NULL; at++) {
 			bool left = at == name->text || at[-1] == '_';
-			bool right = at[n] == '\0' || at[n] == '_' || (at[n] >= '0' && at[n] <= '9');
+			bool right =
+				at[n] == '\0' || at[n] == '_' || (at[n] >= '0' && at[n] <= '9');
 			if (left && right)
 				return true;
 		}
@@ -74,11 +80,15 @@ static bool contains_any(const struct name *name, const char *const *parts)
 }
 
 /* Four letters as a number, as a memcpy of them would give it. */
-#define ROOT(a, b, c, d) \
-	(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? (uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24 : \
-						    (uint32_t)(d) | (uint32_t)(c) << 8 | (uint32_t)(b) << 16 | (uint32_t)(a) << 24)
+#define ROOT(a, b, c, d)                                                                           \
+	(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__                                                 \
+			? (uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 |               \
+				  (uint32_t)(d) << 24                                              \
+			: (uint32_t)(d) | (uint32_t)(c) << 8 | (uint32_t)(b) << 16 |               \
+				  (uint32_t)(a) << 24)
 
-/* Every name that a pattern below accepts contains one of these, each of which opens some of the patterns; test_names holds them together. */
+/* Every name that a pattern below accepts contains one of these, each of which opens some of the
+ * patterns; test_names holds them together. */
 static unsigned roots_of_four(uint32_t four)
 {
 	switch (four) {
@@ -141,7 +151,7 @@ unsigned name_roots(const struct pgw_token *token)
 	return roots;
 }
 
-#define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* ---- tables ---- */
 
@@ -149,36 +159,48 @@ unsigned name_roots(const struct pgw_token *token)
 static bool is_catalogue(const struct name *name)
 {
 	return has_part(name,
-		LIST("plan", "plans", "product", "products", "subscription", "subscriptions", "pricing", "price", "tier", "tiers", "package",
-			"packages", "role", "roles", "tenant", "app", "application", "license", "licence", "feature", "flag", "flags", "toggle",
-			"toggles", "car", "property", "hotel", "room", "listing", "amenity", "map", "geo", "osm", "land", "site", "road", "gis",
-			"planet", "boundary", "terrain", "layer", "water", "natural", "city", "poi", "beta", "enabled", "requested", "roadmap",
-			"release", "module", "page", "website", "home", "membership", "addon", "edition", "offer", "phone", "laptop", "apartment",
-			"house", "building", "vehicle_type", "geographic", "topo", "point", "line", "polygon", "admin", "settings"));
+		LIST("plan", "plans", "project", "about", "team", "organization", "workspace",
+			"concern", "company", "product", "products", "subscription",
+			"subscriptions", "pricing", "price", "tier", "tiers", "package", "packages",
+			"role", "roles", "tenant", "app", "application", "license", "licence",
+			"feature", "flag", "flags", "toggle", "toggles", "car", "property", "hotel",
+			"room", "listing", "amenity", "map", "geo", "osm", "land", "site", "road",
+			"gis", "planet", "boundary", "terrain", "layer", "water", "natural", "city",
+			"poi", "beta", "enabled", "requested", "roadmap", "release", "module",
+			"page", "website", "home", "membership", "addon", "edition", "offer",
+			"phone", "laptop", "apartment", "house", "building", "vehicle_type",
+			"geographic", "topo", "point", "line", "polygon", "admin", "settings"));
 }
 
 static bool is_feature_set(const struct name *name)
 {
-	if (has_part(name, LIST("feature_view", "feature_views", "feature_definition", "feature_definitions", "feature_registry",
-				   "feature_service", "feature_services", "feature_groups", "feature_request", "feature_requests", "feature_usage")))
+	if (has_part(name, LIST("feature_view", "feature_views", "feature_definition",
+				   "feature_definitions", "feature_registry", "feature_service",
+				   "feature_services", "feature_groups", "feature_request",
+				   "feature_requests", "feature_usage")))
 		return false; /* a store's registry, not its values */
 	if (contains_any(name, LIST("feature_store", "featurestore")))
 		return true;
-	if (has_part(name, LIST("feature_values", "feature_vectors", "feature_snapshots", "feature_snapshot", "feature_history", "online_features",
+	if (has_part(name, LIST("feature_values", "feature_vectors", "feature_snapshots",
+				   "feature_snapshot", "feature_history", "online_features",
 				   "offline_features", "feature_table")))
 		return true;
 	if (is_catalogue(name))
 		return false;
-	return ends_any(name, LIST("_features", "_feats", "_fg", "userfeatures", "customerfeatures", "itemfeatures", "mlfeatures")) ||
-		has_part(name, LIST("features_v", "features_daily", "features_hourly", "features_history", "features_online", "features_offline",
-				   "features_latest", "features_wide", "features_snapshot", "fg"));
+	return ends_any(name, LIST("_features", "_feats", "_fg", "userfeatures", "customerfeatures",
+				      "itemfeatures", "mlfeatures")) ||
+	       has_part(name,
+		       LIST("features_v", "features_daily", "features_hourly", "features_history",
+			       "features_online", "features_offline", "features_latest",
+			       "features_wide", "features_snapshot", "fg"));
 }
 
 /* Copies kept for the record are neither a log that serving writes nor one that it reads. */
 static bool is_kept_copy(const struct name *name)
 {
-	return has_part(name, LIST("archive", "archived", "backup", "bak", "old", "staging", "stage", "tmp", "temp", "import", "audit", "daily",
-				   "monthly", "hourly", "summary", "stats", "rollup", "metrics", "agg"));
+	return has_part(name, LIST("archive", "archived", "backup", "bak", "old", "staging",
+				      "stage", "tmp", "temp", "import", "audit", "daily", "monthly",
+				      "hourly", "summary", "stats", "rollup", "metrics", "agg"));
 }
 
 /* predictions_2025_08, ml_predictions_p202508, predictions_default */
@@ -189,7 +211,9 @@ static bool is_partition(const struct name *name, const char *const *tables)
 		if (at == NULL || (at != name->text && at[-1] != '_'))
 			continue;
 		at += strlen(*tables);
-		if (at[0] == '_' && (strcspn(at + 1, "0123456789") <= 1 || strcmp(at, "_default") == 0) && at[1] != '\0')
+		if (at[0] == '_' &&
+			(strcspn(at + 1, "0123456789") <= 1 || strcmp(at, "_default") == 0) &&
+			at[1] != '\0')
 			return true;
 	}
 	return false;
@@ -199,49 +223,65 @@ static bool is_prediction_log(const struct name *name)
 {
 	if (is_kept_copy(name))
 		return false;
-	return ends_any(name, LIST("_predictions", "_prediction", "_prediction_log", "_prediction_logs", "predictionlog", "predictionlogs",
-				      "_inference_log", "_inference_logs", "_inferences", "inferencelog", "_prediction_results",
-				      "prediction_results", "prediction_events", "prediction_history", "inference_results", "inference_requests",
-				      "model_outputs", "model_scores", "scoring_results")) ||
-		is_partition(name, LIST("predictions", "prediction_log", "inference_log"));
+	return ends_any(name,
+		       LIST("_predictions", "_prediction", "_prediction_log", "_prediction_logs",
+			       "predictionlog", "predictionlogs", "_inference_log",
+			       "_inference_logs", "_inferences", "inferencelog",
+			       "_prediction_results", "prediction_results", "prediction_events",
+			       "prediction_history", "inference_results", "inference_requests",
+			       "model_outputs", "model_scores", "scoring_results")) ||
+	       is_partition(name, LIST("predictions", "prediction_log", "inference_log"));
 }
 
 static bool is_training_set(const struct name *name)
 {
-	return has_part(name, LIST("training_data", "training_set", "training_sets", "training_dataset", "training_datasets", "training_examples",
-				   "training_samples", "train_set", "train_data", "train_dataset", "trainset", "training_rows", "training_labels",
-				   "training_features", "training_events", "trainingdata", "trainingexample", "trainingsample", "train_features",
-				   "ml_training"));
+	return has_part(name,
+		LIST("training_data", "training_set", "training_sets", "training_dataset",
+			"training_datasets", "training_examples", "training_samples", "train_set",
+			"train_data", "train_dataset", "trainset", "training_rows",
+			"training_labels", "training_features", "training_events", "trainingdata",
+			"trainingexample", "trainingsample", "train_features", "ml_training"));
 }
 
 static bool is_label_set(const struct name *name)
 {
-	return ends_any(name, LIST("_labels", "_label_events", "_ground_truth", "_outcomes", "_annotations")) &&
-		!has_part(name, LIST("issue", "issues", "project", "mail", "email", "gmail", "task", "tasks", "ticket", "pod", "node", "board",
-				     "card", "shipping", "print", "product", "address", "merge", "request", "pr", "repo", "i18n", "ui", "map",
-				     "form", "record", "team", "chart", "tag", "menu", "nutrition", "k8s", "metric", "alert"));
+	return ends_any(name, LIST("_labels", "_label_events", "_ground_truth", "_outcomes",
+				      "_annotations")) &&
+	       !has_part(
+		       name, LIST("issue", "issues", "project", "mail", "email", "gmail", "task",
+				     "tasks", "ticket", "pod", "node", "board", "card", "shipping",
+				     "print", "product", "address", "merge", "request", "pr",
+				     "repo", "i18n", "ui", "map", "form", "record", "team", "chart",
+				     "tag", "menu", "nutrition", "k8s", "metric", "alert"));
 }
 
 static bool is_event_stream(const struct name *name)
 {
-	return ends_any(name, LIST("_events", "_clicks", "_impressions", "_interactions", "_telemetry", "_readings", "_measurements",
-				      "_observations", "_ratings", "_event_log", "_clickstream")) &&
-		!has_part(name, LIST("audit", "calendar", "webhook", "outbox", "domain", "stripe", "billing", "auth", "security", "login",
-				     "django", "job", "queue", "cron", "system", "log", "admin", "payment", "order", "invoice", "subscription",
-				     "shipment", "meeting", "scheduled", "es", "eventstore", "public", "booking", "account", "history"));
+	return ends_any(name, LIST("_events", "_clicks", "_impressions", "_interactions",
+				      "_telemetry", "_readings", "_measurements", "_observations",
+				      "_ratings", "_event_log", "_clickstream")) &&
+	       !has_part(name,
+		       LIST("audit", "calendar", "webhook", "outbox", "domain", "stripe", "billing",
+			       "auth", "security", "login", "django", "job", "queue", "cron",
+			       "system", "log", "admin", "payment", "order", "invoice",
+			       "subscription", "shipment", "meeting", "scheduled", "es",
+			       "eventstore", "public", "booking", "account", "history"));
 }
 
 static bool is_embedding_table(const struct name *name)
 {
-	return has_part(name, LIST("embedding", "embeddings", "vectors", "vector_store", "vectorstore", "vector_documents"));
+	return has_part(name, LIST("embedding", "embeddings", "vectors", "vector_store",
+				      "vectorstore", "vector_documents"));
 }
 
 static bool is_model_registry(const struct name *name)
 {
-	return has_part(name, LIST("model_registry", "modelregistry", "model_versions", "model_version", "modelversion", "registered_models",
-				   "registered_model", "ml_models", "ml_model", "mlmodel", "mlmodels", "model_deployments", "deployed_models",
-				   "model_aliases")) &&
-		!has_part(name, LIST("car", "vehicle", "phone", "product", "device"));
+	return has_part(name,
+		       LIST("model_registry", "modelregistry", "model_versions", "model_version",
+			       "modelversion", "registered_models", "registered_model", "ml_models",
+			       "ml_model", "mlmodel", "mlmodels", "model_deployments",
+			       "deployed_models", "model_aliases")) &&
+	       !has_part(name, LIST("car", "vehicle", "phone", "product", "device"));
 }
 
 enum table_kind name_table_kind(const struct name *name, unsigned roots)
@@ -249,7 +289,9 @@ enum table_kind name_table_kind(const struct name *name, unsigned roots)
 	if (roots & NAME_ROOT_TRAINING && is_training_set(name))
 		return TABLE_TRAINING_SET;
 	if (roots & NAME_ROOT_FEATURE && is_feature_set(name))
-		return TABLE_FEATURES;
+		return contains_any(name, LIST("store", "feature_v", "online", "offline", "fg"))
+			       ? TABLE_FEATURES
+			       : TABLE_FEATURES_LIKELY;
 	if (roots & NAME_ROOT_PREDICTION && is_prediction_log(name))
 		return TABLE_PREDICTIONS;
 	if (roots & NAME_ROOT_MODEL && is_model_registry(name))
@@ -280,9 +322,11 @@ static enum function_kind madlib_function(const struct name *name)
 {
 	if (contains_any(name, LIST("predict", "forecast", "closest_column", "knn")))
 		return FUNCTION_PREDICT;
-	if (contains_any(name, LIST("train", "kmeans", "svm_", "mlp_", "regr", "elastic_net", "arima", "lda", "glm", "multinom", "ordinal",
-				       "pca_", "svd", "assoc_rules", "cross_validation", "dbscan", "xgboost", "madlib_keras_fit", "_fit",
-				       "preprocessor", "ordinary", "crf", "bayes")))
+	if (contains_any(
+		    name, LIST("train", "kmeans", "svm_", "mlp_", "regr", "elastic_net", "arima",
+				  "lda", "glm", "multinom", "ordinal", "pca_", "svd", "assoc_rules",
+				  "cross_validation", "dbscan", "xgboost", "madlib_keras_fit",
+				  "_fit", "preprocessor", "ordinary", "crf", "bayes")))
 		return FUNCTION_TRAIN;
 	return FUNCTION_NONE;
 }
@@ -291,23 +335,35 @@ static enum function_kind inference_function(const struct name *name)
 {
 	if (contains_any(name, LIST("embed")))
 		return FUNCTION_EMBED;
-	return contains_any(name, LIST("predict", "invoke", "inference", "generate", "complet", "classify", "detect", "summar",
-						 "rerank", "moderate", "translate", "extract", "rank")) ? FUNCTION_PREDICT : FUNCTION_NONE;
+	return contains_any(name, LIST("predict", "invoke", "inference", "generate", "complet",
+					  "classify", "detect", "summar", "rerank", "moderate",
+					  "translate", "extract", "rank"))
+		       ? FUNCTION_PREDICT
+		       : FUNCTION_NONE;
 }
 
 static enum function_kind match_function(const struct name *name)
 {
-	if (contains_any(name, LIST("hybrid_search", "hybrid_match", "search_hybrid", "match_hybrid", "_hybrid")) &&
+	if (contains_any(name, LIST("hybrid_search", "hybrid_match", "search_hybrid",
+				       "match_hybrid", "_hybrid")) &&
 		contains_any(name, LIST("search", "match")))
 		return FUNCTION_MATCH_HYBRID;
-	if (contains_any(name, LIST("similarity_search", "vector_search", "semantic_search", "nearest_neighbor", "nearest_neighbour",
-				       "search_embeddings", "search_by_embedding", "search_by_vector", "search_similar", "find_similar",
-				       "get_similar", "vector_hits", "knn_search", "ann_search", "_by_embedding", "_by_vector", "by_similarity")))
+	if (contains_any(
+		    name, LIST("similarity_search", "vector_search", "semantic_search",
+				  "nearest_neighbor", "nearest_neighbour", "search_embeddings",
+				  "search_by_embedding", "search_by_vector", "search_similar",
+				  "find_similar", "get_similar", "vector_hits", "knn_search",
+				  "ann_search", "_by_embedding", "_by_vector", "by_similarity")))
 		return FUNCTION_MATCH;
 	if (!starts(name, "match_"))
 		return FUNCTION_NONE;
-	if (contains_any(name, LIST("doc", "chunk", "section", "page", "embed", "vector", "image", "passage", "article", "content", "knowledge",
-				       "memor", "node", "item", "paragraph", "snippet", "faq", "sentence", "text", "file")))
+	if (contains_any(name,
+		    LIST("doc", "chunk", "section", "page", "embed", "vector", "image", "passage",
+			    "article", "content", "knowledge", "memor", "node", "item", "post",
+			    "product", "message", "note", "movie", "song", "face", "question",
+			    "answer", "review", "comment", "recipe", "book", "quote", "ticket",
+			    "code", "tool", "media", "video", "tweet", "profile", "job", "entit",
+			    "paragraph", "snippet", "faq", "sentence", "text", "file")))
 		return FUNCTION_MATCH;
 	return FUNCTION_MATCH_MAYBE;
 }
@@ -326,7 +382,9 @@ enum function_kind name_function_kind(const struct name *name, enum schema_kind 
 			return FUNCTION_MATCH_HYBRID;
 		if (contains_any(name, LIST("search")))
 			return FUNCTION_MATCH;
-		return contains_any(name, LIST("rag", "generate", "encode", "transform")) ? FUNCTION_PREDICT : FUNCTION_NONE;
+		return contains_any(name, LIST("rag", "generate", "encode", "transform"))
+			       ? FUNCTION_PREDICT
+			       : FUNCTION_NONE;
 	case SCHEMA_TEXT_SEARCH:
 		return FUNCTION_TEXT_SEARCH;
 	case SCHEMA_NONE:
@@ -334,18 +392,24 @@ enum function_kind name_function_kind(const struct name *name, enum schema_kind 
 	}
 	if (starts_any(name, LIST("st_", "_st_")))
 		return FUNCTION_SPATIAL_VALUE;
-	if (contains_any(name, LIST("training_data", "training_set", "training_examples", "training_samples", "historical_features", "train_model",
-				       "retrain_", "fit_model")) ||
+	if (contains_any(name,
+		    LIST("training_data", "training_set", "training_examples", "training_samples",
+			    "historical_features", "train_model", "retrain_", "fit_model")) ||
 		ends_any(name, LIST("_train", "_finetune")))
 		return FUNCTION_TRAIN;
-	if (starts(name, "train") && contains_any(name, LIST("model", "classifier", "regress", "forecaster", "recommender")))
+	if (starts(name, "train") && contains_any(name, LIST("model", "classifier", "regress",
+								"forecaster", "recommender")))
 		return FUNCTION_TRAIN;
-	if (contains_any(name, LIST("online_features", "get_features", "get_feature_vector", "lookup_features", "fetch_features")))
+	if (contains_any(name, LIST("online_features", "get_features", "get_feature_vector",
+				       "lookup_features", "fetch_features")))
 		return FUNCTION_PREDICT; /* by entity key: what it is asked for */
-	if (starts(name, "predict") || has_part(name, LIST("predict", "inference", "infer", "predict_proba", "score_model", "run_model")))
+	if (starts(name, "predict") ||
+		has_part(name, LIST("predict", "inference", "infer", "predict_proba", "score_model",
+				       "run_model")))
 		return FUNCTION_PREDICT;
-	if (contains_any(name, LIST("create_embedding", "generate_embedding", "get_embedding", "openai_embed", "ollama_embed", "to_embedding",
-				       "text_embedding", "embed_text")))
+	if (contains_any(name,
+		    LIST("create_embedding", "generate_embedding", "get_embedding", "openai_embed",
+			    "ollama_embed", "to_embedding", "text_embedding", "embed_text")))
 		return FUNCTION_EMBED;
 	return match_function(name);
 }
@@ -358,18 +422,22 @@ bool name_is_vector_column(const struct name *name)
 		return false; /* full-text search has vectors too */
 	if (contains_any(name, LIST("embedding")))
 		return true;
-	return has_part(name, LIST("emb", "embs", "embed", "vec", "vector", "halfvec", "sparsevec", "vecs", "vectors", "centroid_vec")) ||
-		ends_any(name, LIST("vec", "vector", "emb"));
+	return has_part(name, LIST("emb", "embs", "embed", "vec", "vector", "halfvec", "sparsevec",
+				      "vecs", "vectors", "centroid_vec")) ||
+	       ends_any(name, LIST("vec", "vector", "emb"));
 }
 
 bool name_is_spatial_column(const struct name *name)
 {
-	return has_part(name, LIST("geom", "geometry", "geog", "geography", "location", "point", "coords", "position", "latlng", "lonlat", "latlon",
-		"polygon", "gps"));
+	return has_part(
+		name, LIST("geom", "geometry", "geog", "geography", "location", "point", "coords",
+			      "position", "latlng", "lonlat", "latlon", "polygon", "gps"));
 }
 
 bool name_is_time_column(const struct name *name)
 {
-	return ends_any(name, LIST("_at", "_ts", "_time", "timestamp", "_date", "_from", "_to", "_on", "_until")) ||
-		has_part(name, LIST("ts", "time", "date", "day", "month", "datetime", "asof", "as_of", "cutoff", "dt", "timestamp"));
+	return ends_any(name, LIST("_at", "_ts", "_time", "timestamp", "_date", "_from", "_to",
+				      "_on", "_until")) ||
+	       has_part(name, LIST("ts", "time", "date", "day", "month", "datetime", "asof",
+				      "as_of", "cutoff", "dt", "timestamp"));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Names that no dictionary can list: what a table, column or function is for, told by the parts of its name. Asked only for a name in a position
- * where the answer matters. A name is folded to lower case with its humps divided ("UserFeatures" is user_features).
+ * Names that no dictionary can list: what a table, column or function is for, told by the parts of
+ * its name. Asked only for a name in a position where the answer matters. A name is folded to lower
+ * case with its humps divided ("UserFeatures" is user_features).
  */
 #ifndef CLASSIFY_NAMES_H
 #define CLASSIFY_NAMES_H
@@ -32,7 +33,8 @@ enum name_root {
 };
 #define NAME_ROOTS_OF_TABLES (NAME_ROOT_FUNCTION - 1)
 
-/* Nearly always 0, at the cost of a look at each letter: then the functions below need not be asked. */
+/* Nearly always 0, at the cost of a look at each letter: then the functions below need not be
+ * asked. */
 unsigned name_roots(const struct pgw_token *token);
 
 enum table_kind name_table_kind(const struct name *name, unsigned roots);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Operators and the evidence beside them. The names <-> <#> <=> belong to many types: pgvector's, PostGIS's, trigrams, cubes, ranges, RUM's text search. They mean
- * a vector distance only if something beside them says so; a cast or a bracketed literal says more than a column's name.
+ * Operators and the evidence beside them. The names <-> <#> <=> belong to many types: pgvector's,
+ * PostGIS's, trigrams, cubes, ranges, RUM's text search. They mean a vector distance only if
+ * something beside them says so; a cast or a bracketed literal says more than a column's name.
  */
 #include "classify/walk.h"
 
@@ -34,7 +35,8 @@ static void decide(struct walk *w, enum pending pending, unsigned sides)
 		decide_distance(w, pending, sides);
 		break;
 	case PENDING_OVERLAP:
-		if (sides & EVIDENCE_SPATIAL || (sides & EVIDENCE_SPATIAL_NAME && !(sides & EVIDENCE_ARRAY)))
+		if (sides & EVIDENCE_SPATIAL ||
+			(sides & EVIDENCE_SPATIAL_NAME && !(sides & EVIDENCE_ARRAY)))
 			walk_add_feature(w, FEATURE(SPATIAL));
 		break;
 	case PENDING_CONTAINS:
@@ -77,9 +79,13 @@ static unsigned evidence_of_column(const struct word *word)
 		return EVIDENCE_JSON;
 	case COLUMN_NONE:
 	case COLUMN_LABEL:
+	case COLUMN_LABEL_TIME:
 	case COLUMN_FEATURE:
 	case COLUMN_FEATURE_ROW:
 	case COLUMN_ENTITY:
+	case COLUMN_CATALOGUE:
+	case COLUMN_GAME:
+	case COLUMN_RANK_FUSION:
 	case COLUMN_CHOICE:
 	case COLUMN_STAGE:
 	case COLUMN_STAGE_FLAG:
@@ -140,7 +146,9 @@ static enum pending pending_of(const struct pgw_token *op)
 			return PENDING_OVERLAP;
 		return is_op(op, "@@@") || is_op(op, "&@~") ? PENDING_TEXT : PENDING_NONE;
 	case 5: /* VectorChord's spheres around a vector */
-		return is_op(op, "<<->>") || is_op(op, "<<#>>") || is_op(op, "<<=>>") ? PENDING_DISTANCE : PENDING_NONE;
+		return is_op(op, "<<->>") || is_op(op, "<<#>>") || is_op(op, "<<=>>")
+			       ? PENDING_DISTANCE
+			       : PENDING_NONE;
 	default:
 		return PENDING_NONE;
 	}
@@ -173,7 +181,8 @@ static bool compares_times(const struct level *level)
 	const struct operand_name *left = &level->before, *right = &level->name;
 	if (left->qualifier.word == NULL || right->qualifier.word == NULL)
 		return false;
-	return !same_token(&left->qualifier.token, &right->qualifier.token) && is_time(left) && is_time(right);
+	return !same_token(&left->qualifier.token, &right->qualifier.token) && is_time(left) &&
+	       is_time(right);
 }
 
 void walk_column(struct walk *w)
@@ -182,8 +191,12 @@ void walk_column(struct walk *w)
 	walk_add_evidence(w, evidence_of_column(level->name.word));
 	if (w->n_pending > 0)
 		walk_add_evidence(w, evidence_of_name(&level->name));
-	if (level->before.word != NULL && compares_times(level))
-		walk_add_feature(w, FEATURE(TIME_JOIN));
+	if (level->before.word == NULL || !compares_times(level))
+		return;
+	walk_add_feature(w, FEATURE(TIME_JOIN));
+	if (level->before.word->column == COLUMN_LABEL_TIME ||
+		level->name.word->column == COLUMN_LABEL_TIME)
+		walk_add_feature(w, FEATURE(LABEL_TIME));
 }
 
 static bool orders(const struct pgw_token *op)

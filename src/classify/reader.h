@@ -14,7 +14,8 @@ struct item {
 	const struct word *word; /* never NULL */
 };
 
-/* now and ahead change places instead of being copied: a copy of what was just written in parts stalls the processor. */
+/* now and ahead change places instead of being copied: a copy of what was just written in parts
+ * stalls the processor. */
 struct reader {
 	const struct words *words;
 	struct pgw_lexer lexer;
@@ -23,7 +24,8 @@ struct reader {
 	struct item slots[2];
 };
 
-static inline const struct word *reader_word(const struct reader *reader, const struct pgw_token *token)
+static inline const struct word *reader_word(
+	const struct reader *reader, const struct pgw_token *token)
 {
 	if (token->kind == PGW_TOK_WORD)
 		return words_find(reader->words, token->at, token->len, reader->lexer.end);
@@ -44,7 +46,8 @@ static inline void reader_next(struct reader *reader)
 }
 
 /* `now` is the first token afterwards. The reader must stay where it is. */
-static inline void reader_init(struct reader *reader, const struct words *words, struct pgw_lexer lexer)
+static inline void reader_init(
+	struct reader *reader, const struct words *words, struct pgw_lexer lexer)
 {
 	reader->words = words;
 	reader->lexer = lexer;

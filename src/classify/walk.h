@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The state of query.c's walk, shared by the three files that make it: query.c (clauses, tables, levels), operand.c (operators and what stands beside them),
+ * The state of query.c's walk, shared by the files that make it: query.c (key words), level.c
+ * (parentheses and scopes), mention.c (names), operand.c (operators and what stands beside them),
  * fixes.c (which keys a comparison fixes). Private to them.
  *
- * The state is a stack of levels, one for each open parenthesis or bracket. A level collects *evidence* about the operand that is being read (a vector cast, a
- * bracketed literal, an ST_ function …); when a distance operator comes, the evidence so far is its left side, and what comes up to the end of the right operand is
- * its right side: only then is it known whether <-> meant vectors, places or trigrams.
+ * The state is a stack of levels, one for each open parenthesis or bracket. A level collects
+ * *evidence* about the operand that is being read (a vector cast, a bracketed literal, an ST_
+ * function …); when a distance operator comes, the evidence so far is its left side, and what comes
+ * up to the end of the right operand is its right side: only then is it known whether <-> meant
+ * vectors, places or trigrams.
  *
- * A level that holds a query also owns a *scope*: its clause, the tables it reads, and whether their rows leave it or are only counted. When a scope
- * closes, the tables it lets out become tables of the scope around it, which may fold them in turn.
+ * A level that holds a query also owns a *scope*: its clause, the tables it reads, and whether
+ * their rows leave it or are only counted. When a scope closes, the tables it lets out become
+ * tables of the scope around it, which may fold them in turn.
  */
 #ifndef CLASSIFY_WALK_H
 #define CLASSIFY_WALK_H
@@ -20,16 +24,17 @@
 
 /* Evidence about an operand. */
 enum evidence {
-	EVIDENCE_VECTOR_TYPE = 1 << 0,	 /* cast to a vector type, or made by a function that gives one */
+	EVIDENCE_VECTOR_TYPE =
+		1 << 0, /* cast to a vector type, or made by a function that gives one */
 	EVIDENCE_VECTOR_LITERAL = 1 << 1, /* '[…]' */
 	EVIDENCE_VECTOR_NAME = 1 << 2,
 	EVIDENCE_VECTOR_WEAK = 1 << 3,
-	EVIDENCE_SPATIAL = 1 << 4,	 /* a geometric type or function */
+	EVIDENCE_SPATIAL = 1 << 4, /* a geometric type or function */
 	EVIDENCE_SPATIAL_NAME = 1 << 5,
 	EVIDENCE_TEXT_SEARCH = 1 << 6,
-	EVIDENCE_OTHER = 1 << 7,	 /* another type with a distance of its own */
-	EVIDENCE_JSON = 1 << 8,		 /* a jsonb column or a jsonpath */
-	EVIDENCE_VALUE = 1 << 9,	 /* a parameter or a subquery: of any type */
+	EVIDENCE_OTHER = 1 << 7, /* another type with a distance of its own */
+	EVIDENCE_JSON = 1 << 8,	 /* a jsonb column or a jsonpath */
+	EVIDENCE_VALUE = 1 << 9, /* a parameter or a subquery: of any type */
 	EVIDENCE_ARRAY = 1 << 10,
 };
 #define EVIDENCE_VECTOR_SURE (EVIDENCE_VECTOR_TYPE | EVIDENCE_VECTOR_LITERAL)
@@ -44,35 +49,44 @@ enum pending {
 	PENDING_TEXT,		 /* @@ */
 };
 
-enum clause { CLAUSE_START, CLAUSE_WITH, CLAUSE_SELECT, CLAUSE_FROM, CLAUSE_ON, CLAUSE_WHERE, CLAUSE_GROUP, CLAUSE_OTHER };
+enum clause {
+	CLAUSE_START,
+	CLAUSE_WITH,
+	CLAUSE_SELECT,
+	CLAUSE_FROM,
+	CLAUSE_ON,
+	CLAUSE_WHERE,
+	CLAUSE_GROUP,
+	CLAUSE_OTHER
+};
 
 enum expect { EXPECT_NOTHING, EXPECT_READ, EXPECT_INSERT, EXPECT_WRITE };
 
 /* What a comparison would fix if a constant follows. */
-enum fixes { FIXES_NOTHING, FIXES_ENTITY, FIXES_ROW, FIXES_MODEL, FIXES_STAGE };
+enum fixes { FIXES_NOTHING, FIXES_ENTITY, FIXES_SCOPE, FIXES_ROW, FIXES_MODEL, FIXES_STAGE };
 
 struct scope {
 	enum clause clause;
-	uint16_t tables;     /* 1 << enum table_kind, whose rows it takes */
-	bool deletes;	     /* DELETE: FROM names the target */
-	bool inserts;	     /* INSERT INTO …: its query, WITH or SELECT, is to come */
-	bool folds;	     /* an aggregate in its list */
-	bool collects;	     /* json_agg, array_agg: the rows leave inside one */
+	uint16_t tables; /* 1 << enum table_kind, whose rows it takes */
+	bool deletes;	 /* DELETE: FROM names the target */
+	bool inserts;	 /* INSERT INTO …: its query, WITH or SELECT, is to come */
+	bool folds;	 /* an aggregate in its list */
+	bool collects;	 /* json_agg, array_agg: the rows leave inside one */
 	bool groups;
 	bool groups_by_key;
 	bool distinct;
 	bool where;
 	bool few;
 	bool lateral;
-	bool lists_keys;     /* its list has keys or times … */
-	bool lists_values;   /* … and something else, or * */
-	bool tests;	     /* EXISTS (…), IN (…): filters others' rows, lets none out */
+	bool lists_keys;   /* its list has keys or times … */
+	bool lists_values; /* … and something else, or * */
+	bool tests;	   /* EXISTS (…), IN (…): filters others' rows, lets none out */
 };
 
 struct operand_name {
 	const struct word *word; /* NULL: there is none */
 	struct pgw_token token;
-	struct item qualifier;	 /* word NULL: not qualified */
+	struct item qualifier; /* word NULL: not qualified */
 };
 
 struct level {
@@ -85,30 +99,30 @@ struct level {
 	enum function_kind function;
 	enum pending pending;
 	unsigned pending_left;
-	unsigned evidence;     /* of the operand being read */
-	unsigned all_evidence; /* of everything in it */
-	struct operand_name name; /* the last name of the operand */
+	unsigned evidence;	    /* of the operand being read */
+	unsigned all_evidence;	    /* of everything in it */
+	struct operand_name name;   /* the last name of the operand */
 	struct operand_name before; /* a comparison's left side, while its right side is awaited */
-	struct scope scope;    /* if is_query */
+	struct scope scope;	    /* if is_query */
 };
 
 struct walk {
 	struct reader *reader;
 	struct statement *statement;
-	enum key previous;	/* key word just before, KEY_NONE for other tokens */
-	bool after_cast;	/* the token before is :: */
+	enum key previous; /* key word just before, KEY_NONE for other tokens */
+	bool after_cast;   /* the token before is :: */
 	enum expect expect;
 	bool expect_lateral;
 	enum function_kind call; /* of the parenthesis to come */
 	enum fixes fixes;
-	bool fixes_list;	/* by IN */
-	bool awaits_cte;	/* WITH was read: a name follows */
-	bool filter_open;	/* FILTER ( … ) of an aggregate is open */
+	bool fixes_list;  /* by IN */
+	bool awaits_cte;  /* WITH was read: a name follows */
+	bool filter_open; /* FILTER ( … ) of an aggregate is open */
 	bool vector_type_seen;
-	bool undecided;		/* a distance operator with no evidence at all */
-	unsigned n_pending;	/* levels with a distance operator that waits for its right side */
+	bool undecided;	    /* a distance operator with no evidence at all */
+	unsigned n_pending; /* levels with a distance operator that waits for its right side */
 	unsigned n_tables;
-	uint16_t few_tables;	/* read by a scope that takes only a page */
+	uint16_t few_tables; /* read by a scope that takes only a page */
 	uint16_t folded_tables;
 	uint16_t valued_tables; /* read by a scope whose list has more than keys and times */
 	unsigned columns;	/* 1 << enum column_kind */
@@ -141,20 +155,34 @@ static inline void walk_add_evidence(struct walk *w, unsigned evidence)
 	walk_top(w)->all_evidence |= evidence;
 }
 
+/* ---- level.c ---- */
+
+/* The current token is ( or [, ) or ]. */
+void walk_open_level(struct walk *w);
+void walk_close_level(struct walk *w);
+/* The rows that a scope takes go out into the outer one, or are folded here. */
+void walk_close_scope(struct walk *w, const struct scope *scope, struct scope *outer);
+
+/* ---- mention.c ---- */
+
+/* The current token is a name, or the first part of one. */
+void walk_name(struct walk *w);
+
 /* ---- operand.c ---- */
 
 /* The operand has ended: what waited for it can be decided, and the next one begins. */
 void walk_end_operand(struct walk *w);
 /* The current token is an operator. */
 void walk_operator(struct walk *w);
-/* A column has been named (the last name of its level); it may stand beside a distance operator or a comparison of times. */
+/* A column has been named (the last name of its level); it may stand beside a distance operator or
+ * a comparison of times. */
 void walk_column(struct walk *w);
 /* BETWEEN compares too. */
 void walk_begin_comparison(struct walk *w);
 
 /* ---- fixes.c ---- */
 
-/* user_id, "userId": FIXES_ENTITY; id: FIXES_ROW; organization_id: nothing. */
+/* user_id, "userId": FIXES_ENTITY; id: FIXES_ROW; organization_id: FIXES_SCOPE. */
 enum fixes fixes_of_name(const struct operand_name *name);
 /* At = or IN: what does the left side fix, should a constant follow? */
 void fixes_begin(struct walk *w, bool list);

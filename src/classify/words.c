@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The dictionary and its index. One row may say several things about a word: `vector` is a type and a column, `features` a table and a column.
+ * The dictionary and its index. One row may say several things about a word: `vector` is a type and
+ * a column, `features` a table and a column.
  */
 #include "classify/words.h"
 
@@ -13,12 +14,29 @@ struct row {
 	struct word word;
 };
 
-#define W(text_, ...) { .text = text_, .word = { __VA_ARGS__ } }
-#define K(text_, key_) { .text = text_, .word = { .key = KEY_##key_ } }
-#define F(text_, function_) { .text = text_, .word = { .function = FUNCTION_##function_ } }
-#define T(text_, table_) { .text = text_, .word = { .table = TABLE_##table_ } }
-#define C(text_, column_) { .text = text_, .word = { .column = COLUMN_##column_ } }
+#define W(text_, ...)                                                                              \
+	{                                                                                          \
+		.text = text_, .word = { __VA_ARGS__ }                                             \
+	}
+#define K(text_, key_)                                                                             \
+	{                                                                                          \
+		.text = text_, .word = {.key = KEY_##key_ }                                        \
+	}
+#define F(text_, function_)                                                                        \
+	{                                                                                          \
+		.text = text_, .word = {.function = FUNCTION_##function_ }                         \
+	}
+#define T(text_, table_)                                                                           \
+	{                                                                                          \
+		.text = text_, .word = {.table = TABLE_##table_ }                                  \
+	}
+#define C(text_, column_)                                                                          \
+	{                                                                                          \
+		.text = text_, .word = {.column = COLUMN_##column_ }                               \
+	}
 
+/* A dictionary reads by meaning, not by column. */
+/* clang-format off */
 static const struct row rows[] = {
 	/* key words */
 	K("abort", ABORT), K("all", ALL), K("analyse", ANALYZE), K("analyze", ANALYZE), K("and", AND), K("any", ANY),
@@ -100,6 +118,10 @@ static const struct row rows[] = {
 	C("document_tsv", TEXT_SEARCH), C("content_tsv", TEXT_SEARCH), C("tsvector_content", TEXT_SEARCH),
 	C("search_tsv", TEXT_SEARCH), C("search_document", TEXT_SEARCH), C("searchable", TEXT_SEARCH),
 
+	C("bm25", RANK_FUSION), C("bm25_score", RANK_FUSION), C("bm25_rank", RANK_FUSION), C("keyword_rank", RANK_FUSION),
+	C("keyword_score", RANK_FUSION), C("rrf_score", RANK_FUSION), C("rrf", RANK_FUSION), C("fts_rank", RANK_FUSION),
+	C("text_rank", RANK_FUSION), C("lexical_score", RANK_FUSION), C("lexical_rank", RANK_FUSION),
+
 	/* other types with <-> or <=> of their own */
 	W("cube", .type = TYPE_OTHER_METRIC, .function = FUNCTION_OTHER_METRIC), W("text", .type = TYPE_OTHER_METRIC, .column = COLUMN_CHOICE),
 	W("varchar", .type = TYPE_OTHER_METRIC), W("date", .type = TYPE_OTHER_METRIC), W("timestamp", .type = TYPE_OTHER_METRIC),
@@ -133,11 +155,18 @@ static const struct row rows[] = {
 	C("feature_schema", FEATURE_ROW), C("feature_timestamp", ENTITY), C("feature_ts", ENTITY), C("feature_values", FEATURE),
 	C("entity_key", ENTITY), C("entity_id", ENTITY), C("entity_type", ENTITY), C("event_timestamp", ENTITY),
 	C("extraction_timestamp", ENTITY), C("snapshot_date", ENTITY), C("as_of_date", ENTITY), C("as_of", ENTITY),
-	C("label_ts", ENTITY), C("label_time", ENTITY), C("split", ENTITY), C("fold", ENTITY), C("is_train", ENTITY),
+	C("split", ENTITY), C("fold", ENTITY), C("is_train", ENTITY),
+	C("label_ts", LABEL_TIME), C("label_time", LABEL_TIME), C("label_timestamp", LABEL_TIME), C("label_date", LABEL_TIME),
+	C("prediction_ts", LABEL_TIME), C("prediction_time", LABEL_TIME), C("prediction_date", LABEL_TIME), C("cutoff_ts", LABEL_TIME),
+	C("cutoff_time", LABEL_TIME), C("cutoff_date", LABEL_TIME), C("cutoff", LABEL_TIME), C("observation_ts", LABEL_TIME),
+	C("observation_time", LABEL_TIME), C("observation_date", LABEL_TIME), C("asof_ts", LABEL_TIME), C("asof_date", LABEL_TIME),
+	C("feature", CATALOGUE), C("icon", CATALOGUE), C("sort_order", CATALOGUE), C("position", CATALOGUE), C("enabled", CATALOGUE),
+	C("display_name", CATALOGUE), C("is_enabled", CATALOGUE),
 	C("entity_df", FEAST), C("entity_dataframe", FEAST), C("_feast_row", FEAST), C("entity_row_unique_id", FEAST),
 	C("entity_timestamp", FEAST),
 	C("label", LABEL), C("target", LABEL), C("y_true", LABEL),
-	C("is_fraud", LABEL), C("churned", LABEL), C("is_churned", LABEL), C("y", LABEL), C("value", CHOICE),
+	C("is_fraud", LABEL), C("churned", LABEL), C("has_churned", LABEL), C("will_churn", LABEL), C("did_churn", LABEL),
+	C("did_default", LABEL), C("defaulted", LABEL), C("is_churned", LABEL), C("y", LABEL), C("value", CHOICE),
 
 	/* predictions, models */
 	T("ml_predictions", PREDICTIONS), T("predictions", PREDICTIONS), T("prediction", PREDICTIONS),
@@ -164,6 +193,10 @@ static const struct row rows[] = {
 	W("labels", .table = TABLE_LABELS, .column = COLUMN_LABEL), T("annotations", LABELS), W("ground_truth", .table = TABLE_LABELS, .column = COLUMN_LABEL), T("training_data", TRAINING_SET),
 	T("training_set", TRAINING_SET), T("training_dataset", TRAINING_SET), T("training_examples", TRAINING_SET),
 	T("training_samples", TRAINING_SET), T("train_set", TRAINING_SET), T("train_data", TRAINING_SET),
+
+	C("match_id", GAME), C("fixture_id", GAME), C("contest_id", GAME), C("home_score", GAME), C("away_score", GAME),
+	C("home_goals", GAME), C("away_goals", GAME), C("home_prediction", GAME), C("away_prediction", GAME), C("wager", GAME),
+	C("wager_amount", GAME), C("points", GAME), C("points_awarded", GAME), C("round_id", GAME), C("gameweek", GAME),
 
 	/* in-database machine learning */
 	W("pgml", .schema = SCHEMA_PGML), W("madlib", .schema = SCHEMA_MADLIB), W("google_ml", .schema = SCHEMA_INFERENCE),
@@ -203,12 +236,13 @@ static const struct row rows[] = {
 	C("team_id", SCOPE_ID), C("namespace_id", SCOPE_ID), C("region_id", SCOPE_ID), C("partition_id", SCOPE_ID),
 	C("created_by_id", SCOPE_ID), C("feature_set_key", SCOPE_ID), C("segment_id", SCOPE_ID),
 };
+/* clang-format on */
 
 uint64_t words_load_last(const char *at, size_t n)
 {
 	uint64_t part = 0, fold = 0;
 	memcpy(&part, at, n);
-	memcpy(&fold, &(uint64_t){ WORD_FOLD }, n);
+	memcpy(&fold, &(uint64_t){WORD_FOLD}, n);
 	return part | fold;
 }
 
@@ -227,7 +261,8 @@ static void index_entry(struct words *words, unsigned i)
 	const struct word_entry *entry = &words->entries[i];
 	unsigned slot = words_slot(entry->part[0], entry->part[1], entry->part[2], entry->part[3]);
 	while (words->slots[slot] != 0) {
-		MUST(memcmp(words->entries[words->slots[slot] - 1].part, entry->part, sizeof(entry->part)) != 0); /* a word has one row */
+		MUST(memcmp(words->entries[words->slots[slot] - 1].part, entry->part,
+			     sizeof(entry->part)) != 0); /* a word has one row */
 		slot = (slot + 1) & (WORD_SLOTS - 1);
 	}
 	words->slots[slot] = (uint16_t)(i + 1);
@@ -235,8 +270,9 @@ static void index_entry(struct words *words, unsigned i)
 
 void words_init(struct words *words)
 {
-	_Static_assert(N_ELEMENTS(rows) * 3 < WORD_SLOTS, "the index stays sparse: enlarge WORD_SLOTS");
-	*words = (struct words){ .n_entries = N_ELEMENTS(rows) };
+	_Static_assert(
+		N_ELEMENTS(rows) * 3 < WORD_SLOTS, "the index stays sparse: enlarge WORD_SLOTS");
+	*words = (struct words){.n_entries = N_ELEMENTS(rows)};
 	words->entries = mem_zalloc(sizeof(*words->entries) * N_ELEMENTS(rows));
 	for (unsigned i = 0; i < N_ELEMENTS(rows); i++) {
 		size_t n = strlen(rows[i].text);
@@ -250,16 +286,18 @@ void words_init(struct words *words)
 void words_release(struct words *words)
 {
 	mem_free(words->entries);
-	*words = (struct words){ 0 };
+	*words = (struct words){0};
 }
 
-const struct word *words_find_long(const struct words *words, const char *at, size_t n, const char *end)
+const struct word *words_find_long(
+	const struct words *words, const char *at, size_t n, const char *end)
 {
 	if (n > WORD_BYTES || n == 0)
 		return &word_unknown;
 	uint64_t part[WORD_BYTES / 8];
 	load_all(part, at, n, end);
-	for (unsigned slot = words_slot(part[0], part[1], part[2], part[3]); words->slots[slot] != 0; slot = (slot + 1) & (WORD_SLOTS - 1)) {
+	for (unsigned slot = words_slot(part[0], part[1], part[2], part[3]);
+		words->slots[slot] != 0; slot = (slot + 1) & (WORD_SLOTS - 1)) {
 		const struct word_entry *entry = &words->entries[words->slots[slot] - 1];
 		if (memcmp(entry->part, part, sizeof(part)) == 0)
 			return &entry->word;

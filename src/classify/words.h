@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The dictionary: what a word means in each position it may stand in. A word is looked up once per token, by a hash of its folded bytes; the index
- * is built once per classifier and never changes, so that workers share it. What is not in the dictionary but has a telling shape
- * (customer_embedding, churn_predictions) is judged by names.h, only where a statement makes it matter.
+ * The dictionary: what a word means in each position it may stand in. A word is looked up once per
+ * token, by a hash of its folded bytes; the index is built once per classifier and never changes,
+ * so that workers share it. What is not in the dictionary but has a telling shape
+ * (customer_embedding, churn_predictions) is judged by names.h, only where a statement makes it
+ * matter.
  */
 #ifndef CLASSIFY_WORDS_H
 #define CLASSIFY_WORDS_H
 
 #include "base/base.h"
 
+/* clang-format off */
 /* SQL key words, as far as features or effects depend on them. */
 enum key {
 	KEY_NONE,
@@ -26,6 +29,8 @@ enum key {
 	KEY_UPDATE, KEY_USING, KEY_VALUES, KEY_VERBOSE, KEY_VIEW, KEY_WHEN, KEY_WHERE, KEY_WINDOW, KEY_WITH, KEY_WORK,
 };
 
+/* clang-format on */
+
 /* What a called function does. */
 enum function_kind {
 	FUNCTION_NONE,
@@ -35,14 +40,15 @@ enum function_kind {
 	FUNCTION_MATCH_MAYBE,	  /* match_…(…): a search if it is given a vector */
 	FUNCTION_MATCH_HYBRID,	  /* a stored search that fuses text and vectors */
 	FUNCTION_SPATIAL_TEST,	  /* ST_DWithin(…): filters or ranks by place */
-	FUNCTION_SPATIAL_VALUE,	  /* ST_MakePoint(…), ST_AsGeoJSON(…): makes or prints a place */
-	FUNCTION_TEXT_SEARCH,	  /* to_tsquery(…), ts_rank(…) */
-	FUNCTION_OTHER_METRIC,	  /* cube(…), int4range(…): gives a value whose <-> is no vector distance */
+	FUNCTION_SPATIAL_VALUE, /* ST_MakePoint(…), ST_AsGeoJSON(…): makes or prints a place */
+	FUNCTION_TEXT_SEARCH,	/* to_tsquery(…), ts_rank(…) */
+	FUNCTION_OTHER_METRIC,	/* cube(…), int4range(…): gives a value whose <-> is no vector
+				   distance */
 	FUNCTION_TRAIN,
 	FUNCTION_PREDICT,
-	FUNCTION_EMBED,		  /* a model run that gives a vector */
+	FUNCTION_EMBED, /* a model run that gives a vector */
 	FUNCTION_AGGREGATE,
-	FUNCTION_COLLECT,	  /* json_agg(…): an aggregate, but the rows leave in it */
+	FUNCTION_COLLECT, /* json_agg(…): an aggregate, but the rows leave in it */
 	FUNCTION_RANDOM,
 	FUNCTION_UNNEST,
 	FUNCTION_SET_CONFIG,
@@ -55,7 +61,8 @@ enum table_kind {
 	TABLE_VECTOR_METADATA,
 	TABLE_EMBEDDINGS,
 	TABLE_FEATURES,
-	TABLE_FEATURES_MAYBE, /* `features`: a feature store's, a map's or a price list's */
+	TABLE_FEATURES_LIKELY, /* by its name's form only: customer_features */
+	TABLE_FEATURES_MAYBE,  /* `features`: a feature store's, a map's or a price list's */
 	TABLE_PREDICTIONS,
 	TABLE_MODELS,
 	TABLE_EVENTS,
@@ -73,24 +80,42 @@ enum column_kind {
 	COLUMN_TEXT_SEARCH, /* tsv */
 	COLUMN_JSON,	    /* metadata: its @@ is a jsonpath test */
 	COLUMN_LABEL,	    /* label, target */
+	COLUMN_LABEL_TIME,  /* label_ts, cutoff_time: the moment a training example is about */
 	COLUMN_FEATURE,	    /* features */
 	COLUMN_FEATURE_ROW, /* names that only feature stores use: feature_version */
 	COLUMN_ENTITY,	    /* entity_id, snapshot_date: feature stores have it, and others */
+	COLUMN_CATALOGUE,   /* feature_id, icon: a list of things that somebody offers */
+	COLUMN_GAME,	    /* home_score, wager: predictions that people make */
+	COLUMN_RANK_FUSION, /* bm25, rrf_score: keyword ranks that a search fuses */
 	COLUMN_CHOICE,	    /* value: beside a label, it is a list to choose from */
 	COLUMN_STAGE,	    /* deployment_status, stage */
 	COLUMN_STAGE_FLAG,  /* is_production */
 	COLUMN_MODEL_NAME,
-	COLUMN_OUTCOME,	    /* actual_outcome: what a prediction is judged by */
-	COLUMN_INPUT,	    /* input_features */
-	COLUMN_FEAST,	    /* only Feast's generated statements name it */
-	COLUMN_UPKEEP,	    /* created_at, usage_count: says when and how often, not what */
-	COLUMN_SCOPE_ID,    /* organization_id, model_id: an id, but of no entity */
+	COLUMN_OUTCOME,	 /* actual_outcome: what a prediction is judged by */
+	COLUMN_INPUT,	 /* input_features */
+	COLUMN_FEAST,	 /* only Feast's generated statements name it */
+	COLUMN_UPKEEP,	 /* created_at, usage_count: says when and how often, not what */
+	COLUMN_SCOPE_ID, /* organization_id, model_id: an id, but of no entity */
 	N_COLUMN_KINDS
 };
 
-enum type_kind { TYPE_NONE, TYPE_VECTOR, TYPE_SPATIAL, TYPE_TEXT_SEARCH, TYPE_OTHER_METRIC, TYPE_JSONPATH };
+enum type_kind {
+	TYPE_NONE,
+	TYPE_VECTOR,
+	TYPE_SPATIAL,
+	TYPE_TEXT_SEARCH,
+	TYPE_OTHER_METRIC,
+	TYPE_JSONPATH
+};
 
-enum schema_kind { SCHEMA_NONE, SCHEMA_PGML, SCHEMA_MADLIB, SCHEMA_INFERENCE, SCHEMA_VECTORIZE, SCHEMA_TEXT_SEARCH };
+enum schema_kind {
+	SCHEMA_NONE,
+	SCHEMA_PGML,
+	SCHEMA_MADLIB,
+	SCHEMA_INFERENCE,
+	SCHEMA_VECTORIZE,
+	SCHEMA_TEXT_SEARCH
+};
 
 struct word {
 	uint8_t key;	  /* enum key */
@@ -109,25 +134,29 @@ extern const struct word word_unknown; /* all zero */
 struct words {
 	uint16_t slots[WORD_SLOTS]; /* 0: empty; else index + 1 into entries */
 	struct word_entry {
-		uint64_t part[WORD_BYTES / 8]; /* as it is compared: bytes folded, zero behind the end */
+		uint64_t part[WORD_BYTES /
+			      8]; /* as it is compared: bytes folded, zero behind the end */
 		struct word word;
-	} *entries;
+	} * entries;
 	unsigned n_entries;
 };
 
 void words_init(struct words *words);
 void words_release(struct words *words);
 
-/* Sets bit 5 of each byte: letters become lower case, digits stay; the bytes that it confuses stand in no word. */
+/* Sets bit 5 of each byte: letters become lower case, digits stay; the bytes that it confuses stand
+ * in no word. */
 #define WORD_FOLD UINT64_C(0x2020202020202020)
 
-/* 1 to 8 bytes as one machine word, zero behind them; slow where fewer than 8 are left of the text. */
+/* 1 to 8 bytes as one machine word, zero behind them; slow where fewer than 8 are left of the text.
+ */
 uint64_t words_load_last(const char *at, size_t n);
 
 static inline uint64_t words_load(const char *at, size_t n, const char *end)
 {
 	uint64_t part;
-	if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || UNLIKELY((size_t)(end - at) < sizeof(part)))
+	if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ ||
+		UNLIKELY((size_t)(end - at) < sizeof(part)))
 		return words_load_last(at, n);
 	memcpy(&part, at, sizeof(part));
 	return (part | WORD_FOLD) & (UINT64_MAX >> (64 - 8 * n));
@@ -135,24 +164,29 @@ static inline uint64_t words_load(const char *at, size_t n, const char *end)
 
 static inline unsigned words_slot(uint64_t first, uint64_t second, uint64_t third, uint64_t fourth)
 {
-	uint64_t hash = first * UINT64_C(0x9e3779b97f4a7c15) ^ second * UINT64_C(0xc2b2ae3d27d4eb4f) ^ third * UINT64_C(0x165667b19e3779f9) ^
-		fourth * UINT64_C(0xff51afd7ed558ccd);
+	uint64_t hash =
+		first * UINT64_C(0x9e3779b97f4a7c15) ^ second * UINT64_C(0xc2b2ae3d27d4eb4f) ^
+		third * UINT64_C(0x165667b19e3779f9) ^ fourth * UINT64_C(0xff51afd7ed558ccd);
 	return (unsigned)(hash >> 53) & (WORD_SLOTS - 1);
 }
 
-const struct word *words_find_long(const struct words *words, const char *at, size_t n, const char *end);
+const struct word *words_find_long(
+	const struct words *words, const char *at, size_t n, const char *end);
 
 /*
- * The meaning of n bytes of an unquoted word (letter case does not matter); `end` is the end of the text they lie in, so that whole machine words can be
- * read. Never NULL. Most words have at most 16 bytes: those are found without a call.
+ * The meaning of n bytes of an unquoted word (letter case does not matter); `end` is the end of the
+ * text they lie in, so that whole machine words can be read. Never NULL. Most words have at most 16
+ * bytes: those are found without a call.
  */
-static inline const struct word *words_find(const struct words *words, const char *at, size_t n, const char *end)
+static inline const struct word *words_find(
+	const struct words *words, const char *at, size_t n, const char *end)
 {
 	if (n > 16 || n == 0)
 		return words_find_long(words, at, n, end);
 	uint64_t first = words_load(at, MIN_OF(n, 8), end);
 	uint64_t second = n > 8 ? words_load(at + 8, n - 8, end) : 0;
-	for (unsigned slot = words_slot(first, second, 0, 0); words->slots[slot] != 0; slot = (slot + 1) & (WORD_SLOTS - 1)) {
+	for (unsigned slot = words_slot(first, second, 0, 0); words->slots[slot] != 0;
+		slot = (slot + 1) & (WORD_SLOTS - 1)) {
 		const struct word_entry *entry = &words->entries[words->slots[slot] - 1];
 		if (entry->part[0] == first && entry->part[1] == second && entry->part[2] == 0)
 			return &entry->word;

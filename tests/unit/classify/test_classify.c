@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Who wins: annotation, setting, operator's rules, built-in rules; several statements; what features are shown; and that any bytes get a decision.
+ * Who wins: annotation, setting, operator's rules, built-in rules; several statements; what
+ * features are shown; and that any bytes get a decision.
  */
 #include "classify/classify.h"
 
@@ -15,7 +16,11 @@
 #include "classify/features.h"
 
 static const struct classify_session anybody = {
-	.user = "app", .database = "shop", .application_name = "web", .may_annotate = true, .max_priority = 10,
+	.user = "app",
+	.database = "shop",
+	.application_name = "web",
+	.may_annotate = true,
+	.max_priority = 10,
 };
 
 static struct classifier *new_classifier(const char *const *rules, unsigned n)
@@ -27,7 +32,8 @@ static struct classifier *new_classifier(const char *const *rules, unsigned n)
 	return classifier;
 }
 
-static struct classify_result judge(const struct classifier *classifier, const struct classify_session *session, const char *sql)
+static struct classify_result judge(const struct classifier *classifier,
+	const struct classify_session *session, const char *sql)
 {
 	struct classify_result result;
 	size_t n = strlen(sql);
@@ -37,7 +43,8 @@ static struct classify_result judge(const struct classifier *classifier, const s
 	return result;
 }
 
-static void assert_decision(const struct classify_result *result, enum query_class class, const char *rule)
+static void assert_decision(
+	const struct classify_result *result, enum query_class class, const char *rule)
 {
 	assert_string_equal(result->rule, rule);
 	assert_int_equal(result->class, class);
@@ -47,8 +54,10 @@ static void assert_decision(const struct classify_result *result, enum query_cla
 
 static void test_precedence(void **state)
 {
-	static const char *const rules[] = { "serving if user=app", "training priority 2 if user=etl" };
-	struct classifier *plain = new_classifier(NULL, 0), *ruled = new_classifier(rules, N_ELEMENTS(rules));
+	static const char *const rules[] = {
+		"serving if user=app", "training priority 2 if user=etl"};
+	struct classifier *plain = new_classifier(NULL, 0),
+			  *ruled = new_classifier(rules, N_ELEMENTS(rules));
 	struct classify_session set = anybody;
 	set.has_class = true;
 	set.class = QUERY_HYBRID;
@@ -112,26 +121,28 @@ static void test_annotation_values(void **state)
 		unsigned priority;
 		bool bad;
 	} rows[] = {
-		{ "/*ml_priority='1'*/ SELECT 1", 1, false },
-		{ "/*ml_priority='10'*/ SELECT 1", 10, false },
-		{ "SELECT 1 /* ml_priority = '7' */", 7, false },
-		{ "/*ml_priority='0'*/ SELECT 1", 5, true },
-		{ "/*ml_priority='11'*/ SELECT 1", 5, true },
-		{ "/*ml_priority='-1'*/ SELECT 1", 5, true },
-		{ "/*ml_priority='1 '*/ SELECT 1", 5, true },
-		{ "/*ml_priority='high'*/ SELECT 1", 5, true },
-		{ "/*ml_priority=''*/ SELECT 1", 5, true },
-		{ "/*ml_priority=3*/ SELECT 1", 5, true },
-		{ "/*ml_class='best'*/ SELECT 1", 5, true },
-		{ "/*ml_class='VECTOR'*/ SELECT 1", 5, true },
-		{ "-- ml_priority='9'\nSELECT 1", 5, false },
-		{ "SELECT '/*ml_priority=''9''*/'", 5, false },
+		{"/*ml_priority='1'*/ SELECT 1", 1, false},
+		{"/*ml_priority='10'*/ SELECT 1", 10, false},
+		{"SELECT 1 /* ml_priority = '7' */", 7, false},
+		{"/*ml_priority='0'*/ SELECT 1", 5, true},
+		{"/*ml_priority='11'*/ SELECT 1", 5, true},
+		{"/*ml_priority='-1'*/ SELECT 1", 5, true},
+		{"/*ml_priority='1 '*/ SELECT 1", 5, true},
+		{"/*ml_priority='high'*/ SELECT 1", 5, true},
+		{"/*ml_priority=''*/ SELECT 1", 5, true},
+		{"/*ml_priority=3*/ SELECT 1", 5, true},
+		{"/*ml_class='best'*/ SELECT 1", 5, true},
+		{"/*ml_class='VECTOR'*/ SELECT 1", 5, true},
+		{"-- ml_priority='9'\nSELECT 1", 5, false},
+		{"SELECT '/*ml_priority=''9''*/'", 5, false},
 	};
 	struct classifier *c = new_classifier(NULL, 0);
 	for (unsigned i = 0; i < N_ELEMENTS(rows); i++) {
 		struct classify_result r = judge(c, &anybody, rows[i].sql);
-		if (r.priority != rows[i].priority || r.bad_annotation != rows[i].bad || r.class != QUERY_DEFAULT)
-			fail_msg("%s: priority %u, bad %d, class %d", rows[i].sql, r.priority, r.bad_annotation, (int)r.class);
+		if (r.priority != rows[i].priority || r.bad_annotation != rows[i].bad ||
+			r.class != QUERY_DEFAULT)
+			fail_msg("%s: priority %u, bad %d, class %d", rows[i].sql, r.priority,
+				r.bad_annotation, (int)r.class);
 	}
 	classifier_free(&c);
 }
@@ -139,14 +150,17 @@ static void test_annotation_values(void **state)
 static void test_organization(void **state)
 {
 	struct classifier *c = new_classifier(NULL, 0);
-	struct classify_result r = judge(c, &anybody, "/*ml_organization='1b4e28ba-2fa1-11d2-883f-0016d3cca427'*/ SELECT 1");
+	struct classify_result r = judge(
+		c, &anybody, "/*ml_organization='1b4e28ba-2fa1-11d2-883f-0016d3cca427'*/ SELECT 1");
 	assert_true(r.has_organization);
 	assert_string_equal(r.organization, "1b4e28ba-2fa1-11d2-883f-0016d3cca427");
 	assert_false(r.bad_annotation);
-	r = judge(c, &anybody, "/*ml_organization='1b4e28ba-2fa1-11d2-883f-0016d3cca42'*/ SELECT 1");
+	r = judge(
+		c, &anybody, "/*ml_organization='1b4e28ba-2fa1-11d2-883f-0016d3cca42'*/ SELECT 1");
 	assert_false(r.has_organization);
 	assert_true(r.bad_annotation);
-	r = judge(c, &anybody, "/*ml_organization='1b4e28ba_2fa1_11d2_883f_0016d3cca427'*/ SELECT 1");
+	r = judge(
+		c, &anybody, "/*ml_organization='1b4e28ba_2fa1_11d2_883f_0016d3cca427'*/ SELECT 1");
 	assert_true(r.bad_annotation);
 	classifier_free(&c);
 }
@@ -157,10 +171,12 @@ static void test_heaviest(void **state)
 		const char *sql;
 		enum query_class class;
 	} rows[] = {
-		{ "SELECT 1; " SEARCH, QUERY_VECTOR },
-		{ SEARCH "; SELECT features FROM ml_feature_store WHERE entity_id = $1", QUERY_VECTOR },
-		{ "SELECT id FROM p WHERE ST_DWithin(g, $1, 2) ORDER BY embedding <=> $2; " SEARCH, QUERY_HYBRID },
-		{ SEARCH "; TABLE ml_feature_store; SELECT 1", QUERY_TRAINING },
+		{"SELECT 1; " SEARCH, QUERY_VECTOR},
+		{SEARCH "; SELECT features FROM ml_feature_store WHERE entity_id = $1",
+			QUERY_VECTOR},
+		{"SELECT id FROM p WHERE ST_DWithin(g, $1, 2) ORDER BY embedding <=> $2; " SEARCH,
+			QUERY_HYBRID},
+		{SEARCH "; TABLE ml_feature_store; SELECT 1", QUERY_TRAINING},
 	};
 	struct classifier *c = new_classifier(NULL, 0);
 	for (unsigned i = 0; i < N_ELEMENTS(rows); i++)
@@ -184,7 +200,11 @@ static void test_feature_names(void **state)
 {
 	struct strbuf names = STRBUF_INIT;
 	struct classifier *c = new_classifier(NULL, 0);
-	classify_feature_names(judge(c, &anybody, "SELECT id FROM a WHERE ST_Within(g, $1) ORDER BY embedding <=> $1").features, &names);
+	classify_feature_names(
+		judge(c, &anybody,
+			"SELECT id FROM a WHERE ST_Within(g, $1) ORDER BY embedding <=> $1")
+			.features,
+		&names);
 	assert_string_equal(names.data, "vector-distance,vector-column,spatial,where");
 	strbuf_reset(&names);
 	classify_feature_names(0, &names);
@@ -200,7 +220,8 @@ static void test_feature_names(void **state)
 
 static void test_bad_rules(void **state)
 {
-	static const char *const rules[] = { "serving if user=a", "serving if", "training if user=b" };
+	static const char *const rules[] = {
+		"serving if user=a", "serving if", "training if user=b"};
 	unsigned bad_line = 99;
 	char error[256] = "";
 	assert_null(classifier_new(rules, N_ELEMENTS(rules), &bad_line, error));
@@ -219,10 +240,67 @@ static uint64_t next_random(uint64_t *seed)
 }
 
 static const char *const pieces[] = {
-	"SELECT ", "FROM ", "(", ")", ",", ";", "'", "\"", "$$", "/*", "*/", "--", "\n", "[", "]", ".", "embedding ", "<=> ", "OPERATOR(", "::vector ",
-	"WITH ", "AS ", "ml_feature_store ", "CREATE TABLE ", "EXPLAIN ", "EXPLAIN (", "ANALYZE ", "PREPARE ", "x ", "COPY ", "TO ", "BEGIN ", "ATOMIC ",
-	"END ", "CASE ", "LIMIT ", "FETCH ", "FIRST ", "1 ", "$1 ", "E'\\", "U&\"", "IN ", "= ", "LATERAL ", "INTO TEMP ", "set_config(", "true", "DECLARE ",
-	"CURSOR FOR ", "/*ml_class='", "DISTINCT ON ", "ST_DWithin(", "MERGE INTO ", "\0", "\xff", ":", "?", "t.ts <= u.ts ", "FILTER (", "OVER ",
+	"SELECT ",
+	"FROM ",
+	"(",
+	")",
+	",",
+	";",
+	"'",
+	"\"",
+	"$$",
+	"/*",
+	"*/",
+	"--",
+	"\n",
+	"[",
+	"]",
+	".",
+	"embedding ",
+	"<=> ",
+	"OPERATOR(",
+	"::vector ",
+	"WITH ",
+	"AS ",
+	"ml_feature_store ",
+	"CREATE TABLE ",
+	"EXPLAIN ",
+	"EXPLAIN (",
+	"ANALYZE ",
+	"PREPARE ",
+	"x ",
+	"COPY ",
+	"TO ",
+	"BEGIN ",
+	"ATOMIC ",
+	"END ",
+	"CASE ",
+	"LIMIT ",
+	"FETCH ",
+	"FIRST ",
+	"1 ",
+	"$1 ",
+	"E'\\",
+	"U&\"",
+	"IN ",
+	"= ",
+	"LATERAL ",
+	"INTO TEMP ",
+	"set_config(",
+	"true",
+	"DECLARE ",
+	"CURSOR FOR ",
+	"/*ml_class='",
+	"DISTINCT ON ",
+	"ST_DWithin(",
+	"MERGE INTO ",
+	"\0",
+	"\xff",
+	":",
+	"?",
+	"t.ts <= u.ts ",
+	"FILTER (",
+	"OVER ",
 };
 
 static size_t random_text(uint64_t *seed, char *out, size_t cap)
@@ -254,7 +332,7 @@ static uint64_t first_seed(void)
 
 static void test_any_bytes(void **state)
 {
-	static const char *const rules[] = { "training if user=nobody vector-distance" };
+	static const char *const rules[] = {"training if user=nobody vector-distance"};
 	struct classifier *c = new_classifier(rules, 1);
 	uint64_t seed = first_seed();
 	char text[600];
@@ -266,8 +344,10 @@ static void test_any_bytes(void **state)
 		mem_free(exact);
 		assert_in_range(r.class, 0, N_QUERY_CLASSES - 1);
 		assert_in_range(r.priority, 1, 10);
-		assert_true(strnlen(r.rule, sizeof(r.rule)) > 0 && strnlen(r.rule, sizeof(r.rule)) < sizeof(r.rule));
-		assert_true(strnlen(r.prepared_name, sizeof(r.prepared_name)) < sizeof(r.prepared_name));
+		assert_true(strnlen(r.rule, sizeof(r.rule)) > 0 &&
+			    strnlen(r.rule, sizeof(r.rule)) < sizeof(r.rule));
+		assert_true(strnlen(r.prepared_name, sizeof(r.prepared_name)) <
+			    sizeof(r.prepared_name));
 	}
 	classifier_free(&c);
 }
@@ -279,11 +359,13 @@ static void fill(char *text, size_t n, const char *piece)
 		text[i] = piece[i % len];
 }
 
-/* A megabyte of one thing: no recursion, no quadratic cost (a test that never ends would show it). */
+/* A megabyte of one thing: no recursion, no quadratic cost (a test that never ends would show it).
+ */
 static void test_long(void **state)
 {
-	static const char *const repeated[] = { "(", ")", "[", "EXPLAIN ", "PREPARE a AS ", "SELECT (", "WITH a AS (", "a.", "((embedding <=> ", ";",
-		"x,", "OPERATOR(", "/*", "'", "EXPLAIN (", "DECLARE ", "COPY (", "match_documents(" };
+	static const char *const repeated[] = {"(", ")", "[", "EXPLAIN ", "PREPARE a AS ",
+		"SELECT (", "WITH a AS (", "a.", "((embedding <=> ", ";", "x,", "OPERATOR(", "/*",
+		"'", "EXPLAIN (", "DECLARE ", "COPY (", "match_documents("};
 	struct classifier *c = new_classifier(NULL, 0);
 	size_t n = 1 << 20;
 	char *text = mem_alloc(n);

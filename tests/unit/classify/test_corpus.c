@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The classifier against labelled statements (tests/classify): prints the confusion matrix and every mistake; fails below 97 % of all and of the
- * traps, and when one statement labelled default is called training. `test_corpus FILE …` judges other files.
+ * The classifier against labelled statements (tests/classify): prints the confusion matrix and
+ * every mistake; fails below 97 % of all and of the traps, and when one statement labelled default
+ * is called training. `test_corpus FILE …` judges other files.
  */
 #include "classify/classify.h"
 
@@ -22,18 +23,23 @@ struct tally {
 };
 
 static struct classifier *classifier;
-static const char *default_files[] = { CORPUS_DIR "/corpus.jsonl", CORPUS_DIR "/second.jsonl" };
+static const char *default_files[] = {CORPUS_DIR "/corpus.jsonl", CORPUS_DIR "/second.jsonl"};
 static char **files;
 static int n_files;
 
 static enum query_class class_of(const char *sql, char rule_r[CLASSIFY_RULE_BYTES])
 {
 	static const struct classify_session session = {
-		.user = "app", .database = "app", .application_name = "", .may_annotate = true, .max_priority = 10,
+		.user = "app",
+		.database = "app",
+		.application_name = "",
+		.may_annotate = true,
+		.max_priority = 10,
 	};
 	struct classify_result result;
 	size_t n = strlen(sql);
-	char *exact = mem_dup(sql, n); /* no NUL behind it, so that ASan sees a read beyond the end */
+	char *exact =
+		mem_dup(sql, n); /* no NUL behind it, so that ASan sees a read beyond the end */
 	classify(classifier, &session, exact, n, &result);
 	mem_free(exact);
 	memcpy(rule_r, result.rule, CLASSIFY_RULE_BYTES);
@@ -43,9 +49,10 @@ static enum query_class class_of(const char *sql, char rule_r[CLASSIFY_RULE_BYTE
 static bool is_trap(const cJSON *row)
 {
 	const cJSON *tag;
-	cJSON_ArrayForEach(tag, cJSON_GetObjectItemCaseSensitive(row, "tags"))
-		if (cJSON_IsString(tag) && strcmp(tag->valuestring, "trap") == 0)
-			return true;
+	cJSON_ArrayForEach(
+		tag, cJSON_GetObjectItemCaseSensitive(
+			     row, "tags")) if (cJSON_IsString(tag) &&
+					       strcmp(tag->valuestring, "trap") == 0) return true;
 	return false;
 }
 
@@ -60,8 +67,8 @@ static void judge(const cJSON *row, const char *place, struct tally *tally)
 	enum query_class judged = class_of(sql->valuestring, rule);
 	bool right = judged == wanted, trap = is_trap(row);
 	if (!right)
-		print_message("%s: %s, not %s (%s):%s %s\n", place, label->valuestring, query_class_name(judged), rule, trap ? " trap:" : "",
-			sql->valuestring);
+		print_message("%s: %s, not %s (%s):%s %s\n", place, label->valuestring,
+			query_class_name(judged), rule, trap ? " trap:" : "", sql->valuestring);
 	tally->n[wanted][judged]++;
 	tally->n_all++;
 	tally->n_right += right;
@@ -106,13 +113,15 @@ static void print_tally(const struct tally *tally)
 			print_message("%10u", tally->n[i][j]);
 		print_message("\n");
 	}
-	print_message("right: %u of %u (%.1f %%), of the traps %u of %u (%.1f %%)\n", tally->n_right, tally->n_all,
-		percent(tally->n_right, tally->n_all), tally->n_traps_right, tally->n_traps, percent(tally->n_traps_right, tally->n_traps));
+	print_message("right: %u of %u (%.1f %%), of the traps %u of %u (%.1f %%)\n",
+		tally->n_right, tally->n_all, percent(tally->n_right, tally->n_all),
+		tally->n_traps_right, tally->n_traps,
+		percent(tally->n_traps_right, tally->n_traps));
 }
 
 static void test_corpora(void **state)
 {
-	struct tally tally = { 0 };
+	struct tally tally = {0};
 	for (int i = 0; i < n_files; i++)
 		judge_file(files[i], &tally);
 	print_tally(&tally);
@@ -124,7 +133,7 @@ static void test_corpora(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_corpora) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_corpora)};
 	unsigned bad_line;
 	char error[256];
 	files = argc > 1 ? argv + 1 : (char **)(uintptr_t)default_files;

@@ -21,9 +21,11 @@ static enum table_kind table_kind(const char *text)
 	struct name name;
 	unsigned roots = name_roots(&token) & NAME_ROOTS_OF_TABLES;
 	name_of_token(&token, &name);
-	enum table_kind all = name_table_kind(&name, NAME_ROOTS_OF_TABLES), kind = name_table_kind(&name, roots);
+	enum table_kind all = name_table_kind(&name, NAME_ROOTS_OF_TABLES),
+			kind = name_table_kind(&name, roots);
 	if (all != kind)
-		fail_msg("%s: its roots (0x%x) do not lead to the pattern that matches it", text, roots);
+		fail_msg("%s: its roots (0x%x) do not lead to the pattern that matches it", text,
+			roots);
 	return kind;
 }
 
@@ -33,20 +35,43 @@ static void test_tables(void **state)
 		const char *name;
 		enum table_kind kind;
 	} rows[] = {
-		{ "user_features", TABLE_FEATURES }, { "\"UserFeatures\"", TABLE_FEATURES }, { "ml_feature_store_history", TABLE_FEATURES },
-		{ "recommender_userfeatures", TABLE_FEATURES }, { "driver_fg", TABLE_FEATURES }, { "\"driver_fg\"", TABLE_FEATURES },
-		{ "txn_feats", TABLE_FEATURES }, { "features_v3", TABLE_FEATURES }, { "plan_features", TABLE_NONE }, { "feature_flags", TABLE_NONE },
-		{ "map_features", TABLE_NONE }, { "feature_views", TABLE_NONE }, { "churn_predictions", TABLE_PREDICTIONS },
-		{ "\"ModelPredictionLog\"", TABLE_PREDICTIONS }, { "ml_predictions_2025_08", TABLE_PREDICTIONS }, { "predictions_archive", TABLE_NONE },
-		{ "churn_training_data", TABLE_TRAINING_SET }, { "training_sessions", TABLE_NONE }, { "train_schedules", TABLE_NONE },
-		{ "document_embeddings", TABLE_EMBEDDINGS }, { "langchain_pg_embedding", TABLE_EMBEDDINGS }, { "churn_labels", TABLE_LABELS },
-		{ "issue_labels", TABLE_NONE }, { "click_events", TABLE_EVENTS }, { "calendar_events", TABLE_NONE }, { "ad_impressions", TABLE_EVENTS },
-		{ "mlflow_model_versions", TABLE_MODELS }, { "car_models", TABLE_NONE }, { "orders", TABLE_NONE }, { "pgbench_accounts", TABLE_NONE },
-		{ "prevention", TABLE_NONE }, { "a", TABLE_NONE },
+		{"user_features", TABLE_FEATURES_LIKELY},
+		{"\"UserFeatures\"", TABLE_FEATURES_LIKELY},
+		{"ml_feature_store_history", TABLE_FEATURES},
+		{"recommender_userfeatures", TABLE_FEATURES_LIKELY},
+		{"driver_fg", TABLE_FEATURES},
+		{"\"driver_fg\"", TABLE_FEATURES},
+		{"txn_feats", TABLE_FEATURES_LIKELY},
+		{"features_v3", TABLE_FEATURES},
+		{"plan_features", TABLE_NONE},
+		{"feature_flags", TABLE_NONE},
+		{"map_features", TABLE_NONE},
+		{"feature_views", TABLE_NONE},
+		{"churn_predictions", TABLE_PREDICTIONS},
+		{"\"ModelPredictionLog\"", TABLE_PREDICTIONS},
+		{"ml_predictions_2025_08", TABLE_PREDICTIONS},
+		{"predictions_archive", TABLE_NONE},
+		{"churn_training_data", TABLE_TRAINING_SET},
+		{"training_sessions", TABLE_NONE},
+		{"train_schedules", TABLE_NONE},
+		{"document_embeddings", TABLE_EMBEDDINGS},
+		{"langchain_pg_embedding", TABLE_EMBEDDINGS},
+		{"churn_labels", TABLE_LABELS},
+		{"issue_labels", TABLE_NONE},
+		{"click_events", TABLE_EVENTS},
+		{"calendar_events", TABLE_NONE},
+		{"ad_impressions", TABLE_EVENTS},
+		{"mlflow_model_versions", TABLE_MODELS},
+		{"car_models", TABLE_NONE},
+		{"orders", TABLE_NONE},
+		{"pgbench_accounts", TABLE_NONE},
+		{"prevention", TABLE_NONE},
+		{"a", TABLE_NONE},
 	};
 	for (unsigned i = 0; i < N_ELEMENTS(rows); i++)
 		if (table_kind(rows[i].name) != rows[i].kind)
-			fail_msg("%s: %d, wanted %d", rows[i].name, (int)table_kind(rows[i].name), (int)rows[i].kind);
+			fail_msg("%s: %d, wanted %d", rows[i].name, (int)table_kind(rows[i].name),
+				(int)rows[i].kind);
 }
 
 static enum function_kind function_kind(const char *text)
@@ -66,17 +91,32 @@ static void test_functions(void **state)
 		const char *name;
 		enum function_kind kind;
 	} rows[] = {
-		{ "match_document_chunks", FUNCTION_MATCH }, { "match_players", FUNCTION_MATCH_MAYBE }, { "vector_search", FUNCTION_MATCH },
-		{ "find_similar_products", FUNCTION_MATCH }, { "documents_hybrid_search", FUNCTION_MATCH_HYBRID }, { "ST_Buffer", FUNCTION_SPATIAL_VALUE },
-		{ "build_training_set", FUNCTION_TRAIN }, { "train_model", FUNCTION_TRAIN }, { "retrain_churn", FUNCTION_TRAIN },
-		{ "predict_churn", FUNCTION_PREDICT }, { "churn_predict", FUNCTION_PREDICT }, { "run_inference", FUNCTION_PREDICT },
-		{ "create_embedding", FUNCTION_EMBED }, { "train_schedule", FUNCTION_NONE }, { "predicate", FUNCTION_NONE },
-		{ "coalesce", FUNCTION_NONE }, { "start_date", FUNCTION_NONE }, { "get_historical_features", FUNCTION_TRAIN },
-		{ "ann_search", FUNCTION_MATCH }, { "get_nearest_neighbors", FUNCTION_MATCH }, { "score_model", FUNCTION_PREDICT },
+		{"match_document_chunks", FUNCTION_MATCH},
+		{"match_players", FUNCTION_MATCH_MAYBE},
+		{"vector_search", FUNCTION_MATCH},
+		{"find_similar_products", FUNCTION_MATCH},
+		{"documents_hybrid_search", FUNCTION_MATCH_HYBRID},
+		{"ST_Buffer", FUNCTION_SPATIAL_VALUE},
+		{"build_training_set", FUNCTION_TRAIN},
+		{"train_model", FUNCTION_TRAIN},
+		{"retrain_churn", FUNCTION_TRAIN},
+		{"predict_churn", FUNCTION_PREDICT},
+		{"churn_predict", FUNCTION_PREDICT},
+		{"run_inference", FUNCTION_PREDICT},
+		{"create_embedding", FUNCTION_EMBED},
+		{"train_schedule", FUNCTION_NONE},
+		{"predicate", FUNCTION_NONE},
+		{"coalesce", FUNCTION_NONE},
+		{"start_date", FUNCTION_NONE},
+		{"get_historical_features", FUNCTION_TRAIN},
+		{"ann_search", FUNCTION_MATCH},
+		{"get_nearest_neighbors", FUNCTION_MATCH},
+		{"score_model", FUNCTION_PREDICT},
 	};
 	for (unsigned i = 0; i < N_ELEMENTS(rows); i++)
 		if (function_kind(rows[i].name) != rows[i].kind)
-			fail_msg("%s: %d, wanted %d", rows[i].name, (int)function_kind(rows[i].name), (int)rows[i].kind);
+			fail_msg("%s: %d, wanted %d", rows[i].name,
+				(int)function_kind(rows[i].name), (int)rows[i].kind);
 }
 
 static bool is_vector(const char *text)
@@ -89,9 +129,11 @@ static bool is_vector(const char *text)
 
 static void test_vector_columns(void **state)
 {
-	static const char *const vectors[] = { "content_embedding", "embedding_v2", "\"contentEmbedding\"", "title_vec", "vec_256", "image_vector",
-		"\"textVector\"", "item_emb", "doc_embs" };
-	static const char *const others[] = { "search_vector", "tsv", "body_tsvector", "vectorized_at_flag", "member", "location", "remember", "convection" };
+	static const char *const vectors[] = {"content_embedding", "embedding_v2",
+		"\"contentEmbedding\"", "title_vec", "vec_256", "image_vector", "\"textVector\"",
+		"item_emb", "doc_embs"};
+	static const char *const others[] = {"search_vector", "tsv", "body_tsvector",
+		"vectorized_at_flag", "member", "location", "remember", "convection"};
 	for (unsigned i = 0; i < N_ELEMENTS(vectors); i++)
 		if (!is_vector(vectors[i]))
 			fail_msg("%s", vectors[i]);
@@ -109,19 +151,28 @@ static void test_dictionary(void **state)
 		enum key key;
 		enum function_kind function;
 	} rows[] = {
-		{ "select", KEY_SELECT, FUNCTION_NONE }, { "SELECT", KEY_SELECT, FUNCTION_NONE }, { "SeLeCt", KEY_SELECT, FUNCTION_NONE },
-		{ "to", KEY_TO, FUNCTION_NONE }, { "transaction", KEY_TRANSACTION, FUNCTION_NONE }, { "selects", KEY_NONE, FUNCTION_NONE },
-		{ "selec", KEY_NONE, FUNCTION_NONE }, { "Websearch_To_Tsquery", KEY_NONE, FUNCTION_TEXT_SEARCH },
-		{ "sparsevec_negative_inner_product", KEY_NONE, FUNCTION_VECTOR_DISTANCE }, { "sparsevec_negative_inner_product_", KEY_NONE, FUNCTION_NONE },
-		{ "to_tsquer", KEY_NONE, FUNCTION_NONE }, { "characteristics", KEY_CHARACTERISTICS, FUNCTION_NONE },
+		{"select", KEY_SELECT, FUNCTION_NONE},
+		{"SELECT", KEY_SELECT, FUNCTION_NONE},
+		{"SeLeCt", KEY_SELECT, FUNCTION_NONE},
+		{"to", KEY_TO, FUNCTION_NONE},
+		{"transaction", KEY_TRANSACTION, FUNCTION_NONE},
+		{"selects", KEY_NONE, FUNCTION_NONE},
+		{"selec", KEY_NONE, FUNCTION_NONE},
+		{"Websearch_To_Tsquery", KEY_NONE, FUNCTION_TEXT_SEARCH},
+		{"sparsevec_negative_inner_product", KEY_NONE, FUNCTION_VECTOR_DISTANCE},
+		{"sparsevec_negative_inner_product_", KEY_NONE, FUNCTION_NONE},
+		{"to_tsquer", KEY_NONE, FUNCTION_NONE},
+		{"characteristics", KEY_CHARACTERISTICS, FUNCTION_NONE},
 	};
 	for (unsigned i = 0; i < N_ELEMENTS(rows); i++) {
 		size_t n = strlen(rows[i].text);
-		char *exact = mem_dup(rows[i].text, n); /* nothing behind it: the slow way to load */
-		char padded[64] = { 0 };
+		char *exact =
+			mem_dup(rows[i].text, n); /* nothing behind it: the slow way to load */
+		char padded[64] = {0};
 		memcpy(padded, rows[i].text, n);
 		memset(padded + n, 'x', sizeof(padded) - n);
-		const struct word *alone = words_find(&words, exact, n, exact + n), *amid = words_find(&words, padded, n, padded + sizeof(padded));
+		const struct word *alone = words_find(&words, exact, n, exact + n),
+				  *amid = words_find(&words, padded, n, padded + sizeof(padded));
 		assert_ptr_equal(alone, amid);
 		assert_int_equal(alone->key, rows[i].key);
 		assert_int_equal(alone->function, rows[i].function);

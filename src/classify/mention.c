@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A name has been met: is it a table, a function that is called, a type or a column, and what does
+ * it say?
+ */
+#include "classify/query.h"
+
+#include "classify/walk.h"
+
+uint64_t query_table_feature(enum table_kind kind)
+{
+	static const uint64_t bits[N_TABLE_KINDS] = {
+		[TABLE_VECTOR_METADATA] = FEATURE(VECTOR_METADATA),
+		[TABLE_EMBEDDINGS] = FEATURE(EMBEDDINGS),
+		[TABLE_FEATURES] = FEATURE(FEATURE_SET),
+		[TABLE_FEATURES_LIKELY] = FEATURE(FEATURE_SET),
+		[TABLE_PREDICTIONS] = FEATURE(PREDICTIONS),
+		[TABLE_MODELS] = FEATURE(MODELS),
+		[TABLE_EVENTS] = FEATURE(EVENTS),
+		[TABLE_LABELS] = FEATURE(LABELS),
+		[TABLE_TRAINING_SET] = FEATURE(TRAINING_SET),
+	};
+	return bits[kind];
+}
+
+enum table_kind query_table_kind(const struct word *word, const struct pgw_token *token)
+{
+	if (word->table != TABLE_NONE)
+		return (enum table_kind)word->table;
+	unsigned roots = name_roots(token) & NAME_ROOTS_OF_TABLES;
+	if (roots == 0)
+		return TABLE_NONE;
+	struct name name;
+	name_of_token(token, &name);
+	return name_table_kind(&name, roots);
+}
+
+static bool same_name(const struct pgw_token *a, const struct pgw_token *b)
+{
+	struct name x, y;
+	name_of_token(a, &x);
+	name_of_token(b, &y);
+	return x.len == y.len && memcmp(x.text, y.text, x.len) == 0;
+}
+
+static bool is_cte(const struct walk *w, const struct pgw_token *token)
+{
+	for (unsigned i = 0; i < w->n_ctes; i++)
+		if (same_name(&w->ctes[i], token))
+			return true;
+	return false;
+}
+
+static void write_table(struct walk *w, enum expect expect, enum table_kind kind)
+{
+	if (kind == TABLE_PREDICTIONS && expect == EXPECT_INSERT)
+		walk_add_feature(w, FEATURE(PREDICTION_INSERT));
+	if (kind == TABLE_TRAINING_SET)
+		walk_add_feature(w, FEATURE(TRAINING_TARGET));
+}
+
+/* feature_store.customer_daily: the schema says what its tables are. */
+static enum table_kind kind_of_schema(const struct item *schema)
+{
+	enum table_kind kind = query_table_kind(schema->word, &schema->token);
+	if (kind == TABLE_FEATURES_MAYBE)
+		return TABLE_FEATURES;
+	return kind == TABLE_FEATURES || kind == TABLE_FEATURES_LIKELY ||
+			       kind == TABLE_PREDICTIONS || kind == TABLE_TRAINING_SET
+		       ? kind
+		       : TABLE_NONE;
+}
+
+/* A table's name has been read, or a CTE's. */
+static void step_table(struct walk *w, const struct operand_name *name)
+{
+	enum expect expect = w->expect;
+	enum table_kind kind = query_table_kind(name->word, &name->token);
+	w->expect = EXPECT_NOTHING;
+	w->n_tables++;
+	if (kind == TABLE_NONE && name->qualifier.word != NULL)
+		kind = kind_of_schema(&name->qualifier);
+	if (kind == TABLE_NONE)
+		return;
+	if (expect != EXPECT_READ)
+		write_table(w, expect, kind);
+	else if (name->qualifier.word != NULL || !is_cte(w, &name->token))
+		walk_scope(w)->tables |= (uint16_t)(1U << kind);
+}
+
+/* ---- names ---- */
+
+static enum function_kind function_of(const struct operand_name *called)
+{
+	enum schema_kind schema = called->qualifier.word != NULL
+					  ? (enum schema_kind)called->qualifier.word->schema
+					  : SCHEMA_NONE;
+	if (schema != SCHEMA_MADLIB && called->word->function != FUNCTION_NONE)
+		return (enum function_kind)called->word->function;
+	if (schema == SCHEMA_NONE && !(name_roots(&called->token) & NAME_ROOT_FUNCTION))
+		return FUNCTION_NONE;
+	struct name name;
+	name_of_token(&called->token, &name);
+	return name_function_kind(&name, schema);
+}
+
+static void step_call(struct walk *w, enum function_kind function)
+{
+	static const struct {
+		uint64_t feature;
+		uint32_t effect;
+	} means[] = {
+		[FUNCTION_VECTOR_DISTANCE] = {FEATURE(VECTOR_DISTANCE), 0},
+		[FUNCTION_MATCH] = {FEATURE(VECTOR_MATCH), 0},
+		[FUNCTION_MATCH_HYBRID] = {FEATURE(HYBRID_MATCH), 0},
+		[FUNCTION_SPATIAL_TEST] = {FEATURE(SPATIAL), 0},
+		[FUNCTION_TEXT_SEARCH] = {FEATURE(FULL_TEXT), 0},
+		[FUNCTION_TRAIN] = {FEATURE(TRAIN_CALL), 0},
+		[FUNCTION_PREDICT] = {FEATURE(PREDICT_CALL), 0},
+		[FUNCTION_EMBED] = {FEATURE(PREDICT_CALL), 0},
+		[FUNCTION_RANDOM] = {FEATURE(SAMPLE), 0},
+		[FUNCTION_ADVISORY_LOCK] = {0, EFFECT_ADVISORY_LOCK},
+	};
+	w->call = function;
+	if (function < N_ELEMENTS(means)) {
+		walk_add_feature(w, means[function].feature);
+		w->statement->effects |= means[function].effect;
+	}
+	if (function == FUNCTION_COLLECT)
+		walk_scope(w)->collects |= walk_scope(w)->clause == CLAUSE_SELECT;
+	if (function == FUNCTION_UNNEST)
+		w->fixes = FIXES_ENTITY; /* unnest($1): a list of keys came as an array */
+}
+
+static void step_type(struct walk *w, const struct word *word)
+{
+	static const unsigned evidence[] = {
+		[TYPE_NONE] = 0,
+		[TYPE_VECTOR] = EVIDENCE_VECTOR_TYPE,
+		[TYPE_SPATIAL] = EVIDENCE_SPATIAL,
+		[TYPE_TEXT_SEARCH] = EVIDENCE_TEXT_SEARCH,
+		[TYPE_OTHER_METRIC] = EVIDENCE_OTHER,
+		[TYPE_JSONPATH] = EVIDENCE_JSON,
+	};
+	w->vector_type_seen |= word->type == TYPE_VECTOR;
+	walk_add_evidence(w, evidence[word->type]);
+}
+
+/* churn_label, ltv_target: asked of each column, so by the last letter first. */
+static bool is_label_name(const struct pgw_token *token)
+{
+	static const char label[] = "_label", target[] = "_target";
+	size_t quoted = token->kind == PGW_TOK_QUOTED_IDENT, n = token->len - quoted;
+	const char *end = token->at + n;
+	if (n < sizeof(target) || ((end[-1] | 0x20) != 'l' && (end[-1] | 0x20) != 't'))
+		return false;
+	return strncasecmp(end - (sizeof(label) - 1), label, sizeof(label) - 1) == 0 ||
+	       strncasecmp(end - (sizeof(target) - 1), target, sizeof(target) - 1) == 0;
+}
+
+/* A label counts where it goes out, not where it filters; a value where it is an alias (AS value
+ * beside AS label is a list to choose from). */
+static unsigned columns_seen(
+	const struct walk *w, const struct scope *scope, const struct word *word)
+{
+	bool counts = (word->column != COLUMN_LABEL || scope->clause == CLAUSE_SELECT) &&
+		      (word->column != COLUMN_CHOICE || w->previous == KEY_AS);
+	return counts ? 1U << word->column : 0;
+}
+
+static bool is_key(enum fixes fixes)
+{
+	return fixes == FIXES_ENTITY || fixes == FIXES_ROW;
+}
+
+static void list_column(struct scope *scope, const struct operand_name *name)
+{
+	enum column_kind column = (enum column_kind)name->word->column;
+	if (column == COLUMN_ENTITY || column == COLUMN_FEATURE_ROW || column == COLUMN_UPKEEP ||
+		column == COLUMN_SCOPE_ID || is_key(fixes_of_name(name)))
+		scope->lists_keys = true;
+	else
+		scope->lists_values = true;
+}
+
+/* The name is that of the level. */
+static void step_column(struct walk *w)
+{
+	struct level *level = walk_top(w);
+	struct scope *scope = walk_scope(w);
+	const struct operand_name *name = &level->name;
+	w->columns |= columns_seen(w, scope, name->word);
+	if (scope->clause == CLAUSE_SELECT && is_label_name(&name->token))
+		w->columns |= 1U << COLUMN_LABEL;
+	w->fixes = FIXES_NOTHING;
+	if (!level->is_query && w->depth > 0)
+		level->has_key |= fixes_of_name(name) == FIXES_ENTITY;
+	if (scope->clause == CLAUSE_GROUP)
+		scope->groups_by_key |= is_key(fixes_of_name(name));
+	if (name->word->column == COLUMN_STAGE_FLAG && scope->clause == CLAUSE_WHERE &&
+		w->previous != KEY_NOT)
+		walk_add_feature(w, FEATURE(PRODUCTION));
+	if (scope->clause == CLAUSE_SELECT && w->previous != KEY_AS)
+		list_column(scope, name);
+	walk_column(w);
+}
+
+/* Field by field: the whole was written in parts a moment ago, and reading it at once would stall.
+ */
+static void copy_token(struct pgw_token *to, const struct pgw_token *from)
+{
+	to->kind = from->kind;
+	to->at = from->at;
+	to->len = from->len;
+}
+
+/* A dotted name: leaves its last part current. */
+static void read_name(struct walk *w, struct operand_name *name_r)
+{
+	struct reader *reader = w->reader;
+	name_r->qualifier.word = NULL;
+	while (item_is_punct(reader->ahead, '.')) {
+		name_r->qualifier.word = reader->now->word;
+		copy_token(&name_r->qualifier.token, &reader->now->token);
+		reader_next(reader);
+		if (!item_is_name(reader->ahead)) {
+			walk_scope(w)->lists_values = true; /* t.* */
+			break;
+		}
+		reader_next(reader);
+	}
+	name_r->word = reader->now->word;
+	copy_token(&name_r->token, &reader->now->token);
+}
+
+static bool is_type_position(struct walk *w)
+{
+	return w->after_cast || (w->previous == KEY_AS && walk_top(w)->is_cast);
+}
+
+static void step_cte(struct walk *w, const struct operand_name *name)
+{
+	w->awaits_cte = false;
+	if (w->n_ctes < CTE_MAX)
+		w->ctes[w->n_ctes++] = name->token;
+	if (name->word->column == COLUMN_FEAST)
+		w->columns |= 1U << COLUMN_FEAST;
+}
+
+void walk_name(struct walk *w)
+{
+	struct operand_name type;
+	struct operand_name *name = &walk_top(w)->name;
+	const struct item *now = w->reader->now;
+	if (is_type_position(w)) {
+		read_name(w, &type);
+		step_type(w, type.word);
+		return;
+	}
+	if (now->word->type != TYPE_NONE && w->reader->ahead->token.kind == PGW_TOK_STRING) {
+		step_type(w, now->word); /* point '(1,2)' */
+		return;
+	}
+	read_name(w, name);
+	bool called = item_is_punct(w->reader->ahead, '(');
+	if (w->awaits_cte) {
+		step_cte(w, name);
+	} else if (w->expect != EXPECT_NOTHING && !(called && w->expect == EXPECT_READ)) {
+		step_table(w, name);
+	} else if (called) {
+		w->expect = EXPECT_NOTHING;
+		step_call(w, function_of(name));
+	} else {
+		step_column(w);
+		return;
+	}
+	name->word = NULL; /* it was no operand */
+}
