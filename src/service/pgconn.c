@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/x509.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -315,6 +316,26 @@ static const char *sslmode_of(enum tls_mode mode)
 	}
 }
 
+/*
+ * What is not configured is not looked for in somebody's home directory either: after a change of
+ * user HOME may even be unreadable, which libpq takes for an error. It takes a path below a file
+ * for "there is none".
+ */
+#define NO_FILE "/dev/null/none"
+
+static const char *file_or_none(const char *file)
+{
+	return file ? file : NO_FILE;
+}
+
+/* The authorities of the system stand in for those that are not configured, where any are asked. */
+static const char *authorities_of(const struct config_tls *tls)
+{
+	if (tls->ca_file)
+		return tls->ca_file;
+	return tls->mode >= TLS_VERIFY_CA ? X509_get_default_cert_file() : NO_FILE;
+}
+
 /* address NULL: the host is a directory. Entries whose value is NULL are libpq's defaults. */
 static PGconn *start_libpq(const struct pgconn *conn, const char *address)
 {
@@ -333,6 +354,8 @@ static PGconn *start_libpq(const struct pgconn *conn, const char *address)
 		{ "client_encoding", "UTF8" },
 		{ "gssencmode", "disable" },
 		{ "sslmode", conn->sslmode },
+		{ "passfile", NO_FILE },
+		{ "sslcrl", NO_FILE },
 		{ "sslrootcert", conn->sslrootcert },
 		{ "sslcert", conn->sslcert },
 		{ "sslkey", conn->sslkey },
@@ -397,9 +420,9 @@ struct pgconn *pgconn_open(struct loop *loop, struct resolver *resolver,
 	conn->application_name = mem_strdup(params->application_name);
 	conn->options = mem_strdup(params->options);
 	conn->sslmode = sslmode_of(params->tls->mode);
-	conn->sslrootcert = mem_strdup(params->tls->ca_file);
-	conn->sslcert = mem_strdup(params->tls->cert_file);
-	conn->sslkey = mem_strdup(params->tls->key_file);
+	conn->sslrootcert = mem_strdup(authorities_of(params->tls));
+	conn->sslcert = mem_strdup(file_or_none(params->tls->cert_file));
+	conn->sslkey = mem_strdup(file_or_none(params->tls->key_file));
 	strbuf_init(&conn->error_text);
 	loop_timer(loop, &conn->deadline, params->connect_timeout_us, on_deadline);
 	if (conn->host[0] == '/' || conn->host[0] == '@')
