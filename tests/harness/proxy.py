@@ -222,7 +222,7 @@ class Console:
     """The console as a driver sees it: dictionaries by column name, in order."""
 
     def __init__(self, proxy, user, dbname):
-        self.connection = proxy.connect(dbname, user)
+        self.connection = proxy.connect(dbname, user, password=USERS[user][0])
 
     def __enter__(self):
         return self

@@ -103,12 +103,27 @@ def test_neutral_statements_do_not_decide_the_lane(start):
         client.query("COMMIT")
 
 
-def test_session_setting_decides(start):
+def test_session_setting_at_startup_decides(start):
     proxy = start()
     with proxy.client(options="-c pglane.class=training") as client:
         client.query("BEGIN")
         client.query("SELECT 1")
         assert in_use(proxy)["training"] == 1
+        client.query("COMMIT")
+
+
+def test_session_setting_by_set_decides(start):
+    proxy = start()
+    with proxy.client() as client:
+        client.query("SET pglane.class = 'vector'")
+        client.query("BEGIN")
+        client.query("SELECT 1")
+        assert in_use(proxy)["vector"] == 1
+        client.query("COMMIT")
+        client.query("RESET pglane.class")
+        client.query("BEGIN")
+        client.query("SELECT 1")
+        assert in_use(proxy)["default"] == 1
         client.query("COMMIT")
 
 
@@ -253,8 +268,9 @@ def test_server_that_does_not_answer_the_cancel_is_closed(start, cluster):
 
 
 def budget_watch(cluster):
-    """(watch function for Background, list with the most connections seen)."""
+    """(watch function for Background, list with the most connections seen). Begins when earlier tests' connections are gone."""
     seen = [0]
+    system.eventually(lambda: not cluster.backends(), what="the end of other connections")
     connection = cluster.connect()
 
     def watch(stop):
@@ -272,8 +288,8 @@ def test_budget_of_180_is_never_exceeded(start, cluster):
     """The default lanes; 300 clients of two users and two databases want servers at once, all classes, while idle ones must be closed for others."""
     proxy = start(queue_timeout=120, max_client_conn=1000, listen_backlog=1024)
     users, databases, classes = ("app", "u_other"), ("app", "other"), list(STATEMENTS)
-    clients = [proxy.client(user=users[i % 2], database=databases[i // 2 % 2], timeout_s=180) for i in range(300)]
     watch, seen = budget_watch(cluster)
+    clients = [proxy.client(user=users[i % 2], database=databases[i // 2 % 2], timeout_s=180) for i in range(300)]
     rounds = scaled(6, 1)
     try:
         with Background(watch):
@@ -293,8 +309,8 @@ def test_budget_of_180_is_never_exceeded(start, cluster):
 
 def test_small_budget_is_shared_by_pools(start, cluster):
     """Six servers, two of them for this class, for four pools: idle servers of one are closed for another, and no one starves."""
-    proxy = start(lanes={"default": 2})
     watch, seen = budget_watch(cluster)
+    proxy = start(lanes={"default": 2})
 
     def work(i):
         user, database = ("app", "u_other")[i % 2], ("app", "other")[i // 2 % 2]

@@ -47,8 +47,9 @@ def test_bad_file_keeps_the_old_one_and_says_so(start):
     proxy, counts = start(lanes={"default": 4}, slow_query=7), []
     good = proxy.ini.read_text()
     with Background(load(proxy, counts)):
-        for bad, word in (("no_such_key = 1", "no_such_key"), ("pool_mode = sideways", "pool_mode"), ("budget = 3", "budget")):
-            proxy.ini.write_text(good.replace("slow_query = 7", f"slow_query = 9\n{bad}"))
+        for old, new, word in (("slow_query = 7", "slow_query = 9\nno_such_key = 1", "no_such_key"), ("slow_query = 7", "slow_query = 9\npool_mode = sideways", "pool_mode"),
+                               ("permits = 4", "permits = 5", "budget")):
+            proxy.ini.write_text(good.replace("slow_query = 7", "slow_query = 9").replace(old.replace("7", "9"), new))
             with pytest.raises(psycopg2.Error) as refused:
                 proxy.reload()
             assert refused.value.pgcode == "F0000"
