@@ -486,7 +486,8 @@ static void dispatch(struct console *console, uint8_t type, const uint8_t *body,
 
 static bool leaves_now(const struct console *console, uint8_t type)
 {
-	return console->run || console->out.len >= OUT_MAX_BYTES || type == PGW_QUERY || type == PGW_SYNC || type == PGW_FLUSH || type == PGW_FUNCTION_CALL;
+	/* An error leaves at once, as PostgreSQL sends it: a client may wait for it behind a Flush that is discarded. */
+	return console->run || console->discards || console->out.len >= OUT_MAX_BYTES || type == PGW_QUERY || type == PGW_SYNC || type == PGW_FLUSH || type == PGW_FUNCTION_CALL;
 }
 
 static bool on_message(struct client *client, uint8_t type, const uint8_t *body, size_t n_body)

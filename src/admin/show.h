@@ -58,6 +58,7 @@ struct user_names {
 };
 void user_names_gather(struct user_names *names, const struct config *config);
 void user_names_release(struct user_names *names);
+unsigned count_databases(const struct config *config); /* as many as SHOW DATABASES has rows */
 
 /* The value of a parameter that is answered as if this were a PostgreSQL; NULL: none of those. */
 const char *fake_parameter(const char *name);

@@ -101,6 +101,11 @@ static void add_console(struct run *run)
 	add_database(run, CONSOLE_DATABASE_COMPAT, &entry, registry_find_database(CONSOLE_DATABASE_COMPAT));
 }
 
+struct database_count {
+	const struct config *config;
+	unsigned n;
+};
+
 /* Databases that clients reached through the entry "*". */
 static void add_by_fallback(void *arg, struct shared_database *database)
 {
@@ -109,6 +114,24 @@ static void add_by_fallback(void *arg, struct shared_database *database)
 
 	if (entry && strcmp(entry->name, "*") == 0 && !is_console_database(database->name))
 		add_database(run, database->name, entry, database);
+}
+
+static void count_by_fallback(void *arg, struct shared_database *database)
+{
+	struct database_count *count = arg;
+	const struct config_database *entry = config_find_database(count->config, database->name);
+
+	count->n += entry && strcmp(entry->name, "*") == 0 && !is_console_database(database->name);
+}
+
+unsigned count_databases(const struct config *config)
+{
+	struct database_count count = { config, 1 }; /* the console */
+
+	for (unsigned i = 0; i < config->n_databases; i++)
+		count.n += strcmp(config->databases[i].name, "*") != 0;
+	registry_each_database(count_by_fallback, &count);
+	return count.n;
 }
 
 void show_databases(struct run *run)

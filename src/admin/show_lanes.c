@@ -82,7 +82,10 @@ static void add_lane(struct rows *rows, const struct config *config, const struc
 	rows_number(rows, reading->n_abandoned);
 	rows_number(rows, reading->n_granted ? reading->total_wait_us / reading->n_granted : 0);
 	rows_number(rows, reading->max_wait_us);
-	rows_number(rows, lane->statement_timeout_us / 1000);
+	if (lane->urgent) /* there a statement has the limit of its own lane */
+		rows_text(rows, NULL);
+	else
+		rows_number(rows, lane->statement_timeout_us / 1000);
 	rows_number(rows, queue_timeout_us / 1000);
 	rows_number(rows, reading->spec.max_waiting);
 	rows_end(rows);

@@ -85,7 +85,7 @@ static void finish_lists(struct run *run)
 
 	user_names_gather(&users, config);
 	registry_each_pool(count_pool, counts);
-	add_item(run, "databases", config->n_databases + 1); /* and the console */
+	add_item(run, "databases", count_databases(config));
 	add_item(run, "users", users.n);
 	add_item(run, "peers", 0);
 	add_item(run, "pools", counts->n_pools);

@@ -48,7 +48,7 @@
 	X(IN_FAILED_TRANSACTION, "ERROR", "25P02", "current transaction is aborted, commands ignored until end of transaction block", "") \
 	X(STATEMENT_MEMORY, "ERROR", "53200", "too much memory in prepared statements", "See max_client_prepared_bytes.")                \
 	X(DATABASE_PAUSED, "ERROR", "57P03", "database is paused", "")                                                                   \
-	X(CONSOLE_COMMAND, "ERROR", "08P01", "invalid command", "Use SHOW HELP.")                                                        \
+	X(CONSOLE_COMMAND, "ERROR", "08P01", "invalid command", "")                                                                      \
 	X(CONSOLE_DENIED, "ERROR", "42501", "admin access needed", "")                                                                   \
 	X(CONSOLE_ARGUMENT, "ERROR", "22023", "invalid argument", "")                                                                    \
 	X(CONSOLE_NO_DATABASE, "ERROR", "3D000", "no such database", "Databases are named in [databases].")                              \
