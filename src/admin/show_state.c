@@ -234,7 +234,7 @@ static const struct {
 	const char *name, *value;
 } fake_parameters[] = {
 	{ "application_name", "" },
-	{ "client_encoding", "UTF8" },
+	{ "client_encoding", "UTF-8" },
 	{ "client_min_messages", "notice" },
 	{ "datestyle", "ISO" },
 	{ "default_transaction_isolation", "read committed" },
