@@ -26,6 +26,7 @@ static struct classifier *classifier;
 static const char *default_files[] = {CORPUS_DIR "/corpus.jsonl", CORPUS_DIR "/second.jsonl"};
 static char **files;
 static int n_files;
+static bool files_are_given;
 
 static enum query_class class_of(const char *sql, char rule_r[CLASSIFY_RULE_BYTES])
 {
@@ -119,16 +120,25 @@ static void print_tally(const struct tally *tally)
 		percent(tally->n_traps_right, tally->n_traps));
 }
 
+/* What the project promises, of any corpus. */
+static void assert_good_enough(const struct tally *tally)
+{
+	assert_int_not_equal(tally->n_all, 0);
+	assert_true(percent(tally->n_right, tally->n_all) >= WANTED_PERCENT);
+	assert_true(percent(tally->n_traps_right, tally->n_traps) >= WANTED_PERCENT);
+	assert_int_equal(tally->n[QUERY_DEFAULT][QUERY_TRAINING], 0);
+}
+
 static void test_corpora(void **state)
 {
 	struct tally tally = {0};
 	for (int i = 0; i < n_files; i++)
 		judge_file(files[i], &tally);
 	print_tally(&tally);
-	assert_int_not_equal(tally.n_all, 0);
-	assert_true(percent(tally.n_right, tally.n_all) >= WANTED_PERCENT);
-	assert_true(percent(tally.n_traps_right, tally.n_traps) >= WANTED_PERCENT);
-	assert_int_equal(tally.n[QUERY_DEFAULT][QUERY_TRAINING], 0);
+	assert_good_enough(&tally);
+	/* our own statements have all been right: one mistake is a step back */
+	if (!files_are_given)
+		assert_int_equal(tally.n_right, tally.n_all);
 }
 
 int main(int argc, char **argv)
@@ -136,6 +146,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_corpora)};
 	unsigned bad_line;
 	char error[256];
+	files_are_given = argc > 1;
 	files = argc > 1 ? argv + 1 : (char **)(uintptr_t)default_files;
 	n_files = argc > 1 ? argc - 1 : (int)N_ELEMENTS(default_files);
 	classifier = classifier_new(NULL, 0, &bad_line, error);
