@@ -212,7 +212,8 @@ static void test_near_words(void **state)
 			if (found == &word_unknown)
 				continue;
 			const struct word_entry *entry =
-				CONTAINER_OF(found, struct word_entry, word);
+				(const void *)((const char *)found -
+					       offsetof(struct word_entry, word));
 			assert_int_equal(text_of(entry, found_text), n);
 			assert_memory_equal(found_text, text, n);
 		}
