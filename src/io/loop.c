@@ -73,11 +73,13 @@ void loop_run(struct loop *loop)
 {
 	while (!loop->stopping) {
 		MUST(event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) >= 0);
+		loop->now_us = 0;
 		do {
 			if (loop->turn_end)
 				loop->turn_end(loop->turn_end_arg);
 			run_tasks(loop);
 		} while (!STAILQ_EMPTY(&loop->tasks));
+		loop->now_us = 0;
 	}
 }
 

@@ -12,6 +12,7 @@
 #include <event2/event_struct.h>
 
 #include "base/base.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "io/timer.h"
 
@@ -28,6 +29,7 @@ struct loop {
 	struct event *tick;	/* armed while a timer is */
 	bool tick_armed;
 	bool stopping;
+	uint64_t now_us; /* see loop_now_us(); 0: to be read anew */
 	void (*turn_end)(void *arg); /* after the callbacks of a turn, before its tasks; may be NULL */
 	void *turn_end_arg;
 };
@@ -36,6 +38,14 @@ void loop_init(struct loop *loop);
 void loop_release(struct loop *loop);
 void loop_run(struct loop *loop); /* until loop_stop() */
 void loop_stop(struct loop *loop); /* from the loop's thread */
+
+/* mono_us as of the callback under way: read once for each event of a stream, and once for the rest of a turn. */
+static inline uint64_t loop_now_us(struct loop *loop)
+{
+	if (loop->now_us == 0)
+		loop->now_us = clock_mono_us();
+	return loop->now_us;
+}
 
 /* Queues the task for the end of this turn; queueing it again before it ran changes nothing. */
 void loop_task(struct loop *loop, struct task *task, void (*run)(struct task *task));

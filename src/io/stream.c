@@ -355,6 +355,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *stream = arg;
 
+	stream->loop->now_us = 0;
 	if (UNLIKELY(stream->flags & STREAM_CONNECTING)) {
 		if (what & (EV_READ | EV_CLOSED))
 			stream->flags |= STREAM_READABLE | ((what & EV_CLOSED) ? STREAM_PEER_CLOSED : 0);

@@ -51,9 +51,7 @@ const char *client_state_name(const struct client *client)
 
 const char *client_application_name(const struct client *client)
 {
-	const char *name = param_set_get(client->params, "application_name");
-
-	return name ? name : "";
+	return client->params ? client->params->application_name : "";
 }
 
 static void on_login_deadline(struct timer *timer)

@@ -181,7 +181,7 @@ void client_statement_begins(struct client *client, uint64_t now_us)
 
 	if (client->query_start_us != 0)
 		return;
-	now_us = now_us ? now_us : clock_mono_us();
+	now_us = now_us ? now_us : loop_now_us(&client->worker->loop);
 	client->query_start_us = now_us;
 	if (client->xact_start_us == 0)
 		client->xact_start_us = now_us;
@@ -229,7 +229,7 @@ void client_on_ready(struct client *client, int xact)
 	client->xact = xact == PGW_XACT_IDLE ? XACT_NONE : XACT_SERVER;
 	if (xact == PGW_XACT_IDLE)
 		client_unset(client, CLIENT_CLASS_FIXED);
-	client_statement_ends(client, clock_mono_us(), xact == PGW_XACT_IDLE);
+	client_statement_ends(client, loop_now_us(&client->worker->loop), xact == PGW_XACT_IDLE);
 	if (client->input || (client->stream.flags & STREAM_PAUSED))
 		client_resume(client);
 }

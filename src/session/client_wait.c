@@ -51,7 +51,7 @@ static void queue_fault(struct client *client, enum pgw_fault_id id, unsigned la
 	const struct config *config = worker_config(client->worker);
 	struct lane_reading readings[LANE_MAX];
 	struct lane_totals totals;
-	uint64_t waited_us = client->wait_start_us ? clock_mono_us() - client->wait_start_us : 0;
+	uint64_t waited_us = client->wait_start_us ? loop_now_us(&client->worker->loop) - client->wait_start_us : 0;
 
 	(void)lane_read(client->worker->cluster->ledger, readings, &totals);
 	pgw_fault_set(fault_r, id, NULL, "Lane %s: %u permits, %u in use, %u waiting; this statement waited %llu ms.", config->lanes[lane].name,
@@ -112,7 +112,7 @@ static void begin_waiting(struct client *client, unsigned lane)
 	}
 	enter_queue(client);
 	if (client->wait_start_us == 0)
-		client->wait_start_us = clock_mono_us();
+		client->wait_start_us = loop_now_us(&client->worker->loop);
 	if (limit_us > 0 && !timer_is_armed(&client->timer))
 		loop_timer_at(&client->worker->loop, &client->timer, client->wait_start_us + limit_us, on_queue_timeout);
 }
@@ -196,7 +196,7 @@ static enum want follow_source(struct client *client)
 		}
 		/* It died between the delivery and now. */
 		server_bury(server);
-		return lane_again(worker->cluster->ledger, ticket, clock_mono_us()) == LANE_GRANTED ? follow_source(client) : WANT_WAIT;
+		return lane_again(worker->cluster->ledger, ticket, loop_now_us(&client->worker->loop)) == LANE_GRANTED ? follow_source(client) : WANT_WAIT;
 	case LANE_SOURCE_FOREIGN_IDLE:
 		server_claimed(worker, ticket->idle, client);
 		return WANT_WAIT;
@@ -224,7 +224,7 @@ static void end_waiting(struct client *client)
 	leave_queue(client);
 	timer_stop(&client->timer);
 	if (client->wait_start_us) {
-		STAT_ADD(stats->wait_time, clock_mono_us() - client->wait_start_us);
+		STAT_ADD(stats->wait_time, loop_now_us(&client->worker->loop) - client->wait_start_us);
 		client->wait_start_us = 0;
 	}
 }
@@ -246,7 +246,7 @@ static bool circuit_is_open(struct client *client, struct pgw_fault *fault_r)
 	struct shared_pool *shared = client->pool->shared;
 	uint64_t until_us = STAT_READ(shared->failed_until_us);
 
-	if (until_us == 0 || clock_mono_us() >= until_us)
+	if (until_us == 0 || loop_now_us(&client->worker->loop) >= until_us)
 		return false;
 	registry_lock();
 	*fault_r = shared->last_failure;
@@ -262,7 +262,7 @@ static enum want want_other_lane(struct client *client, unsigned lane, unsigned 
 	client_unset(client, CLIENT_LANE_NEUTRAL);
 	if (lane == ticket->home_lane)
 		return WANT_READY;
-	switch (lane_swap(client->worker->cluster->ledger, ticket, lane, priority, clock_mono_us())) {
+	switch (lane_swap(client->worker->cluster->ledger, ticket, lane, priority, loop_now_us(&client->worker->loop))) {
 	case LANE_GRANTED:
 		return WANT_READY;
 	case LANE_QUEUED:
@@ -301,7 +301,7 @@ static enum want acquire(struct client *client, unsigned lane, unsigned priority
 	struct pgw_fault fault;
 	enum want want;
 
-	switch (lane_acquire(worker->cluster->ledger, &client->ticket, client->pool->shared->lane_pool, lane, priority, worker->index, clock_mono_us())) {
+	switch (lane_acquire(worker->cluster->ledger, &client->ticket, client->pool->shared->lane_pool, lane, priority, worker->index, loop_now_us(&client->worker->loop))) {
 	case LANE_GRANTED:
 		want = follow_source(client);
 		/* A server that could not even be tried has told the client already. */
@@ -404,7 +404,7 @@ void client_server_failed(struct client *client, const struct pgw_fault *fault)
 	/* The server took its slot with it; the permit goes back. */
 	client->server = NULL;
 	if (client->ticket.state == LANE_TICKET_HOLDS)
-		(void)!lane_release(client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());
+		(void)!lane_release(client->worker->cluster->ledger, &client->ticket, NULL, loop_now_us(&client->worker->loop));
 	fail_waiting(client, fault);
 }
 
@@ -422,18 +422,18 @@ void client_handover_arrived(struct client *client, struct server *server)
 		return;
 	}
 	if (client->state == CLIENT_GONE) {
-		(void)!lane_release(ledger, &client->ticket, NULL, clock_mono_us());
+		(void)!lane_release(ledger, &client->ticket, NULL, loop_now_us(&client->worker->loop));
 		client_maybe_free(client);
 		return;
 	}
-	if (lane_again(ledger, &client->ticket, clock_mono_us()) == LANE_GRANTED && follow_source(client) == WANT_READY)
+	if (lane_again(ledger, &client->ticket, loop_now_us(&client->worker->loop)) == LANE_GRANTED && follow_source(client) == WANT_READY)
 		client_server_ready(client);
 }
 
 void client_stop_waiting(struct client *client)
 {
 	struct lane_ledger *ledger = client->worker->cluster->ledger;
-	uint64_t now_us = clock_mono_us();
+	uint64_t now_us = loop_now_us(&client->worker->loop);
 	struct server *server = client->server;
 
 	client_unset(client, CLIENT_PARKED);

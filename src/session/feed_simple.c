@@ -15,7 +15,6 @@ struct classify_session feed_session(const struct client *client)
 {
 	const struct config *config = worker_config(client->worker);
 	const struct config_user *user = config_find_user(config, client->pool->shared->user->name);
-	const char *conforming = param_set_get(client->params, "standard_conforming_strings");
 
 	return (struct classify_session){
 		.user = client->pool->shared->user->name,
@@ -23,7 +22,7 @@ struct classify_session feed_session(const struct client *client)
 		.application_name = client_application_name(client),
 		.may_annotate = user == NULL || user->annotations != ANNOTATIONS_NONE,
 		.max_priority = user ? user->max_priority : LANE_PRIORITY_MAX,
-		.backslash_escapes = conforming && strcasecmp(conforming, "off") == 0,
+		.backslash_escapes = client->params->backslash_escapes,
 	};
 }
 

@@ -20,7 +20,7 @@ void link_client(struct client *client, struct server *server)
 		server_to(server, SERVER_LINKED);
 	server->client = client;
 	client->server = server;
-	server->request_us = clock_mono_us();
+	server->request_us = loop_now_us(&client->worker->loop);
 	STAT_ADD(pool->stats.server_assignment_count, 1);
 	if (client->state == CLIENT_GONE)
 		return;
@@ -58,7 +58,7 @@ static bool must_retire(const struct server *server, uint64_t now_us)
 static void release(struct client *client, struct server *server)
 {
 	struct lane_ledger *ledger = client->worker->cluster->ledger;
-	uint64_t now_us = clock_mono_us();
+	uint64_t now_us = loop_now_us(&client->worker->loop);
 
 	unlink_pair(client, server);
 	client_unset(client, CLIENT_BIG_UNNAMED);

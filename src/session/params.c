@@ -137,6 +137,8 @@ static struct param_set *build(const struct param_list *list, struct pgw_hash128
 	unsigned i;
 
 	set->hash = hash;
+	set->application_name = "";
+	set->backslash_escapes = false;
 	set->refs = 1;
 	set->n = list->n;
 	for (i = 0; i < list->n; i++) {
@@ -146,6 +148,10 @@ static struct param_set *build(const struct param_list *list, struct pgw_hash128
 		text += n_name;
 		set->items[i].value = memcpy(text, list->items[i].value, n_value);
 		text += n_value;
+		if (strcasecmp(set->items[i].name, "application_name") == 0)
+			set->application_name = set->items[i].value;
+		else if (strcasecmp(set->items[i].name, "standard_conforming_strings") == 0)
+			set->backslash_escapes = strcasecmp(set->items[i].value, "off") == 0;
 	}
 	return set;
 }

@@ -24,6 +24,8 @@ struct param_set {
 	struct param_set *next; /* in its bucket; guarded by the table's mutex */
 	struct pgw_hash128 hash;
 	int refs; /* guarded by the table's mutex when it falls */
+	const char *application_name; /* "" when it is not in the set */
+	bool backslash_escapes;	      /* standard_conforming_strings is off */
 	unsigned n;
 	struct param items[]; /* sorted by name */
 };
