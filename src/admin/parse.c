@@ -20,6 +20,7 @@ struct token {
 
 struct scan {
 	const char *at, *end;
+	bool broken; /* a comment has no end */
 };
 
 static bool is_space(char c)
@@ -53,6 +54,7 @@ static void skip_block_comment(struct scan *scan)
 			scan->at++;
 		}
 	} while (depth > 0 && scan->at < scan->end);
+	scan->broken = depth > 0;
 }
 
 static void skip_space(struct scan *scan)
@@ -110,7 +112,9 @@ static struct token next_token(struct scan *scan)
 
 	skip_space(scan);
 	token.at = scan->at;
-	if (scan->at < scan->end)
+	if (scan->broken)
+		token.kind = TOKEN_OTHER;
+	else if (scan->at < scan->end)
 		token.kind = scan_kind(scan);
 	token.n = (size_t)(scan->at - token.at);
 	return token;
@@ -256,7 +260,7 @@ static int quotable(const char *text, size_t n)
 
 bool request_parse(struct request *request_r, const char *text, size_t n, struct pgw_fault *fault_r)
 {
-	struct scan scan = { text, text + n };
+	struct scan scan = { .at = text, .end = text + n };
 	struct token verb;
 
 	memset(request_r, 0, sizeof(*request_r));
