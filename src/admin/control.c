@@ -52,9 +52,10 @@ static bool take_target(struct run *run, bool required)
 		run_fail(run, PGW_FAULT_CONSOLE_OWN_DATABASE, name);
 	else if ((target->database = find_database(run, name)) == NULL)
 		run_fail(run, PGW_FAULT_CONSOLE_NO_DATABASE, name);
-	if (run->failed)
-		run_done(run);
-	return !run->failed;
+	if (!run->failed)
+		return true;
+	run_done(run);
+	return false;
 }
 
 static void fail(struct run *run, enum pgw_fault_id id, const char *what)

@@ -100,9 +100,10 @@ static uint64_t unix_peer_pid(const struct stream *stream)
 
 static void add_id(struct rows *rows, uint64_t id)
 {
-	char text[24];
+	char text[24] = "";
 
-	(void)snprintf(text, sizeof(text), id ? "0x%" PRIx64 : "", id);
+	if (id)
+		(void)snprintf(text, sizeof(text), "0x%" PRIx64, id);
 	rows_text(rows, text);
 }
 

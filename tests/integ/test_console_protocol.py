@@ -162,7 +162,7 @@ def test_a_console_that_does_not_read(start):
         except BlockingIOError:
             pass
         assert other.query("SHOW VERSION").tags == ["SHOW"]
-        assert proxy.resident_bytes() - before < 8_000_000
+        assert proxy.resident_bytes() - before < 64_000_000  # the answers to what was sent are a gigabyte
         deaf.socket.setblocking(True)
         deaf.socket.settimeout(30)
         for _ in range(100):
