@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Time. mono_us never goes back and is for durations; wall_us is microseconds since 1970 UTC. Any thread. */
+/* Time. mono_us never goes back and is for durations; wall_us is microseconds since 1970 UTC. Any
+ * thread. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 

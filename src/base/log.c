@@ -17,13 +17,13 @@ enum log_level log_current_level = LOG_LEVEL_INFO;
 
 /* Guarded by log_mutex; the descriptor is swapped by log_reopen(). */
 static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct log_config sinks = { .level = LOG_LEVEL_INFO, .to_stderr = true };
+static struct log_config sinks = {.level = LOG_LEVEL_INFO, .to_stderr = true};
 static char *log_file_name;
 static char *log_ident;
 static int log_fd = -1;
 
-static const char *const level_names[] = { "FATAL", "ERROR", "WARNING", "LOG", "DEBUG", "NOISE" };
-static const int syslog_levels[] = { LOG_CRIT, LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_DEBUG };
+static const char *const level_names[] = {"FATAL", "ERROR", "WARNING", "LOG", "DEBUG", "NOISE"};
+static const int syslog_levels[] = {LOG_CRIT, LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_DEBUG};
 
 static int open_file(const char *name)
 {

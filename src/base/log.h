@@ -1,20 +1,28 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The log. One line per call: time, pid, level, text; to stderr, to `logfile`, to syslog. Any
- * thread; a line is written with one write(2). Control characters of the text are printed as \xNN, so that a
- * peer cannot forge lines. LOG_RATE_* drops repeats of one call site beyond 10 a second and says how many.
+ * thread; a line is written with one write(2). Control characters of the text are printed as \xNN,
+ * so that a peer cannot forge lines. LOG_RATE_* drops repeats of one call site beyond 10 a second
+ * and says how many.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
 #include "base/base.h"
 
-enum log_level { LOG_LEVEL_FATAL, LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_NOISE };
+enum log_level {
+	LOG_LEVEL_FATAL,
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_NOISE
+};
 
 struct log_config {
-	enum log_level level;	 /* lines above it are dropped */
+	enum log_level level; /* lines above it are dropped */
 	bool to_stderr;
-	const char *file;	 /* NULL: none; reopened by log_reopen() */
+	const char *file;	  /* NULL: none; reopened by log_reopen() */
 	const char *syslog_ident; /* NULL: no syslog */
 	int syslog_facility;
 };
@@ -45,7 +53,8 @@ struct log_rate {
 
 extern enum log_level log_current_level; /* written before threads start and by log_set_level() */
 
-int log_open(const struct log_config *config) WARN_UNUSED; /* 0, or -errno when the file cannot be opened */
+int log_open(const struct log_config *config)
+	WARN_UNUSED; /* 0, or -errno when the file cannot be opened */
 void log_reopen(void);
 void log_set_level(enum log_level level);
 bool log_rate_allows(struct log_rate *rate);

@@ -8,11 +8,11 @@
 
 #include "base/base.h"
 
-void *mem_alloc(size_t n_bytes) WARN_UNUSED;		 /* uninitialised */
-void *mem_zalloc(size_t n_bytes) WARN_UNUSED;		 /* zeroed */
-void *mem_realloc(void *p, size_t n_bytes) WARN_UNUSED;	 /* p may be NULL */
+void *mem_alloc(size_t n_bytes) WARN_UNUSED;		/* uninitialised */
+void *mem_zalloc(size_t n_bytes) WARN_UNUSED;		/* zeroed */
+void *mem_realloc(void *p, size_t n_bytes) WARN_UNUSED; /* p may be NULL */
 void *mem_dup(const void *p, size_t n_bytes) WARN_UNUSED;
-char *mem_strdup(const char *s) WARN_UNUSED;		 /* s NULL gives NULL */
+char *mem_strdup(const char *s) WARN_UNUSED; /* s NULL gives NULL */
 char *mem_strndup(const char *s, size_t len) WARN_UNUSED;
 char *mem_printf(const char *fmt, ...) WARN_UNUSED PRINTF_LIKE(1, 2);
 void mem_free(void *p); /* NULL is fine */

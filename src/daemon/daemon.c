@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Order of a start: configuration and what is compiled from it (every mistake reported, no socket yet), listeners, privileges, pid file, threads. Signals are
- * blocked in all threads and read by the control loop, as PgBouncer has them: HUP reload, TERM wait for clients (again: at once), INT wait for
- * servers, QUIT at once, USR1 pause, USR2 resume.
+ * Order of a start: configuration and what is compiled from it (every mistake reported, no socket
+ * yet), listeners, privileges, pid file, threads. Signals are blocked in all threads and read by
+ * the control loop, as PgBouncer has them: HUP reload, TERM wait for clients (again: at once), INT
+ * wait for servers, QUIT at once, USR1 pause, USR2 resume.
  */
 #include "daemon/daemon.h"
 
@@ -47,7 +48,7 @@ struct daemon {
 
 static struct settings *load_settings(const char *file, struct strbuf *problems_text)
 {
-	struct config_problems problems = { 0 };
+	struct config_problems problems = {0};
 	struct config *config = config_load(file, &problems);
 	struct settings *settings = NULL;
 
@@ -96,7 +97,8 @@ static bool same_lanes(const struct config *a, const struct config *b)
 	if (a->n_lanes != b->n_lanes)
 		return false;
 	for (i = 0; i < a->n_lanes; i++)
-		if (strcmp(a->lanes[i].name, b->lanes[i].name) != 0 || a->lanes[i].urgent != b->lanes[i].urgent)
+		if (strcmp(a->lanes[i].name, b->lanes[i].name) != 0 ||
+			a->lanes[i].urgent != b->lanes[i].urgent)
 			return false;
 	return true;
 }
@@ -105,7 +107,9 @@ static bool open_log(const struct daemon_options *options, const struct config *
 {
 	unsigned verbose = config->verbose + options->verbose;
 	struct log_config log = {
-		.level = verbose >= 2 ? LOG_LEVEL_NOISE : verbose == 1 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+		.level = verbose >= 2	? LOG_LEVEL_NOISE
+			 : verbose == 1 ? LOG_LEVEL_DEBUG
+					: LOG_LEVEL_INFO,
 		.to_stderr = !options->quiet && !options->background,
 		.file = config->logfile && config->logfile[0] ? config->logfile : NULL,
 		.syslog_ident = config->syslog ? config->syslog_ident : NULL,
@@ -116,7 +120,8 @@ static bool open_log(const struct daemon_options *options, const struct config *
 
 	if (err == 0)
 		return true;
-	fprintf(stderr, "pglane: cannot open logfile %s: %s\n", config->logfile, strerror_r(-err, text, sizeof(text)));
+	fprintf(stderr, "pglane: cannot open logfile %s: %s\n", config->logfile,
+		strerror_r(-err, text, sizeof(text)));
 	return false;
 }
 
@@ -125,7 +130,8 @@ static void change_settings(struct daemon *daemon, struct settings *fresh)
 	struct lane_spec specs[LANE_MAX];
 	unsigned i;
 
-	lane_resize(daemon->cluster.ledger, specs, lane_specs(fresh->config, specs), fresh->config->budget);
+	lane_resize(daemon->cluster.ledger, specs, lane_specs(fresh->config, specs),
+		fresh->config->budget);
 	for (i = 0; i < daemon->cluster.n_workers; i++)
 		worker_change_settings(&daemon->cluster.workers[i], fresh);
 	metrics_change(daemon->metrics, fresh);
@@ -137,7 +143,8 @@ static void change_settings(struct daemon *daemon, struct settings *fresh)
 static bool apply_fresh(struct daemon *daemon, struct settings *fresh, struct strbuf *text)
 {
 	if (!same_lanes(fresh->config, daemon->settings->config)) {
-		strbuf_adds(text, "lanes cannot be added, removed or renamed while pglane runs: restart it\n");
+		strbuf_adds(text, "lanes cannot be added, removed or renamed while pglane runs: "
+				  "restart it\n");
 		settings_unref(&fresh);
 		return false;
 	}
@@ -188,7 +195,8 @@ static void on_reload_order(struct mail *mail, void *owner)
 	free_order(order);
 }
 
-static void order_reload(void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
+static void order_reload(
+	void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
 {
 	struct daemon *daemon = arg;
 	struct order *order = mem_zalloc(sizeof(*order));
@@ -206,7 +214,8 @@ static void on_set_order(struct mail *mail, void *owner)
 	struct strbuf text = STRBUF_INIT;
 	struct settings *fresh = NULL;
 	char error[256] = "";
-	struct config *config = config_with(daemon->settings->config, order->key, order->value, error);
+	struct config *config =
+		config_with(daemon->settings->config, order->key, order->value, error);
 
 	if (config)
 		fresh = settings_new(config, &text);
@@ -217,7 +226,8 @@ static void on_set_order(struct mail *mail, void *owner)
 	free_order(order);
 }
 
-static void order_set(void *arg, const char *key, const char *value, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
+static void order_set(void *arg, const char *key, const char *value,
+	void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
 {
 	struct daemon *daemon = arg;
 	struct order *order = mem_zalloc(sizeof(*order));
@@ -240,10 +250,12 @@ static void on_deadline(struct timer *timer)
 
 static void shut_down(struct daemon *daemon, enum shutdown_mode mode)
 {
-	static const char *const names[] = { "", "waiting for servers", "waiting for clients", "at once" };
+	static const char *const names[] = {
+		"", "waiting for servers", "waiting for clients", "at once"};
 	unsigned i;
 
-	if (mode <= (enum shutdown_mode)daemon->cluster.shutdown_mode && mode != SHUTDOWN_WAIT_FOR_SERVERS)
+	if (mode <= (enum shutdown_mode)daemon->cluster.shutdown_mode &&
+		mode != SHUTDOWN_WAIT_FOR_SERVERS)
 		return;
 	log_info("shutting down, %s", names[mode]);
 	__atomic_store_n(&daemon->cluster.shutdown_mode, (int)mode, __ATOMIC_RELAXED);
@@ -323,10 +335,14 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 		(void)reload(daemon, &text);
 		break;
 	case SIGTERM:
-		shut_down(daemon, daemon->cluster.shutdown_mode == SHUTDOWN_NONE ? SHUTDOWN_WAIT_FOR_CLIENTS : SHUTDOWN_IMMEDIATE);
+		shut_down(daemon, daemon->cluster.shutdown_mode == SHUTDOWN_NONE
+					  ? SHUTDOWN_WAIT_FOR_CLIENTS
+					  : SHUTDOWN_IMMEDIATE);
 		break;
 	case SIGINT:
-		shut_down(daemon, daemon->cluster.shutdown_mode == SHUTDOWN_WAIT_FOR_SERVERS ? SHUTDOWN_IMMEDIATE : SHUTDOWN_WAIT_FOR_SERVERS);
+		shut_down(daemon, daemon->cluster.shutdown_mode == SHUTDOWN_WAIT_FOR_SERVERS
+					  ? SHUTDOWN_IMMEDIATE
+					  : SHUTDOWN_WAIT_FOR_SERVERS);
 		break;
 	case SIGQUIT:
 		shut_down(daemon, SHUTDOWN_IMMEDIATE);
@@ -358,7 +374,7 @@ static void on_turn_end(void *arg)
 
 static void watch_signals(struct daemon *daemon)
 {
-	static const int numbers[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
+	static const int numbers[] = {SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2};
 	unsigned i;
 
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -380,8 +396,9 @@ static void raise_descriptor_limit(const struct config *config)
 		return;
 	limit.rlim_cur = MIN_OF(want, limit.rlim_max);
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
-		log_warning("the limit of open files is %llu; max_client_conn and the budget may need %llu", (unsigned long long)limit.rlim_cur,
-			(unsigned long long)want);
+		log_warning("the limit of open files is %llu; max_client_conn and the budget may "
+			    "need %llu",
+			(unsigned long long)limit.rlim_cur, (unsigned long long)want);
 }
 
 static bool drop_privileges(const struct daemon_options *options, const struct config *config)
@@ -392,7 +409,8 @@ static bool drop_privileges(const struct daemon_options *options, const struct c
 	if (name == NULL || name[0] == '\0') {
 		if (geteuid() != 0)
 			return true;
-		fprintf(stderr, "pglane: will not run as root: give -u USER or set user in the configuration\n");
+		fprintf(stderr, "pglane: will not run as root: give -u USER or set user in the "
+				"configuration\n");
 		return false;
 	}
 	entry = getpwnam(name);
@@ -402,7 +420,8 @@ static bool drop_privileges(const struct daemon_options *options, const struct c
 	}
 	if (geteuid() == entry->pw_uid)
 		return true;
-	if (initgroups(name, entry->pw_gid) == 0 && setgid(entry->pw_gid) == 0 && setuid(entry->pw_uid) == 0)
+	if (initgroups(name, entry->pw_gid) == 0 && setgid(entry->pw_gid) == 0 &&
+		setuid(entry->pw_uid) == 0)
 		return true;
 	fprintf(stderr, "pglane: cannot change to user %s\n", name);
 	return false;
@@ -470,7 +489,8 @@ static void open_cluster(struct daemon *daemon)
 	cluster->wake_control = wake_control;
 	cluster->quiet = worker_is_quiet;
 	cluster->daemon_arg = daemon;
-	cluster->ledger = lane_ledger_new(specs, n_lanes, config->budget, config->workers + 1, worker_wake_port, cluster);
+	cluster->ledger = lane_ledger_new(
+		specs, n_lanes, config->budget, config->workers + 1, worker_wake_port, cluster);
 	registry_open(cluster->ledger);
 	loop_init(&daemon->loop);
 	daemon->loop.turn_end = on_turn_end;
@@ -511,9 +531,12 @@ static void log_start(const struct daemon *daemon)
 	const struct config *config = daemon->settings->config;
 	unsigned i;
 
-	log_info("pglane %s: port %u, budget %u, %u worker%s, pool_mode %s", PGLANE_VERSION, config->listen_port, config->budget, config->workers,
+	log_info("pglane %s: port %u, budget %u, %u worker%s, pool_mode %s", PGLANE_VERSION,
+		config->listen_port, config->budget, config->workers,
 		config->workers == 1 ? "" : "s",
-		config->pool_mode == POOL_MODE_TRANSACTION ? "transaction" : config->pool_mode == POOL_MODE_SESSION ? "session" : "statement");
+		config->pool_mode == POOL_MODE_TRANSACTION ? "transaction"
+		: config->pool_mode == POOL_MODE_SESSION   ? "session"
+							   : "statement");
 	for (i = 0; i < config->n_lanes; i++)
 		log_info("lane %s: %u permits", config->lanes[i].name, config->lanes[i].permits);
 }
@@ -537,19 +560,22 @@ static int serve(struct daemon *daemon)
 
 int daemon_run(const struct daemon_options *options)
 {
-	struct daemon daemon = { .options = options };
+	struct daemon daemon = {.options = options};
 	struct strbuf problems = STRBUF_INIT;
 	int exit_code = 1;
 
 	daemon.settings = load_settings(options->config_file, &problems);
 	fputs(problems.data, stderr);
-	if (daemon.settings && listeners_open(&daemon.cluster.listeners, daemon.settings->config, &problems)) {
+	if (daemon.settings &&
+		listeners_open(&daemon.cluster.listeners, daemon.settings->config, &problems)) {
 		char *absolute = realpath(options->config_file, NULL);
 
 		daemon.config_file = absolute ? absolute : mem_strdup(options->config_file);
 		raise_descriptor_limit(daemon.settings->config);
-		if (drop_privileges(options, daemon.settings->config) && (!options->background || go_background(daemon.settings->config)) &&
-			open_log(options, daemon.settings->config) && write_pidfile(daemon.settings->config))
+		if (drop_privileges(options, daemon.settings->config) &&
+			(!options->background || go_background(daemon.settings->config)) &&
+			open_log(options, daemon.settings->config) &&
+			write_pidfile(daemon.settings->config))
 			exit_code = serve(&daemon);
 		else
 			listeners_close(&daemon.cluster.listeners);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The process: settings, threads, signals, reload, drain. Runs on the control thread (the one that main() is), which also runs the services.
+ * The process: settings, threads, signals, reload, drain. Runs on the control thread (the one that
+ * main() is), which also runs the services.
  */
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
@@ -9,10 +10,10 @@
 
 struct daemon_options {
 	const char *config_file;
-	const char *user;	/* -u: instead of the configuration's */
-	bool background;	/* -d */
-	bool quiet;		/* -q: nothing on stderr but fatal trouble */
-	unsigned verbose;	/* -v, -vv */
+	const char *user; /* -u: instead of the configuration's */
+	bool background;  /* -d */
+	bool quiet;	  /* -q: nothing on stderr but fatal trouble */
+	unsigned verbose; /* -v, -vv */
 };
 
 /* Loads, listens, serves until it is told to end. Returns the exit code. */

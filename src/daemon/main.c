@@ -27,14 +27,14 @@ static const char usage[] =
 enum { OPTION_CHECK = 256 };
 
 static const struct option long_options[] = {
-	{ "daemon", no_argument, NULL, 'd' },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "user", required_argument, NULL, 'u' },
-	{ "check", no_argument, NULL, OPTION_CHECK },
-	{ "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
+	{"daemon", no_argument, NULL, 'd'},
+	{"quiet", no_argument, NULL, 'q'},
+	{"verbose", no_argument, NULL, 'v'},
+	{"user", required_argument, NULL, 'u'},
+	{"check", no_argument, NULL, OPTION_CHECK},
+	{"version", no_argument, NULL, 'V'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
 };
 
 static int complain(const char *what)
@@ -45,7 +45,7 @@ static int complain(const char *what)
 
 int main(int argc, char **argv)
 {
-	struct daemon_options options = { 0 };
+	struct daemon_options options = {0};
 	bool check = false;
 	int c;
 

@@ -10,7 +10,8 @@ void gather_begin(struct gather *gather, struct stream *stream)
 	gather->n_bytes = 0;
 }
 
-/* Small pieces side by side: one send(2) of a few hundred copied bytes costs less than a sendmsg(2) of their places. */
+/* Small pieces side by side: one send(2) of a few hundred copied bytes costs less than a sendmsg(2)
+ * of their places. */
 static void join_small(struct gather *gather, uint8_t joined[static GATHER_JOIN_BYTES])
 {
 	size_t n = 0;
@@ -22,7 +23,7 @@ static void join_small(struct gather *gather, uint8_t joined[static GATHER_JOIN_
 		memcpy(joined + n, gather->pieces[i].iov_base, gather->pieces[i].iov_len);
 		n += gather->pieces[i].iov_len;
 	}
-	gather->pieces[0] = (struct iovec){ .iov_base = joined, .iov_len = n };
+	gather->pieces[0] = (struct iovec){.iov_base = joined, .iov_len = n};
 	gather->n_pieces = 1;
 }
 
@@ -32,7 +33,8 @@ bool gather_flush(struct gather *gather)
 
 	if (gather->n_pieces > 1)
 		join_small(gather, joined);
-	if (gather->n_pieces > 0 && !gather->broken && !stream_sendv(gather->stream, gather->pieces, gather->n_pieces))
+	if (gather->n_pieces > 0 && !gather->broken &&
+		!stream_sendv(gather->stream, gather->pieces, gather->n_pieces))
 		gather->broken = true;
 	gather->n_pieces = 0;
 	gather->n_scratch = 0;
@@ -41,7 +43,10 @@ bool gather_flush(struct gather *gather)
 
 void gather_ref(struct gather *gather, const void *bytes, size_t n)
 {
-	union { const void *in; void *out; } pun = { .in = bytes };
+	union {
+		const void *in;
+		void *out;
+	} pun = {.in = bytes};
 	struct iovec *last;
 
 	if (n == 0)
@@ -56,7 +61,7 @@ void gather_ref(struct gather *gather, const void *bytes, size_t n)
 		if (gather->n_pieces == GATHER_PIECES)
 			(void)gather_flush(gather);
 	}
-	gather->pieces[gather->n_pieces++] = (struct iovec){ .iov_base = pun.out, .iov_len = n };
+	gather->pieces[gather->n_pieces++] = (struct iovec){.iov_base = pun.out, .iov_len = n};
 }
 
 void gather_copy(struct gather *gather, const void *bytes, size_t n)

@@ -42,11 +42,13 @@ void socket_tune(int fd, bool is_unix, const struct config *config)
 	}
 }
 
-static void add_problem(struct strbuf *problems, const char *where, const char *what, int error_number)
+static void add_problem(
+	struct strbuf *problems, const char *where, const char *what, int error_number)
 {
 	char text[128] = "";
 
-	strbuf_addf(problems, "cannot listen on %s: %s: %s\n", where, what, strerror_r(error_number, text, sizeof(text)));
+	strbuf_addf(problems, "cannot listen on %s: %s: %s\n", where, what,
+		strerror_r(error_number, text, sizeof(text)));
 }
 
 static bool add_listener(struct listeners *listeners, int fd, bool is_unix, const char *path)
@@ -64,7 +66,8 @@ static bool add_listener(struct listeners *listeners, int fd, bool is_unix, cons
 	return true;
 }
 
-static bool open_tcp(struct listeners *listeners, const struct config *config, const struct addrinfo *ai, const char *where, struct strbuf *problems)
+static bool open_tcp(struct listeners *listeners, const struct config *config,
+	const struct addrinfo *ai, const char *where, struct strbuf *problems)
 {
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	const char *failed = "socket";
@@ -89,9 +92,11 @@ out:
 	return false;
 }
 
-static bool open_tcp_name(struct listeners *listeners, const struct config *config, const char *name, struct strbuf *problems)
+static bool open_tcp_name(struct listeners *listeners, const struct config *config,
+	const char *name, struct strbuf *problems)
 {
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
 	struct addrinfo *list = NULL, *ai;
 	char service[8], where[300];
 	bool ok = true;
@@ -120,7 +125,8 @@ static bool is_alive(const struct netaddr *addr)
 	return alive;
 }
 
-static bool open_unix(struct listeners *listeners, const struct config *config, struct strbuf *problems)
+static bool open_unix(
+	struct listeners *listeners, const struct config *config, struct strbuf *problems)
 {
 	const char *path;
 	struct netaddr addr;
@@ -161,7 +167,8 @@ out:
 	return false;
 }
 
-bool listeners_open(struct listeners *listeners, const struct config *config, struct strbuf *problems)
+bool listeners_open(
+	struct listeners *listeners, const struct config *config, struct strbuf *problems)
 {
 	bool ok = true;
 
@@ -219,7 +226,10 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			log_rated(LOG_LEVEL_ERROR, "accept: no descriptors or memory left (errno %d): see ulimit -n and max_client_conn", errno);
+			log_rated(LOG_LEVEL_ERROR,
+				"accept: no descriptors or memory left (errno %d): see ulimit -n "
+				"and max_client_conn",
+				errno);
 			event_del(&watch->event);
 			loop_timer(watch->loop, &watch->retry, ACCEPT_RETRY_US, on_retry);
 		}
@@ -227,15 +237,17 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-void listener_watch_open(struct listener_watch *watch, struct loop *loop, const struct listener *listener,
-	void (*accepted)(void *arg, int fd, bool is_unix), void *arg)
+void listener_watch_open(struct listener_watch *watch, struct loop *loop,
+	const struct listener *listener, void (*accepted)(void *arg, int fd, bool is_unix),
+	void *arg)
 {
 	memset(watch, 0, sizeof(*watch));
 	watch->listener = listener;
 	watch->accepted = accepted;
 	watch->arg = arg;
 	watch->loop = loop;
-	MUST(event_assign(&watch->event, loop->base, listener->fd, EV_READ | EV_PERSIST, on_acceptable, watch) == 0);
+	MUST(event_assign(&watch->event, loop->base, listener->fd, EV_READ | EV_PERSIST,
+		     on_acceptable, watch) == 0);
 	MUST(event_add(&watch->event, NULL) == 0);
 }
 

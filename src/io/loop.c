@@ -6,7 +6,7 @@
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *loop = arg;
-	static const struct timeval interval = { 0, TIMER_TICK_US };
+	static const struct timeval interval = {0, TIMER_TICK_US};
 
 	loop->tick_armed = false;
 	timer_wheel_advance(&loop->wheel, clock_mono_us());
@@ -89,14 +89,16 @@ void loop_stop(struct loop *loop)
 	event_base_loopbreak(loop->base);
 }
 
-void loop_timer(struct loop *loop, struct timer *timer, uint64_t delay_us, void (*fire)(struct timer *timer))
+void loop_timer(struct loop *loop, struct timer *timer, uint64_t delay_us,
+	void (*fire)(struct timer *timer))
 {
 	loop_timer_at(loop, timer, clock_mono_us() + delay_us, fire);
 }
 
-void loop_timer_at(struct loop *loop, struct timer *timer, uint64_t deadline_us, void (*fire)(struct timer *timer))
+void loop_timer_at(struct loop *loop, struct timer *timer, uint64_t deadline_us,
+	void (*fire)(struct timer *timer))
 {
-	static const struct timeval interval = { 0, TIMER_TICK_US };
+	static const struct timeval interval = {0, TIMER_TICK_US};
 
 	timer_start(&loop->wheel, timer, deadline_us, fire);
 	if (LIKELY(loop->tick_armed))

@@ -55,7 +55,8 @@ static void wake(struct mailbox *box)
 	MUST(write(box->event_fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
 }
 
-void mailbox_post(struct mailbox *box, struct mail *mail, void (*deliver)(struct mail *mail, void *owner))
+void mailbox_post(
+	struct mailbox *box, struct mail *mail, void (*deliver)(struct mail *mail, void *owner))
 {
 	bool must_wake;
 

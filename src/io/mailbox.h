@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Messages to a loop from any thread. A mail is an owned value: who posts it gives it away; `deliver` runs on the receiving loop
- * and frees it or posts it on. Order is kept between two threads. One eventfd wakes the loop; a post to a mailbox that is
- * already filled makes no system call.
+ * Messages to a loop from any thread. A mail is an owned value: who posts it gives it away;
+ * `deliver` runs on the receiving loop and frees it or posts it on. Order is kept between two
+ * threads. One eventfd wakes the loop; a post to a mailbox that is already filled makes no system
+ * call.
  */
 #ifndef IO_MAILBOX_H
 #define IO_MAILBOX_H
@@ -17,7 +18,7 @@ struct mail {
 };
 
 struct mailbox {
-	pthread_mutex_t mutex;		/* guards mails and woken */
+	pthread_mutex_t mutex; /* guards mails and woken */
 	STAILQ_HEAD(, mail) mails;
 	bool woken;
 	int event_fd;
@@ -26,8 +27,10 @@ struct mailbox {
 };
 
 void mailbox_open(struct mailbox *box, struct loop *loop, void *owner);
-void mailbox_close(struct mailbox *box); /* mails that are left are delivered first: by the loop's thread, after its end */
-void mailbox_post(struct mailbox *box, struct mail *mail, void (*deliver)(struct mail *mail, void *owner)); /* any thread */
+void mailbox_close(struct mailbox *box); /* mails that are left are delivered first: by the loop's
+					    thread, after its end */
+void mailbox_post(struct mailbox *box, struct mail *mail,
+	void (*deliver)(struct mail *mail, void *owner)); /* any thread */
 void mailbox_wake(struct mailbox *box); /* any thread: a turn of the loop, without a mail */
 
 #endif

@@ -7,7 +7,8 @@
 
 #include "base/mem.h"
 
-const char *netaddr_format(const struct netaddr *addr, char buf[static NETADDR_TEXT_BYTES], uint16_t *port_r)
+const char *netaddr_format(
+	const struct netaddr *addr, char buf[static NETADDR_TEXT_BYTES], uint16_t *port_r)
 {
 	uint16_t port = 0;
 
@@ -45,7 +46,8 @@ bool netaddr_unix(const char *dir, uint16_t port, struct netaddr *addr_r)
 	n = snprintf(addr_r->un.sun_path, sizeof(addr_r->un.sun_path), "%s/.s.PGSQL.%u", dir, port);
 	if (n < 0 || (size_t)n >= sizeof(addr_r->un.sun_path))
 		return false;
-	addr_r->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + (dir[0] == '@' ? 0 : 1));
+	addr_r->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n +
+				  (dir[0] == '@' ? 0 : 1));
 	if (dir[0] == '@')
 		addr_r->un.sun_path[0] = '\0';
 	return true;
@@ -120,15 +122,20 @@ static void on_answer(int error, struct evutil_addrinfo *list, void *arg)
 		mem_free(resolve);
 }
 
-struct resolve *resolver_ask(struct resolver *resolver, const char *host, uint16_t port, resolve_done *done, void *arg)
+struct resolve *resolver_ask(
+	struct resolver *resolver, const char *host, uint16_t port, resolve_done *done, void *arg)
 {
-	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = EVUTIL_AI_ADDRCONFIG };
+	struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = EVUTIL_AI_ADDRCONFIG};
 	struct resolve *resolve;
 	char service[8];
 
 	if (resolver->dns == NULL) {
-		resolver->dns = evdns_base_new(resolver->loop->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-		if (resolver->dns && evdns_base_resolv_conf_parse(resolver->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf") != 0)
+		resolver->dns =
+			evdns_base_new(resolver->loop->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+		if (resolver->dns && evdns_base_resolv_conf_parse(resolver->dns, DNS_OPTIONS_ALL,
+					     "/etc/resolv.conf") != 0)
 			(void)evdns_base_load_hosts(resolver->dns, "/etc/hosts");
 	}
 	if (resolver->dns == NULL) {
@@ -140,7 +147,8 @@ struct resolve *resolver_ask(struct resolver *resolver, const char *host, uint16
 	resolve->arg = arg;
 	resolve->inside_ask = true;
 	(void)snprintf(service, sizeof(service), "%u", port);
-	resolve->request = evdns_getaddrinfo(resolver->dns, host, service, &hints, on_answer, resolve);
+	resolve->request =
+		evdns_getaddrinfo(resolver->dns, host, service, &hints, on_answer, resolve);
 	resolve->inside_ask = false;
 	if (!resolve->answered)
 		return resolve;

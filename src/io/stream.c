@@ -11,9 +11,9 @@
 #define TLS_COALESCE_BYTES 16384u /* one TLS record */
 
 struct spill {
-	struct event writable;	/* unix sockets: armed while blocked */
+	struct event writable; /* unix sockets: armed while blocked */
 	bool writable_armed;
-	size_t at;		/* first byte not sent */
+	size_t at; /* first byte not sent */
 	size_t len;
 	size_t cap;
 	uint8_t *data;
@@ -28,11 +28,13 @@ static void register_events(struct stream *stream)
 
 	if (!(stream->flags & STREAM_UNIX) || (stream->flags & STREAM_CONNECTING) || stream->ssl)
 		what |= EV_WRITE;
-	MUST(event_assign(&stream->event, stream->loop->base, stream->fd, what, on_event, stream) == 0);
+	MUST(event_assign(&stream->event, stream->loop->base, stream->fd, what, on_event, stream) ==
+		0);
 	MUST(event_add(&stream->event, NULL) == 0);
 }
 
-void stream_open(struct stream *stream, struct loop *loop, int fd, bool is_unix, const struct stream_ops *ops)
+void stream_open(struct stream *stream, struct loop *loop, int fd, bool is_unix,
+	const struct stream_ops *ops)
 {
 	memset(stream, 0, sizeof(*stream));
 	stream->ops = ops;
@@ -42,14 +44,16 @@ void stream_open(struct stream *stream, struct loop *loop, int fd, bool is_unix,
 	register_events(stream);
 }
 
-bool stream_connect(struct stream *stream, struct loop *loop, const struct sockaddr *addr, unsigned addr_len, const struct stream_ops *ops)
+bool stream_connect(struct stream *stream, struct loop *loop, const struct sockaddr *addr,
+	unsigned addr_len, const struct stream_ops *ops)
 {
 	bool is_unix = addr->sa_family == AF_UNIX;
 	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return false;
-	/* A unix socket whose backlog is full says EAGAIN and will not tell when it is not: that is a refusal. */
+	/* A unix socket whose backlog is full says EAGAIN and will not tell when it is not: that is
+	 * a refusal. */
 	if (connect(fd, addr, addr_len) < 0 && errno != EINPROGRESS) {
 		int saved = errno;
 
@@ -180,7 +184,8 @@ static void spill_append(struct stream *stream, const void *bytes, size_t n)
 	memcpy(spill->data + spill->len, bytes, n);
 	spill->len += n;
 	if ((stream->flags & STREAM_UNIX) && !stream->ssl && !spill->writable_armed) {
-		MUST(event_assign(&spill->writable, stream->loop->base, stream->fd, EV_WRITE | EV_PERSIST, on_unix_writable, stream) == 0);
+		MUST(event_assign(&spill->writable, stream->loop->base, stream->fd,
+			     EV_WRITE | EV_PERSIST, on_unix_writable, stream) == 0);
 		MUST(event_add(&spill->writable, NULL) == 0);
 		spill->writable_armed = true;
 	}
@@ -206,11 +211,12 @@ static ssize_t send_tls(struct stream *stream, const void *bytes, size_t n)
 
 static ssize_t send_plain(struct stream *stream, struct iovec *iov, int n_iov)
 {
-	struct msghdr message = { .msg_iov = iov, .msg_iovlen = (size_t)n_iov };
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)n_iov};
 	ssize_t n;
 
 	do {
-		n = n_iov == 1 ? send(stream->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL) : sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+		n = n_iov == 1 ? send(stream->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+			       : sendmsg(stream->fd, &message, MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return n;
@@ -230,7 +236,8 @@ static bool spill_rest(struct stream *stream, struct iovec *iov, int n_iov, size
 		size_t skip = MIN_OF(n_sent, iov[i].iov_len);
 
 		n_sent -= skip;
-		spill_append(stream, (const uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip);
+		spill_append(
+			stream, (const uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip);
 	}
 	return true;
 }
@@ -258,7 +265,8 @@ static bool sendv_tls(struct stream *stream, struct iovec *iov, int n_iov)
 		size_t at = 0;
 
 		while (at < iov[i].iov_len && stream->spill == NULL) {
-			ssize_t done = send_tls(stream, (uint8_t *)iov[i].iov_base + at, iov[i].iov_len - at);
+			ssize_t done = send_tls(
+				stream, (uint8_t *)iov[i].iov_base + at, iov[i].iov_len - at);
 
 			if (done < 0)
 				return false;
@@ -295,8 +303,11 @@ bool stream_sendv(struct stream *stream, struct iovec *iov, int n_iov)
 
 bool stream_send(struct stream *stream, const void *bytes, size_t n)
 {
-	union { const void *in; void *out; } pun = { .in = bytes };
-	struct iovec iov = { .iov_base = pun.out, .iov_len = n };
+	union {
+		const void *in;
+		void *out;
+	} pun = {.in = bytes};
+	struct iovec iov = {.iov_base = pun.out, .iov_len = n};
 
 	return n == 0 || stream_sendv(stream, &iov, 1);
 }
@@ -312,8 +323,10 @@ static void flush_spill(struct stream *stream)
 	struct spill *spill = stream->spill;
 
 	while (spill->at < spill->len) {
-		struct iovec iov = { .iov_base = spill->data + spill->at, .iov_len = spill->len - spill->at };
-		ssize_t n = stream->ssl ? send_tls(stream, iov.iov_base, iov.iov_len) : send_plain(stream, &iov, 1);
+		struct iovec iov = {
+			.iov_base = spill->data + spill->at, .iov_len = spill->len - spill->at};
+		ssize_t n = stream->ssl ? send_tls(stream, iov.iov_base, iov.iov_len)
+					: send_plain(stream, &iov, 1);
 
 		if (n < 0) {
 			stream->ops->on_readable(stream); /* the owner finds STREAM_ERROR there */
@@ -358,7 +371,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	stream->loop->now_us = 0;
 	if (UNLIKELY(stream->flags & STREAM_CONNECTING)) {
 		if (what & (EV_READ | EV_CLOSED))
-			stream->flags |= STREAM_READABLE | ((what & EV_CLOSED) ? STREAM_PEER_CLOSED : 0);
+			stream->flags |=
+				STREAM_READABLE | ((what & EV_CLOSED) ? STREAM_PEER_CLOSED : 0);
 		finish_connect(stream);
 		return;
 	}

@@ -16,7 +16,8 @@ void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_us)
 	wheel->n_armed = 0;
 }
 
-void timer_start(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline_us, void (*fire)(struct timer *timer))
+void timer_start(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline_us,
+	void (*fire)(struct timer *timer))
 {
 	uint64_t tick;
 
@@ -24,7 +25,8 @@ void timer_start(struct timer_wheel *wheel, struct timer *timer, uint64_t deadli
 	timer->deadline_us = MAX_OF(deadline_us, (uint64_t)1);
 	timer->fire = fire;
 	timer->wheel = wheel;
-	/* The tick after the deadline, so that it never fires early; never a slot that was swept already. */
+	/* The tick after the deadline, so that it never fires early; never a slot that was swept
+	 * already. */
 	tick = MAX_OF(tick_of(timer->deadline_us) + 1, wheel->done_tick + 1);
 	LIST_INSERT_HEAD(&wheel->slots[tick % TIMER_SLOTS], timer, link);
 	wheel->n_armed++;
@@ -39,13 +41,15 @@ void timer_stop(struct timer *timer)
 	timer->wheel->n_armed--;
 }
 
-/* Timers of later rounds share the slot and stay; a fired one may change the list, so the sweep starts over then. */
+/* Timers of later rounds share the slot and stay; a fired one may change the list, so the sweep
+ * starts over then. */
 static void sweep_slot(struct timer_wheel *wheel, unsigned slot, uint64_t now_us)
 {
 	struct timer *timer;
 
 again:
-	LIST_FOREACH(timer, &wheel->slots[slot], link) {
+	LIST_FOREACH(timer, &wheel->slots[slot], link)
+	{
 		if (timer->deadline_us > now_us)
 			continue;
 		timer_stop(timer);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A hashed timer wheel: arming and stopping are O(1) list operations without a system call, so that every statement may have a deadline. Resolution is
- * TIMER_TICK_US; a timer never fires early. Pure: the present time comes in. One thread.
+ * A hashed timer wheel: arming and stopping are O(1) list operations without a system call, so that
+ * every statement may have a deadline. Resolution is TIMER_TICK_US; a timer never fires early.
+ * Pure: the present time comes in. One thread.
  */
 #ifndef IO_TIMER_H
 #define IO_TIMER_H
@@ -14,21 +15,25 @@
 
 struct timer {
 	LIST_ENTRY(timer) link;
-	uint64_t deadline_us;	/* 0: not armed */
+	uint64_t deadline_us; /* 0: not armed */
 	void (*fire)(struct timer *timer);
 	struct timer_wheel *wheel;
 };
 
 struct timer_wheel {
 	LIST_HEAD(, timer) slots[TIMER_SLOTS];
-	uint64_t done_tick;	/* all slots up to this tick were swept */
+	uint64_t done_tick; /* all slots up to this tick were swept */
 	uint32_t n_armed;
 };
 
 void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_us);
-void timer_start(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline_us, void (*fire)(struct timer *timer)); /* re-arms if armed */
-void timer_stop(struct timer *timer); /* nothing when not armed */
-static inline bool timer_is_armed(const struct timer *timer) { return timer->deadline_us != 0; }
+void timer_start(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline_us,
+	void (*fire)(struct timer *timer)); /* re-arms if armed */
+void timer_stop(struct timer *timer);	    /* nothing when not armed */
+static inline bool timer_is_armed(const struct timer *timer)
+{
+	return timer->deadline_us != 0;
+}
 /* Fires what is due at now_us. Timers may be started and stopped by the callbacks. */
 void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_us);
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Cancel requests. Clients get keys of pglane's own: the pid names the worker and the client, the secret is random. A request travels to the
- * target's worker and there either takes the client out of its queue, or becomes a CancelRequest to the server that runs the client's statement.
- * That server is not reused, and gets no further statement, until the request's connection was closed by PostgreSQL: by then the signal was sent.
+ * Cancel requests. Clients get keys of pglane's own: the pid names the worker and the client, the
+ * secret is random. A request travels to the target's worker and there either takes the client out
+ * of its queue, or becomes a CancelRequest to the server that runs the client's statement. That
+ * server is not reused, and gets no further statement, until the request's connection was closed by
+ * PostgreSQL: by then the signal was sent.
  */
 #include <openssl/crypto.h>
 
@@ -44,7 +46,8 @@ void cancel_register(struct client *client)
 	if (worker->keys == NULL)
 		worker->keys = mem_zalloc(KEY_BUCKETS * sizeof(struct client *));
 	client->key_pid = worker->index << PID_WORKER_SHIFT |
-		(__atomic_add_fetch(&worker->cluster->next_key, 1, __ATOMIC_RELAXED) & PID_COUNTER_MASK);
+			  (__atomic_add_fetch(&worker->cluster->next_key, 1, __ATOMIC_RELAXED) &
+				  PID_COUNTER_MASK);
 	rng_bytes(client->key, sizeof(client->key));
 	bucket = bucket_of(worker, client->key_pid);
 	client->next_key = *bucket;
@@ -69,14 +72,16 @@ void cancel_forget(struct client *client)
 	*at = client->next_key;
 }
 
-static struct client *find_target(struct worker *worker, uint32_t pid, const uint8_t *key, size_t n_key)
+static struct client *find_target(
+	struct worker *worker, uint32_t pid, const uint8_t *key, size_t n_key)
 {
 	struct client *client;
 
 	if (worker->keys == NULL)
 		return NULL;
 	for (client = *bucket_of(worker, pid); client; client = client->next_key)
-		if (client->key_pid == pid && n_key == cancel_key_bytes(client) && CRYPTO_memcmp(client->key, key, n_key) == 0)
+		if (client->key_pid == pid && n_key == cancel_key_bytes(client) &&
+			CRYPTO_memcmp(client->key, key, n_key) == 0)
 			return client;
 	return NULL;
 }
@@ -134,7 +139,8 @@ static void finish(struct cancel *cancel)
 /* Whether and when its signal arrives is unknown: the server must not serve another statement. */
 static void fail(struct cancel *cancel, const char *what)
 {
-	log_rated(LOG_LEVEL_WARNING, "S-%llu: cancel request failed: %s", (unsigned long long)cancel->server->id, what);
+	log_rated(LOG_LEVEL_WARNING, "S-%llu: cancel request failed: %s",
+		(unsigned long long)cancel->server->id, what);
 	server_set(cancel->server, SERVER_RETIRE);
 	finish(cancel);
 }
@@ -199,12 +205,14 @@ void cancel_server(struct server *server, struct client *canceller)
 	STAT_ADD(worker->counters.n_cancels, 1);
 	server->n_cancels++;
 	LIST_INSERT_HEAD(&worker->cancels, cancel, link);
-	if (!stream_connect(&cancel->stream, &worker->loop, &server->addr.sa, server->addr.len, &cancel_ops)) {
+	if (!stream_connect(&cancel->stream, &worker->loop, &server->addr.sa, server->addr.len,
+		    &cancel_ops)) {
 		cancel->stream.fd = -1;
 		fail(cancel, "connect");
 		return;
 	}
-	loop_timer(&worker->loop, &cancel->timer, worker_config(worker)->cancel_wait_timeout_us, on_cancel_deadline);
+	loop_timer(&worker->loop, &cancel->timer, worker_config(worker)->cancel_wait_timeout_us,
+		on_cancel_deadline);
 }
 
 void cancel_close_all(struct worker *worker)

@@ -111,7 +111,8 @@ static struct worker *least_loaded(struct worker *self)
 	unsigned i;
 
 	for (i = 0; i < cluster->n_workers; i++)
-		if (STAT_READ(cluster->workers[i].n_clients) + 1 < STAT_READ(best->n_clients) + (best == self ? 0u : 1u))
+		if (STAT_READ(cluster->workers[i].n_clients) + 1 <
+			STAT_READ(best->n_clients) + (best == self ? 0u : 1u))
 			best = &cluster->workers[i];
 	return best;
 }
@@ -169,7 +170,8 @@ static void free_client(struct task *task)
 
 void client_maybe_free(struct client *client)
 {
-	if (client->state != CLIENT_GONE || client->server || client->ticket.state != LANE_TICKET_NONE || client_is(client, CLIENT_PROMISED) ||
+	if (client->state != CLIENT_GONE || client->server ||
+		client->ticket.state != LANE_TICKET_NONE || client_is(client, CLIENT_PROMISED) ||
 		client_is(client, CLIENT_LINGERS) || client_is(client, CLIENT_CANCEL_RUNS))
 		return;
 	loop_task(&client->worker->loop, &client->task, free_client);
@@ -188,7 +190,8 @@ static void on_linger_deadline(struct timer *timer)
 	stop_lingering(CONTAINER_OF(timer, struct client, timer));
 }
 
-/* What it still sends is read and dropped: closing on unread bytes would take our last words from it (RFC 1122, 4.2.2.13). */
+/* What it still sends is read and dropped: closing on unread bytes would take our last words from
+ * it (RFC 1122, 4.2.2.13). */
 static void linger(struct client *client)
 {
 	enum stream_result result;
@@ -198,8 +201,10 @@ static void linger(struct client *client)
 		result = stream_recv(&client->stream, client->worker->rx, WORKER_RX_BYTES, &n);
 		if (result == STREAM_OK)
 			client->skip_bytes += n;
-	} while (result == STREAM_OK && stream_has_input(&client->stream) && client->skip_bytes < LINGER_MAX_BYTES);
-	if (result == STREAM_EOF || result == STREAM_ERROR || client->skip_bytes >= LINGER_MAX_BYTES)
+	} while (result == STREAM_OK && stream_has_input(&client->stream) &&
+		 client->skip_bytes < LINGER_MAX_BYTES);
+	if (result == STREAM_EOF || result == STREAM_ERROR ||
+		client->skip_bytes >= LINGER_MAX_BYTES)
 		stop_lingering(client);
 }
 
@@ -229,8 +234,11 @@ static void uncount(struct client *client)
 static void log_end(struct client *client, const char *reason)
 {
 	if (worker_config(client->worker)->log_disconnections && client->pool)
-		log_info("C-%llu: %s/%s: closing because: %s (age=%llus)", (unsigned long long)client->id, client->pool->shared->database->name,
-			client->pool->shared->user->name, reason, (unsigned long long)((clock_wall_us() - client->connect_wall_us) / 1000000u));
+		log_info("C-%llu: %s/%s: closing because: %s (age=%llus)",
+			(unsigned long long)client->id, client->pool->shared->database->name,
+			client->pool->shared->user->name, reason,
+			(unsigned long long)((clock_wall_us() - client->connect_wall_us) /
+					     1000000u));
 }
 
 void client_disconnect(struct client *client, const char *reason)
@@ -322,7 +330,8 @@ static void on_drained(struct stream *stream)
 
 void client_on_hangup(struct client *client)
 {
-	if (client->state == CLIENT_WAITING || client->state == CLIENT_LINKED || client->state == CLIENT_EXPECT_WELCOME || client->state == CLIENT_CONSOLE)
+	if (client->state == CLIENT_WAITING || client->state == CLIENT_LINKED ||
+		client->state == CLIENT_EXPECT_WELCOME || client->state == CLIENT_CONSOLE)
 		client_disconnect(client, "client unexpected eof");
 }
 
@@ -377,7 +386,8 @@ static void notify_waiting(struct client *client, uint64_t now_us)
 		now_us - client->wait_start_us < config->query_wait_notify_s * (uint64_t)1000000)
 		return;
 	client_set(client, CLIENT_WAIT_NOTIFIED);
-	pgw_fault_set(&notice, PGW_FAULT_QUEUED_NOTICE, NULL, "Lane %s, for %llu s now.", config->lanes[client->ticket.home_lane].name,
+	pgw_fault_set(&notice, PGW_FAULT_QUEUED_NOTICE, NULL, "Lane %s, for %llu s now.",
+		config->lanes[client->ticket.home_lane].name,
 		(unsigned long long)((now_us - client->wait_start_us) / 1000000));
 	client_notice(client, &notice);
 }
@@ -396,12 +406,16 @@ void client_janitor(struct client *client, uint64_t now_us)
 	else
 		client_unset(client, CLIENT_WAIT_NOTIFIED);
 	user = config_find_user(config, client->pool->shared->user->name);
-	idle_us = user_limit(config->client_idle_timeout_us, user ? user->client_idle_timeout_us : CONFIG_INHERIT_US);
-	xact_idle_us = user_limit(config->idle_transaction_timeout_us, user ? user->idle_transaction_timeout_us : CONFIG_INHERIT_US);
-	xact_us = user_limit(config->transaction_timeout_us, user ? user->transaction_timeout_us : CONFIG_INHERIT_US);
+	idle_us = user_limit(config->client_idle_timeout_us,
+		user ? user->client_idle_timeout_us : CONFIG_INHERIT_US);
+	xact_idle_us = user_limit(config->idle_transaction_timeout_us,
+		user ? user->idle_transaction_timeout_us : CONFIG_INHERIT_US);
+	xact_us = user_limit(config->transaction_timeout_us,
+		user ? user->transaction_timeout_us : CONFIG_INHERIT_US);
 	if (idle_us && client->state == CLIENT_IDLE && now_us - client->last_active_us > idle_us)
 		end_with(client, PGW_FAULT_IDLE_CLIENT);
-	else if (xact_idle_us && in_xact && client->query_start_us == 0 && now_us - client->last_active_us > xact_idle_us)
+	else if (xact_idle_us && in_xact && client->query_start_us == 0 &&
+		 now_us - client->last_active_us > xact_idle_us)
 		end_with(client, PGW_FAULT_IDLE_TRANSACTION);
 	else if (xact_us && client->xact_start_us && now_us - client->xact_start_us > xact_us)
 		end_with(client, PGW_FAULT_TRANSACTION_TIMEOUT);

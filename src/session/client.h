@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One application connection. Life: startup and login (client_login.c), statements (client_feed.c), the wait for a permit and a server
- * (client_wait.c), the end (client.c). Owner: its worker; freed by a task at the end of a turn.
+ * One application connection. Life: startup and login (client_login.c), statements (client_feed.c),
+ * the wait for a permit and a server (client_wait.c), the end (client.c). Owner: its worker; freed
+ * by a task at the end of a turn.
  */
 #ifndef SESSION_CLIENT_H
 #define SESSION_CLIENT_H
@@ -27,43 +28,50 @@ enum client_state {
 #define CLIENT_STATE_ENUM(state, doc) CLIENT_##state,
 	CLIENT_STATES(CLIENT_STATE_ENUM)
 #undef CLIENT_STATE_ENUM
-	N_CLIENT_STATES
+		N_CLIENT_STATES
 };
 
 enum client_flag {
 	CLIENT_TLS = 1 << 0,
-	CLIENT_ADMIN = 1 << 1,		 /* console: may change things */
-	CLIENT_DISCARD = 1 << 2,	 /* drop its messages up to Sync: an extended batch failed here */
-	CLIENT_AWAITS_READY = 1 << 3,	 /* a Query or Sync was sent on; what follows waits for ReadyForQuery */
-	CLIENT_EXTENDED = 1 << 4,	 /* the batch under way is of the extended protocol, its Sync has not come */
-	CLIENT_LANE_NEUTRAL = 1 << 5,	 /* it holds its permit by neutral statements only: the lane is not decided */
-	CLIENT_LANE_TIMEOUT = 1 << 6,	 /* the lane's timeout sent a cancel; 57014 of the server becomes ours */
-	CLIENT_SERVER_LOST = 1 << 7,	 /* the next statement of the failed transaction hears of it */
-	CLIENT_IN_XACT_STATS = 1 << 8,	 /* xact_start_us is set */
-	CLIENT_LINGERS = 1 << 9,	 /* told a FATAL: what it still sends is dropped until its end of file */
+	CLIENT_ADMIN = 1 << 1,	 /* console: may change things */
+	CLIENT_DISCARD = 1 << 2, /* drop its messages up to Sync: an extended batch failed here */
+	CLIENT_AWAITS_READY =
+		1 << 3, /* a Query or Sync was sent on; what follows waits for ReadyForQuery */
+	CLIENT_EXTENDED =
+		1 << 4, /* the batch under way is of the extended protocol, its Sync has not come */
+	CLIENT_LANE_NEUTRAL =
+		1
+		<< 5, /* it holds its permit by neutral statements only: the lane is not decided */
+	CLIENT_LANE_TIMEOUT =
+		1 << 6, /* the lane's timeout sent a cancel; 57014 of the server becomes ours */
+	CLIENT_SERVER_LOST = 1 << 7, /* the next statement of the failed transaction hears of it */
+	CLIENT_IN_XACT_STATS = 1 << 8, /* xact_start_us is set */
+	CLIENT_LINGERS =
+		1 << 9, /* told a FATAL: what it still sends is dropped until its end of file */
 	CLIENT_WAIT_NOTIFIED = 1 << 10,
 	CLIENT_PROTOCOL_32 = 1 << 11,
-	CLIENT_DROP_MESSAGE = 1 << 12,	 /* skip_bytes are dropped, not forwarded */
+	CLIENT_DROP_MESSAGE = 1 << 12, /* skip_bytes are dropped, not forwarded */
 	CLIENT_HAS_KEY = 1 << 13,
-	CLIENT_COUNTED = 1 << 14,	 /* in the limits' counters */
-	CLIENT_SESSION = 1 << 15,	 /* session pooling */
-	CLIENT_STATEMENT = 1 << 16,	 /* statement pooling */
+	CLIENT_COUNTED = 1 << 14,   /* in the limits' counters */
+	CLIENT_SESSION = 1 << 15,   /* session pooling */
+	CLIENT_STATEMENT = 1 << 16, /* statement pooling */
 	CLIENT_KILLED = 1 << 17,
-	CLIENT_PARKED = 1 << 18,	 /* waits for RESUME */
-	CLIENT_CLASS_FIXED = 1 << 19,	 /* an annotation on BEGIN decided the transaction's class */
-	CLIENT_BIG_UNNAMED = 1 << 20,	 /* its unnamed statement was too long to keep: only this server has it */
-	CLIENT_PROMISED = 1 << 21,	 /* another worker is handing a server over */
-	CLIENT_CANCEL_RUNS = 1 << 23,	 /* a cancel request of this connection is under way */
-	CLIENT_COPY_ENDED = 1 << 24,	 /* it sent CopyDone or CopyFail in this batch */
-	CLIENT_QUEUED_HERE = 1 << 22,	 /* on pool->waiting */
+	CLIENT_PARKED = 1 << 18,      /* waits for RESUME */
+	CLIENT_CLASS_FIXED = 1 << 19, /* an annotation on BEGIN decided the transaction's class */
+	CLIENT_BIG_UNNAMED =
+		1 << 20, /* its unnamed statement was too long to keep: only this server has it */
+	CLIENT_PROMISED = 1 << 21,    /* another worker is handing a server over */
+	CLIENT_CANCEL_RUNS = 1 << 23, /* a cancel request of this connection is under way */
+	CLIENT_COPY_ENDED = 1 << 24,  /* it sent CopyDone or CopyFail in this batch */
+	CLIENT_QUEUED_HERE = 1 << 22, /* on pool->waiting */
 };
 
 /* How a transaction stands as the client was told. */
 enum client_xact {
-	XACT_NONE,	/* idle */
-	XACT_DEFERRED,	/* BEGIN was answered here, no server yet */
-	XACT_SERVER,	/* the server says T or E */
-	XACT_FAILED,	/* failed here: only ROLLBACK and COMMIT are heard */
+	XACT_NONE,     /* idle */
+	XACT_DEFERRED, /* BEGIN was answered here, no server yet */
+	XACT_SERVER,   /* the server says T or E */
+	XACT_FAILED,   /* failed here: only ROLLBACK and COMMIT are heard */
 };
 
 struct pending_name {
@@ -77,28 +85,29 @@ struct login; /* client_login.c; freed when the login is over */
 struct client {
 	uint32_t magic;
 	uint32_t flags;
-	uint8_t state;		/* enum client_state */
-	uint8_t xact;		/* enum client_xact */
-	uint8_t class;		/* enum query_class of the statement under way */
+	uint8_t state;			     /* enum client_state */
+	uint8_t xact;			     /* enum client_xact */
+	uint8_t class;			     /* enum query_class of the statement under way */
 	uint8_t begin_class, begin_priority; /* with CLIENT_CLASS_FIXED */
 	struct worker *worker;
-	struct pool *pool;	/* NULL before login */
-	struct server *server;	/* linked, or connecting for us */
+	struct pool *pool;     /* NULL before login */
+	struct server *server; /* linked, or connecting for us */
 	struct stream stream;
-	TAILQ_ENTRY(client) link;	/* of worker->clients */
-	TAILQ_ENTRY(client) wait_link;	/* of pool->waiting */
+	TAILQ_ENTRY(client) link;      /* of worker->clients */
+	TAILQ_ENTRY(client) wait_link; /* of pool->waiting */
 	struct lane_ticket ticket;
-	struct timer timer;	/* login, queue or statement deadline: one at a time */
-	struct task task;	/* resume, or free */
+	struct timer timer; /* login, queue or statement deadline: one at a time */
+	struct task task;   /* resume, or free */
 	struct input *input;
-	uint64_t skip_bytes;	/* of the message that is being forwarded as it comes */
+	uint64_t skip_bytes;	  /* of the message that is being forwarded as it comes */
 	struct param_set *params; /* what its session must have */
 	struct login *login;
-	char *begin;		/* the text of a deferred BEGIN */
+	char *begin; /* the text of a deferred BEGIN */
 	struct statement *unnamed;
 	struct client_names *names;
-	STAILQ_HEAD(, pending_name) pending_names; /* named statements whose Parse is not confirmed, in order */
-	void *console;		/* the console's own */
+	STAILQ_HEAD(, pending_name)
+	pending_names; /* named statements whose Parse is not confirmed, in order */
+	void *console; /* the console's own */
 	uint64_t id;
 	uint64_t connect_wall_us;
 	uint64_t wait_start_us, query_start_us, xact_start_us, last_active_us; /* mono */
@@ -109,45 +118,62 @@ struct client {
 
 #define CLIENT_MAGIC 0x434c4e54u
 
-static inline bool client_is(const struct client *client, enum client_flag flag) { return (client->flags & (uint32_t)flag) != 0; }
-static inline void client_set(struct client *client, enum client_flag flag) { client->flags |= (uint32_t)flag; }
-static inline void client_unset(struct client *client, enum client_flag flag) { client->flags &= ~(uint32_t)flag; }
+static inline bool client_is(const struct client *client, enum client_flag flag)
+{
+	return (client->flags & (uint32_t)flag) != 0;
+}
+static inline void client_set(struct client *client, enum client_flag flag)
+{
+	client->flags |= (uint32_t)flag;
+}
+static inline void client_unset(struct client *client, enum client_flag flag)
+{
+	client->flags &= ~(uint32_t)flag;
+}
 
 /* client.c */
 void client_accept(struct worker *worker, int fd, bool is_unix);
 void client_to(struct client *client, enum client_state next);
-const char *client_state_name(const struct client *client); /* PgBouncer's words: active, idle, waiting … */
-/* The client is to end. Its stream is closed now (flushing nothing more); its server is cleaned or closed; freed later. Idempotent. */
+const char *client_state_name(
+	const struct client *client); /* PgBouncer's words: active, idle, waiting … */
+/* The client is to end. Its stream is closed now (flushing nothing more); its server is cleaned or
+ * closed; freed later. Idempotent. */
 void client_disconnect(struct client *client, const char *reason);
 /* Sends a FATAL and ends it. */
 void client_fatal(struct client *client, const struct pgw_fault *fault);
-void client_reply(struct client *client, const void *bytes, size_t n); /* straight to its stream; trouble ends it */
+void client_reply(struct client *client, const void *bytes,
+	size_t n); /* straight to its stream; trouble ends it */
 /* Feeds what is kept, and reads on, at the end of this turn. */
 void client_resume(struct client *client);
 void client_janitor(struct client *client, uint64_t now_us);
 const char *client_application_name(const struct client *client);
-void client_maybe_free(struct client *client); /* GONE, and nothing held any more: freed at the end of this turn */
+void client_maybe_free(
+	struct client *client); /* GONE, and nothing held any more: freed at the end of this turn */
 
-/* client_login.c */
+/* client_startup.c, client_auth.c, client_login.c */
 void login_on_input(struct client *client);
-void login_want_server(struct client *client);   /* EXPECT_WELCOME: asks for one */
-void login_server_welcomed(struct client *client, bool ok, const char *why); /* its parameters were applied, or not */
-void login_server_ready(struct client *client);  /* EXPECT_WELCOME: its server has its parameters */
-void login_failed(struct client *client, const struct pgw_fault *fault); /* EXPECT_WELCOME: no server can be had */
+void login_want_server(struct client *client); /* EXPECT_WELCOME: asks for one */
+void login_server_welcomed(
+	struct client *client, bool ok, const char *why); /* its parameters were applied, or not */
+void login_server_ready(struct client *client); /* EXPECT_WELCOME: its server has its parameters */
+void login_failed(struct client *client,
+	const struct pgw_fault *fault); /* EXPECT_WELCOME: no server can be had */
 void login_free(struct client *client);
 
 void client_arm_login_timer(struct client *client);
 /* console_client.c */
-void console_on_input(struct client *client);	   /* whole messages to the console */
-void client_console_pause(struct client *client);  /* its next command waits: the answer comes later */
+void console_on_input(struct client *client); /* whole messages to the console */
+void client_console_pause(
+	struct client *client); /* its next command waits: the answer comes later */
 void client_console_resume(struct client *client);
 
 /* client_feed.c */
 void client_on_input(struct client *client);
 
 /* client_reply.c: what its server's replies mean to it */
-void client_on_ready(struct client *client, int xact); /* enum pgw_xact of a ReadyForQuery that it gets */
-void client_name_confirmed(struct client *client);	/* the oldest pending named Parse is done */
+void client_on_ready(
+	struct client *client, int xact); /* enum pgw_xact of a ReadyForQuery that it gets */
+void client_name_confirmed(struct client *client); /* the oldest pending named Parse is done */
 void client_name_failed(struct client *client);
 void client_unnamed_failed(struct client *client);
 void client_statements_deallocated(struct client *client);
@@ -156,28 +182,37 @@ void client_lane_timeout_fault(struct client *client, struct pgw_fault *fault_r)
 /* client_wait.c */
 enum want { WANT_READY, WANT_WAIT, WANT_FAILED };
 struct classify_result;
-/* The client's statement needs a server, in the lane of its class. READY: client->server may be written to. FAILED: it was told. */
-enum want client_want_server(struct client *client, enum query_class class, unsigned priority, bool neutral);
-void client_delivered(struct client *client);	/* its ticket was delivered at our port */
-void client_server_ready(struct client *client); /* the server it waited for is linked and logged in */
-void client_server_failed(struct client *client, const struct pgw_fault *fault); /* the server it waited for cannot be had */
-void client_cancel_waiting(struct client *client);  /* by its own cancel request */
-void client_unpark_all(struct worker *worker);	    /* RESUME */
+/* The client's statement needs a server, in the lane of its class. READY: client->server may be
+ * written to. FAILED: it was told. */
+enum want client_want_server(
+	struct client *client, enum query_class class, unsigned priority, bool neutral);
+void client_delivered(struct client *client); /* its ticket was delivered at our port */
+void client_server_ready(
+	struct client *client); /* the server it waited for is linked and logged in */
+void client_server_failed(struct client *client,
+	const struct pgw_fault *fault);		   /* the server it waited for cannot be had */
+void client_cancel_waiting(struct client *client); /* by its own cancel request */
+void client_unpark_all(struct worker *worker);	   /* RESUME */
 /* The owner of a claimed idle server is asked for it (client), or to close it (NULL). */
 void server_claimed(struct worker *worker, struct lane_idle *idle, struct client *client);
-void client_stop_waiting(struct client *client); /* gives back ticket, promise and place in the queue */
-void client_handover_arrived(struct client *client, struct server *server); /* from another worker; NULL: it died there */
+void client_stop_waiting(
+	struct client *client); /* gives back ticket, promise and place in the queue */
+void client_handover_arrived(struct client *client,
+	struct server *server); /* from another worker; NULL: it died there */
 
 /* client_error.c */
-/* An error in band: as the server would have sent it, with the ReadyForQuery that follows. The session lives. */
+/* An error in band: as the server would have sent it, with the ReadyForQuery that follows. The
+ * session lives. */
 void client_error(struct client *client, const struct pgw_fault *fault);
-void client_error_simple(struct client *client, const struct pgw_fault *fault); /* it answers a Query */
+void client_error_simple(
+	struct client *client, const struct pgw_fault *fault); /* it answers a Query */
 /* What a statement in a transaction that failed here is told. */
 void client_failed_xact_fault(struct client *client, struct pgw_fault *fault_r);
 void client_send_ready(struct client *client);
 void client_notice(struct client *client, const struct pgw_fault *fault);
-void client_drop_waiting_message(struct client *client); /* the kept message at the front was answered by an error */
-void client_statement_begins(struct client *client, uint64_t now_us);	 /* clock and lane timer */
+void client_drop_waiting_message(
+	struct client *client); /* the kept message at the front was answered by an error */
+void client_statement_begins(struct client *client, uint64_t now_us); /* clock and lane timer */
 void client_statement_ends(struct client *client, uint64_t now_us, bool idle);
 
 #endif

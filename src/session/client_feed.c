@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a logged-in client says. Messages are framed where they lie in the receive buffer and leave from there in one send; only what must wait (half a message,
- * a statement that queues for a permit) is kept in client->input.
+ * What a logged-in client says. Messages are framed where they lie in the receive buffer and leave
+ * from there in one send; only what must wait (half a message, a statement that queues for a
+ * permit) is kept in client->input.
  *
- * In transaction pooling nothing is sent beyond a Query or Sync until its ReadyForQuery has come: only then is it known whether the next statement belongs
- * to the same transaction, or must ask for a permit of its own lane.
+ * In transaction pooling nothing is sent beyond a Query or Sync until its ReadyForQuery has come:
+ * only then is it known whether the next statement belongs to the same transaction, or must ask for
+ * a permit of its own lane.
  */
 #include "session/client.h"
 
@@ -67,7 +69,9 @@ static enum step feed_sync(struct feed *feed, const struct pgw_frame *frame)
 	}
 	if (!server_is(client->server, SERVER_COPY_IN)) {
 		expect_push(&client->server->expects,
-			(struct expect){ .kind = EXPECT_SYNC, .flags = client_is(client, CLIENT_COPY_ENDED) ? EXPECT_AFTER_COPY : 0 });
+			(struct expect){.kind = EXPECT_SYNC,
+				.flags = client_is(client, CLIENT_COPY_ENDED) ? EXPECT_AFTER_COPY
+									      : 0});
 		client_set(client, CLIENT_AWAITS_READY);
 	}
 	client_statement_begins(client, 0);
@@ -87,7 +91,8 @@ static enum step feed_copy(struct feed *feed, const struct pgw_frame *frame)
 	struct client *client = feed->client;
 
 	/* What comes after a COPY that failed is no longer wanted; PostgreSQL drops it too. */
-	if (!is_linked(client) || (client->server->expects.n == 0 && !server_is(client->server, SERVER_COPY_BOTH)))
+	if (!is_linked(client) ||
+		(client->server->expects.n == 0 && !server_is(client->server, SERVER_COPY_BOTH)))
 		return feed_skip_message(feed, frame);
 	if (frame->type != PGW_COPY_DATA) {
 		server_unset(client->server, SERVER_COPY_IN);
@@ -103,7 +108,7 @@ static enum step feed_function_call(struct feed *feed, const struct pgw_frame *f
 
 	if (want != WANT_READY)
 		return want == WANT_WAIT ? STEP_WAIT : feed_skip_message(feed, frame);
-	expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_QUERY });
+	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_QUERY});
 	client_set(client, CLIENT_AWAITS_READY);
 	client_statement_begins(client, 0);
 	return feed_forward(feed, frame);
@@ -114,7 +119,8 @@ static bool must_wait(const struct client *client, uint8_t type)
 {
 	const struct server *server = client->server;
 
-	if (type == PGW_COPY_DATA || type == PGW_COPY_DONE || type == PGW_COPY_FAIL || type == PGW_TERMINATE)
+	if (type == PGW_COPY_DATA || type == PGW_COPY_DONE || type == PGW_COPY_FAIL ||
+		type == PGW_TERMINATE)
 		return false;
 	if (!is_linked(client))
 		return false;
@@ -125,7 +131,8 @@ static bool must_wait(const struct client *client, uint8_t type)
 	if (client_is(client, CLIENT_SESSION))
 		return false;
 	/* A cancel request that is still under way must not hit the next statement. */
-	return client_is(client, CLIENT_AWAITS_READY) || (server->n_cancels > 0 && server->expects.n == 0);
+	return client_is(client, CLIENT_AWAITS_READY) ||
+	       (server->n_cancels > 0 && server->expects.n == 0);
 }
 
 static enum step feed_message(struct feed *feed, const struct pgw_frame *frame)
@@ -156,7 +163,8 @@ static enum step feed_message(struct feed *feed, const struct pgw_frame *frame)
 		client_disconnect(feed->client, "client close request");
 		return STEP_GONE;
 	default:
-		return violation(feed, frame->type == PGW_PASSWORD ? "password message after login" : "unknown message type");
+		return violation(feed, frame->type == PGW_PASSWORD ? "password message after login"
+								   : "unknown message type");
 	}
 }
 
@@ -193,11 +201,13 @@ static enum step feed_one(struct feed *feed)
 	if (UNLIKELY(frame.n_body_bytes > worker_config(feed->worker)->max_packet_bytes)) {
 		struct pgw_fault fault;
 
-		pgw_fault_set(&fault, PGW_FAULT_PACKET_TOO_LONG, NULL, "%u bytes in a message of type %c.", frame.n_body_bytes, frame.type);
+		pgw_fault_set(&fault, PGW_FAULT_PACKET_TOO_LONG, NULL,
+			"%u bytes in a message of type %c.", frame.n_body_bytes, frame.type);
 		client_fatal(client, &fault);
 		return STEP_GONE;
 	}
-	if (UNLIKELY(client_is(client, CLIENT_DISCARD) && frame.type != PGW_SYNC && frame.type != PGW_TERMINATE))
+	if (UNLIKELY(client_is(client, CLIENT_DISCARD) && frame.type != PGW_SYNC &&
+		     frame.type != PGW_TERMINATE))
 		return feed_skip_message(feed, &frame);
 	if (UNLIKELY(must_wait(client, frame.type)))
 		return STEP_WAIT;
@@ -223,11 +233,12 @@ static void keep(struct client *client, struct input *old, const uint8_t *bytes,
 	client->input->len = n;
 }
 
-/* Feeds bytes of the receive buffer, or (old not NULL) of the kept input. false: the client is gone, or waits. */
+/* Feeds bytes of the receive buffer, or (old not NULL) of the kept input. false: the client is
+ * gone, or waits. */
 static bool feed_bytes(struct client *client, struct input *old, const uint8_t *bytes, size_t n)
 {
 	struct worker *worker = client->worker;
-	struct feed feed = { .client = client, .worker = worker, .at = bytes, .end = bytes + n };
+	struct feed feed = {.client = client, .worker = worker, .at = bytes, .end = bytes + n};
 	struct server *server;
 	enum step step;
 
@@ -291,12 +302,14 @@ static bool read_more(struct client *client, bool *fed_r)
 		}
 		result = stream_recv(&client->stream, old->data + n_old, old->cap - n_old, &n);
 	} else {
-		result = stream_recv(&client->stream, worker->rx + n_old, WORKER_RX_BYTES - n_old, &n);
+		result = stream_recv(
+			&client->stream, worker->rx + n_old, WORKER_RX_BYTES - n_old, &n);
 	}
 	if (result == STREAM_AGAIN)
 		return false;
 	if (result != STREAM_OK) {
-		client_disconnect(client, result == STREAM_EOF ? "client unexpected eof" : "client socket error");
+		client_disconnect(client,
+			result == STREAM_EOF ? "client unexpected eof" : "client socket error");
 		return false;
 	}
 	if (client->pool)
@@ -323,7 +336,8 @@ static void read_on(struct client *client)
 	for (round = 0; round < ROUNDS_PER_EVENT; round++) {
 		if (!read_more(client, &fed))
 			return;
-		if (client->stream.fd < 0 || (client->stream.flags & STREAM_PAUSED) || !stream_has_input(&client->stream))
+		if (client->stream.fd < 0 || (client->stream.flags & STREAM_PAUSED) ||
+			!stream_has_input(&client->stream))
 			return;
 		if (client->state != CLIENT_IDLE && client->state != CLIENT_LINKED)
 			break;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a client is told: errors in band and fatal ones, ReadyForQuery of our own, and what its server's replies mean for its state and clocks.
+ * What a client is told: errors in band and fatal ones, ReadyForQuery of our own, and what its
+ * server's replies mean for its state and clocks.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -23,7 +24,8 @@ void client_reply(struct client *client, const void *bytes, size_t n)
 	if (out->stream == &client->stream)
 		gather_copy(out, bytes, n);
 	else
-		(void)!stream_send(&client->stream, bytes, n); /* a broken socket is seen by its reader */
+		(void)!stream_send(
+			&client->stream, bytes, n); /* a broken socket is seen by its reader */
 }
 
 static void send_fault(struct client *client, const struct pgw_fault *fault)
@@ -34,8 +36,9 @@ static void send_fault(struct client *client, const struct pgw_fault *fault)
 	pgw_build_fault(&writer, fault);
 	client_reply(client, message, writer.len);
 	if (worker_config(client->worker)->log_pooler_errors && fault->severity[0] != 'N')
-		log_rated(LOG_LEVEL_WARNING, "C-%llu: %s: %s%s%s", (unsigned long long)client->id, fault->sqlstate, fault->message,
-			fault->detail[0] ? ": " : "", fault->detail);
+		log_rated(LOG_LEVEL_WARNING, "C-%llu: %s: %s%s%s", (unsigned long long)client->id,
+			fault->sqlstate, fault->message, fault->detail[0] ? ": " : "",
+			fault->detail);
 }
 
 void client_notice(struct client *client, const struct pgw_fault *fault)
@@ -54,10 +57,14 @@ void client_fatal(struct client *client, const struct pgw_fault *fault)
 
 void client_send_ready(struct client *client)
 {
-	static const uint8_t statuses[] = { [XACT_NONE] = PGW_XACT_IDLE, [XACT_DEFERRED] = PGW_XACT_OPEN, [XACT_FAILED] = PGW_XACT_FAILED };
+	static const uint8_t statuses[] = {[XACT_NONE] = PGW_XACT_IDLE,
+		[XACT_DEFERRED] = PGW_XACT_OPEN,
+		[XACT_FAILED] = PGW_XACT_FAILED};
 	uint8_t message[PGW_HEADER_BYTES + 1];
 	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
-	uint8_t status = client->xact == XACT_SERVER ? (client->server ? client->server->xact : PGW_XACT_IDLE) : statuses[client->xact];
+	uint8_t status = client->xact == XACT_SERVER
+				 ? (client->server ? client->server->xact : PGW_XACT_IDLE)
+				 : statuses[client->xact];
 
 	pgw_build_ready(&writer, (enum pgw_xact)status);
 	client_reply(client, message, writer.len);
@@ -91,7 +98,8 @@ void client_error(struct client *client, const struct pgw_fault *fault)
 	client_set(client, CLIENT_DISCARD);
 }
 
-/* The message that waited at the front of the input is answered by an error: it must not be fed again. */
+/* The message that waited at the front of the input is answered by an error: it must not be fed
+ * again. */
 void client_drop_waiting_message(struct client *client)
 {
 	struct input *input = client->input;
@@ -118,7 +126,8 @@ void client_failed_xact_fault(struct client *client, struct pgw_fault *fault_r)
 {
 	if (client_is(client, CLIENT_SERVER_LOST)) {
 		client_unset(client, CLIENT_SERVER_LOST);
-		pgw_fault_set(fault_r, PGW_FAULT_SERVER_LOST, NULL, "The server went away while the transaction was idle.");
+		pgw_fault_set(fault_r, PGW_FAULT_SERVER_LOST, NULL,
+			"The server went away while the transaction was idle.");
 		return;
 	}
 	*fault_r = pgw_fault_make(PGW_FAULT_IN_FAILED_TRANSACTION);
@@ -133,8 +142,10 @@ void client_lane_timeout_fault(struct client *client, struct pgw_fault *fault_r)
 
 	client_unset(client, CLIENT_LANE_TIMEOUT);
 	STAT_ADD(client->worker->classes[client->class].n_lane_timeouts, 1);
-	pgw_fault_set(fault_r, PGW_FAULT_LANE_TIMEOUT, NULL, "Class %s, lane %s: the limit is %llu ms; the statement ran for %llu ms.",
-		query_class_name((enum query_class)client->class), lane->name, (unsigned long long)(statement_limit_us(client) / 1000),
+	pgw_fault_set(fault_r, PGW_FAULT_LANE_TIMEOUT, NULL,
+		"Class %s, lane %s: the limit is %llu ms; the statement ran for %llu ms.",
+		query_class_name((enum query_class)client->class), lane->name,
+		(unsigned long long)(statement_limit_us(client) / 1000),
 		(unsigned long long)((clock_mono_us() - client->query_start_us) / 1000));
 }
 
@@ -146,23 +157,28 @@ static void on_statement_deadline(struct timer *timer)
 
 	if (client->state != CLIENT_LINKED || client->query_start_us == 0)
 		return;
-	if (client_is(client, CLIENT_LANE_TIMEOUT)) { /* the cancel was not heard within cancel_grace */
+	if (client_is(client,
+		    CLIENT_LANE_TIMEOUT)) { /* the cancel was not heard within cancel_grace */
 		struct server *server = client->server;
 
-		(void)snprintf(server->last_words, sizeof(server->last_words), "it did not answer the cancel request");
+		(void)snprintf(server->last_words, sizeof(server->last_words),
+			"it did not answer the cancel request");
 		link_server_lost(server, "no answer to a cancel request within cancel_grace");
 		return;
 	}
 	client_set(client, CLIENT_LANE_TIMEOUT);
 	cancel_server(client->server, NULL);
-	loop_timer(&client->worker->loop, &client->timer, worker_config(client->worker)->cancel_grace_us, on_statement_deadline);
+	loop_timer(&client->worker->loop, &client->timer,
+		worker_config(client->worker)->cancel_grace_us, on_statement_deadline);
 }
 
-/* The lane's statement_timeout, or query_timeout of the user or of all when that is shorter. 0: none. */
+/* The lane's statement_timeout, or query_timeout of the user or of all when that is shorter. 0:
+ * none. */
 static uint64_t statement_limit_us(const struct client *client)
 {
 	const struct config *config = worker_config(client->worker);
-	uint64_t lane_us = config->lanes[client->ticket.home_lane].statement_timeout_us, query_us = config->query_timeout_us;
+	uint64_t lane_us = config->lanes[client->ticket.home_lane].statement_timeout_us,
+		 query_us = config->query_timeout_us;
 	const struct config_user *user;
 
 	if (config->n_users > 0) {
@@ -187,7 +203,8 @@ void client_statement_begins(struct client *client, uint64_t now_us)
 		client->xact_start_us = now_us;
 	limit_us = statement_limit_us(client);
 	if (limit_us > 0 && client->ticket.state == LANE_TICKET_HOLDS)
-		loop_timer_at(&client->worker->loop, &client->timer, now_us + limit_us, on_statement_deadline);
+		loop_timer_at(&client->worker->loop, &client->timer, now_us + limit_us,
+			on_statement_deadline);
 }
 
 void client_statement_ends(struct client *client, uint64_t now_us, bool idle)

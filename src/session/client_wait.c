@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From a statement to its server: the permit of its lane, then an idle server, one of another worker, or a new one in a slot. The ledger decides; this file
- * carries it out. Whatever happens to the client meanwhile, everything it was given goes back.
+ * From a statement to its server: the permit of its lane, then an idle server, one of another
+ * worker, or a new one in a slot. The ledger decides; this file carries it out. Whatever happens to
+ * the client meanwhile, everything it was given goes back.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -42,23 +43,30 @@ static uint64_t queue_timeout_us(const struct client *client, unsigned lane)
 	if (config->lanes[lane].queue_timeout_us != CONFIG_INHERIT_US)
 		return config->lanes[lane].queue_timeout_us;
 	if (config->query_wait_timeout_us > 0)
-		return MIN_OF(config->query_wait_timeout_us, config->queue_timeout_us ? config->queue_timeout_us : UINT64_MAX);
+		return MIN_OF(config->query_wait_timeout_us,
+			config->queue_timeout_us ? config->queue_timeout_us : UINT64_MAX);
 	return config->queue_timeout_us;
 }
 
-static void queue_fault(struct client *client, enum pgw_fault_id id, unsigned lane, struct pgw_fault *fault_r)
+static void queue_fault(
+	struct client *client, enum pgw_fault_id id, unsigned lane, struct pgw_fault *fault_r)
 {
 	const struct config *config = worker_config(client->worker);
 	struct lane_reading readings[LANE_MAX];
 	struct lane_totals totals;
-	uint64_t waited_us = client->wait_start_us ? loop_now_us(&client->worker->loop) - client->wait_start_us : 0;
+	uint64_t waited_us = client->wait_start_us
+				     ? loop_now_us(&client->worker->loop) - client->wait_start_us
+				     : 0;
 
 	(void)lane_read(client->worker->cluster->ledger, readings, &totals);
-	pgw_fault_set(fault_r, id, NULL, "Lane %s: %u permits, %u in use, %u waiting; this statement waited %llu ms.", config->lanes[lane].name,
-		readings[lane].spec.size, readings[lane].in_use, readings[lane].waiting, (unsigned long long)(waited_us / 1000));
+	pgw_fault_set(fault_r, id, NULL,
+		"Lane %s: %u permits, %u in use, %u waiting; this statement waited %llu ms.",
+		config->lanes[lane].name, readings[lane].spec.size, readings[lane].in_use,
+		readings[lane].waiting, (unsigned long long)(waited_us / 1000));
 }
 
-/* The statement that waits is answered by an error; the client goes on with what it sent behind it. */
+/* The statement that waits is answered by an error; the client goes on with what it sent behind it.
+ */
 static void fail_waiting(struct client *client, const struct pgw_fault *fault)
 {
 	client_stop_waiting(client);
@@ -85,7 +93,8 @@ static void on_queue_timeout(struct timer *timer)
 		return;
 	}
 	if (client_is(client, CLIENT_PARKED))
-		pgw_fault_set(&fault, PGW_FAULT_DATABASE_PAUSED, client->pool->shared->database->name, NULL);
+		pgw_fault_set(&fault, PGW_FAULT_DATABASE_PAUSED,
+			client->pool->shared->database->name, NULL);
 	else
 		queue_fault(client, PGW_FAULT_QUEUE_TIMEOUT, client->ticket.home_lane, &fault);
 	fail_waiting(client, &fault);
@@ -97,7 +106,8 @@ void client_cancel_waiting(struct client *client)
 
 	if (client_is(client, CLIENT_PROMISED))
 		return; /* too late for the queue, too early for the server */
-	pgw_fault_set(&fault, PGW_FAULT_QUEUE_CANCELED, NULL, "It was waiting for a permit of lane %s.",
+	pgw_fault_set(&fault, PGW_FAULT_QUEUE_CANCELED, NULL,
+		"It was waiting for a permit of lane %s.",
 		worker_config(client->worker)->lanes[client->ticket.home_lane].name);
 	fail_waiting(client, &fault);
 }
@@ -114,7 +124,8 @@ static void begin_waiting(struct client *client, unsigned lane)
 	if (client->wait_start_us == 0)
 		client->wait_start_us = loop_now_us(&client->worker->loop);
 	if (limit_us > 0 && !timer_is_armed(&client->timer))
-		loop_timer_at(&client->worker->loop, &client->timer, client->wait_start_us + limit_us, on_queue_timeout);
+		loop_timer_at(&client->worker->loop, &client->timer,
+			client->wait_start_us + limit_us, on_queue_timeout);
 }
 
 /* ---- how the holder of a permit comes to its server ---- */
@@ -122,9 +133,9 @@ static void begin_waiting(struct client *client, unsigned lane)
 struct handover {
 	struct mail mail;
 	struct lane_idle *idle;
-	struct client *client;	/* NULL: close it */
+	struct client *client; /* NULL: close it */
 	struct worker *to;
-	struct server *server;	/* the answer */
+	struct server *server; /* the answer */
 };
 
 static void handover_answered(struct mail *mail, void *owner)
@@ -196,7 +207,10 @@ static enum want follow_source(struct client *client)
 		}
 		/* It died between the delivery and now. */
 		server_bury(server);
-		return lane_again(worker->cluster->ledger, ticket, loop_now_us(&client->worker->loop)) == LANE_GRANTED ? follow_source(client) : WANT_WAIT;
+		return lane_again(worker->cluster->ledger, ticket,
+			       loop_now_us(&client->worker->loop)) == LANE_GRANTED
+			       ? follow_source(client)
+			       : WANT_WAIT;
 	case LANE_SOURCE_FOREIGN_IDLE:
 		server_claimed(worker, ticket->idle, client);
 		return WANT_WAIT;
@@ -224,7 +238,8 @@ static void end_waiting(struct client *client)
 	leave_queue(client);
 	timer_stop(&client->timer);
 	if (client->wait_start_us) {
-		STAT_ADD(stats->wait_time, loop_now_us(&client->worker->loop) - client->wait_start_us);
+		STAT_ADD(stats->wait_time,
+			loop_now_us(&client->worker->loop) - client->wait_start_us);
 		client->wait_start_us = 0;
 	}
 }
@@ -262,7 +277,8 @@ static enum want want_other_lane(struct client *client, unsigned lane, unsigned 
 	client_unset(client, CLIENT_LANE_NEUTRAL);
 	if (lane == ticket->home_lane)
 		return WANT_READY;
-	switch (lane_swap(client->worker->cluster->ledger, ticket, lane, priority, loop_now_us(&client->worker->loop))) {
+	switch (lane_swap(client->worker->cluster->ledger, ticket, lane, priority,
+		loop_now_us(&client->worker->loop))) {
 	case LANE_GRANTED:
 		return WANT_READY;
 	case LANE_QUEUED:
@@ -301,11 +317,14 @@ static enum want acquire(struct client *client, unsigned lane, unsigned priority
 	struct pgw_fault fault;
 	enum want want;
 
-	switch (lane_acquire(worker->cluster->ledger, &client->ticket, client->pool->shared->lane_pool, lane, priority, worker->index, loop_now_us(&client->worker->loop))) {
+	switch (lane_acquire(worker->cluster->ledger, &client->ticket,
+		client->pool->shared->lane_pool, lane, priority, worker->index,
+		loop_now_us(&client->worker->loop))) {
 	case LANE_GRANTED:
 		want = follow_source(client);
 		/* A server that could not even be tried has told the client already. */
-		if (want == WANT_WAIT && client->state != CLIENT_GONE && client->ticket.state == LANE_TICKET_NONE)
+		if (want == WANT_WAIT && client->state != CLIENT_GONE &&
+			client->ticket.state == LANE_TICKET_NONE)
 			return WANT_FAILED;
 		if (want == WANT_WAIT)
 			begin_waiting(client, lane);
@@ -320,7 +339,8 @@ static enum want acquire(struct client *client, unsigned lane, unsigned priority
 	}
 }
 
-enum want client_want_server(struct client *client, enum query_class class, unsigned priority, bool neutral)
+enum want client_want_server(
+	struct client *client, enum query_class class, unsigned priority, bool neutral)
 {
 	const struct config *config = worker_config(client->worker);
 	struct pgw_fault fault;
@@ -393,7 +413,8 @@ void client_unpark_all(struct worker *worker)
 {
 	struct client *client, *next;
 
-	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next) {
+	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
+	{
 		if (client_is(client, CLIENT_PARKED) && !pool_is_paused(client->pool))
 			unpark(client);
 	}
@@ -404,7 +425,8 @@ void client_server_failed(struct client *client, const struct pgw_fault *fault)
 	/* The server took its slot with it; the permit goes back. */
 	client->server = NULL;
 	if (client->ticket.state == LANE_TICKET_HOLDS)
-		(void)!lane_release(client->worker->cluster->ledger, &client->ticket, NULL, loop_now_us(&client->worker->loop));
+		(void)!lane_release(client->worker->cluster->ledger, &client->ticket, NULL,
+			loop_now_us(&client->worker->loop));
 	fail_waiting(client, fault);
 }
 
@@ -422,11 +444,14 @@ void client_handover_arrived(struct client *client, struct server *server)
 		return;
 	}
 	if (client->state == CLIENT_GONE) {
-		(void)!lane_release(ledger, &client->ticket, NULL, loop_now_us(&client->worker->loop));
+		(void)!lane_release(
+			ledger, &client->ticket, NULL, loop_now_us(&client->worker->loop));
 		client_maybe_free(client);
 		return;
 	}
-	if (lane_again(ledger, &client->ticket, loop_now_us(&client->worker->loop)) == LANE_GRANTED && follow_source(client) == WANT_READY)
+	if (lane_again(ledger, &client->ticket, loop_now_us(&client->worker->loop)) ==
+			LANE_GRANTED &&
+		follow_source(client) == WANT_READY)
 		client_server_ready(client);
 }
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: ISC */
-/* A console client's bytes as whole messages for the console; what the console says as bytes for the client. */
+/* A console client's bytes as whole messages for the console; what the console says as bytes for
+ * the client. */
 #include "base/mem.h"
 #include "pgw/frame.h"
 #include "session/client.h"
 
 #define CONSOLE_MESSAGE_MAX_BYTES 65536u
 
-/* The message at the front of the bytes; how many bytes it took, 0: not complete, -1: the client is gone. */
+/* The message at the front of the bytes; how many bytes it took, 0: not complete, -1: the client is
+ * gone. */
 static long one_message(struct client *client, const uint8_t *bytes, size_t n)
 {
 	struct pgw_frame frame;
@@ -16,7 +18,8 @@ static long one_message(struct client *client, const uint8_t *bytes, size_t n)
 	if (err == PGW_MORE)
 		return 0;
 	if (err != PGW_OK || frame.n_body_bytes > CONSOLE_MESSAGE_MAX_BYTES) {
-		pgw_fault_set(&fault, PGW_FAULT_PROTOCOL_VIOLATION, NULL, "impossible message length");
+		pgw_fault_set(
+			&fault, PGW_FAULT_PROTOCOL_VIOLATION, NULL, "impossible message length");
 		client_fatal(client, &fault);
 		return -1;
 	}
@@ -26,7 +29,8 @@ static long one_message(struct client *client, const uint8_t *bytes, size_t n)
 		client_disconnect(client, "client close request");
 		return -1;
 	}
-	if (!client->worker->cluster->console->message(client, frame.type, frame.body, frame.n_body_bytes)) {
+	if (!client->worker->cluster->console->message(
+		    client, frame.type, frame.body, frame.n_body_bytes)) {
 		client_disconnect(client, "console closed it");
 		return -1;
 	}
@@ -42,12 +46,14 @@ static void keep(struct client *client, const uint8_t *bytes, size_t n)
 	memcpy(client->input->data, bytes, n);
 }
 
-/* The console answers later, and stopped the stream; or the client does not read what it was answered: the rest waits. */
+/* The console answers later, and stopped the stream; or the client does not read what it was
+ * answered: the rest waits. */
 static bool must_wait(const struct client *client)
 {
 	uint16_t flags = client->stream.flags;
 
-	return (flags & STREAM_PAUSED) || (stream_is_blocked(&client->stream) && !(flags & STREAM_BROKEN));
+	return (flags & STREAM_PAUSED) ||
+	       (stream_is_blocked(&client->stream) && !(flags & STREAM_BROKEN));
 }
 
 static void feed(struct client *client, const uint8_t *bytes, size_t n)
@@ -81,10 +87,12 @@ void console_on_input(struct client *client)
 
 	if (client->input && !must_wait(client))
 		feed_kept(client);
-	while (client->state == CLIENT_CONSOLE && stream_has_input(&client->stream) && !must_wait(client)) {
+	while (client->state == CLIENT_CONSOLE && stream_has_input(&client->stream) &&
+		!must_wait(client)) {
 		struct input *old = client->input;
 		size_t n_old = old ? old->len : 0, n;
-		enum stream_result result = stream_recv(&client->stream, worker->rx + n_old, WORKER_RX_BYTES - n_old, &n);
+		enum stream_result result = stream_recv(
+			&client->stream, worker->rx + n_old, WORKER_RX_BYTES - n_old, &n);
 
 		if (result == STREAM_AGAIN)
 			return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The queue of replies a server still owes, in order. It says whose each message is: the client's, or ours to swallow (replayed Parse, parameters, BEGIN, reset), or
- * one we answer ourselves because nothing was sent (local). There is no other such mechanism. Pure. Owner: the server's worker.
+ * The queue of replies a server still owes, in order. It says whose each message is: the client's,
+ * or ours to swallow (replayed Parse, parameters, BEGIN, reset), or one we answer ourselves because
+ * nothing was sent (local). There is no other such mechanism. Pure. Owner: the server's worker.
  */
 #ifndef SESSION_EXPECT_H
 #define SESSION_EXPECT_H
@@ -11,47 +12,60 @@
 
 /* Replies that end each kind, by the PostgreSQL manual's "Message Flow". */
 enum expect_kind {
-	EXPECT_QUERY,		/* … ReadyForQuery (simple query, function call) */
-	EXPECT_PARSE,		/* ParseComplete */
-	EXPECT_BIND,		/* BindComplete */
-	EXPECT_DESCRIBE,	/* RowDescription or NoData (a statement's ParameterDescription comes before) */
-	EXPECT_EXECUTE,		/* CommandComplete, EmptyQueryResponse or PortalSuspended */
-	EXPECT_CLOSE,		/* CloseComplete */
-	EXPECT_SYNC,		/* ReadyForQuery */
+	EXPECT_QUERY,	 /* … ReadyForQuery (simple query, function call) */
+	EXPECT_PARSE,	 /* ParseComplete */
+	EXPECT_BIND,	 /* BindComplete */
+	EXPECT_DESCRIBE, /* RowDescription or NoData (a statement's ParameterDescription comes
+			    before) */
+	EXPECT_EXECUTE,	 /* CommandComplete, EmptyQueryResponse or PortalSuspended */
+	EXPECT_CLOSE,	 /* CloseComplete */
+	EXPECT_SYNC,	 /* ReadyForQuery */
 };
 
 enum expect_flag {
-	EXPECT_SWALLOW = 1 << 0,	/* ours: the client sees nothing of it, errors of what it asked for excepted */
-	EXPECT_LOCAL = 1 << 1,		/* nothing was sent: its reply is made here, in its turn */
-	EXPECT_COPY = 1 << 2,		/* PARSE: `hash` was put into the server's copies when it was sent */
-	EXPECT_NAMED = 1 << 3,		/* PARSE: the client's newest name is of this statement */
-	EXPECT_UNNAMED = 1 << 4,	/* PARSE: of the unnamed statement */
-	EXPECT_AFTER_COPY = 1 << 6,	/* SYNC: sent behind a CopyDone or CopyFail */
-	EXPECT_SETUP = 1 << 5,		/* QUERY: parameters; a failure of it is the client's */
+	EXPECT_SWALLOW = 1 << 0, /* ours: the client sees nothing of it, errors of what it asked for
+				    excepted */
+	EXPECT_LOCAL = 1 << 1,	 /* nothing was sent: its reply is made here, in its turn */
+	EXPECT_COPY = 1 << 2,  /* PARSE: `hash` was put into the server's copies when it was sent */
+	EXPECT_NAMED = 1 << 3, /* PARSE: the client's newest name is of this statement */
+	EXPECT_UNNAMED = 1 << 4,    /* PARSE: of the unnamed statement */
+	EXPECT_AFTER_COPY = 1 << 6, /* SYNC: sent behind a CopyDone or CopyFail */
+	EXPECT_SETUP = 1 << 5,	    /* QUERY: parameters; a failure of it is the client's */
 };
 
 struct expect {
 	uint8_t kind;
 	uint8_t flags;
-	uint32_t name_id;		/* EXPECT_NAMED: which of the client's pending names */
+	uint32_t name_id; /* EXPECT_NAMED: which of the client's pending names */
 	struct pgw_hash128 hash;
 };
 
 #define EXPECT_INLINE 8u
-#define EXPECT_MAX 16384u /* PostgreSQL may hold back 8 kB of replies, 5 bytes each: a pause before that would never end */
+#define EXPECT_MAX                                                                                 \
+	16384u /* PostgreSQL may hold back 8 kB of replies, 5 bytes each: a pause before that      \
+		  would never end */
 
 struct expect_queue {
-	uint32_t head, n, cap;	/* a ring; cap is a power of two */
-	struct expect *ring;	/* `first` until it grows */
+	uint32_t head, n, cap; /* a ring; cap is a power of two */
+	struct expect *ring;   /* `first` until it grows */
 	struct expect first[EXPECT_INLINE];
 };
 
 void expect_init(struct expect_queue *queue);
 void expect_release(struct expect_queue *queue);
 void expect_push(struct expect_queue *queue, struct expect expect); /* MUST: n < EXPECT_MAX */
-static inline bool expect_is_full(const struct expect_queue *queue) { return queue->n >= EXPECT_MAX - 16; }
-static inline struct expect *expect_front(struct expect_queue *queue) { return queue->n ? &queue->ring[queue->head] : NULL; }
-static inline struct expect *expect_at(struct expect_queue *queue, uint32_t i) { return &queue->ring[(queue->head + i) & (queue->cap - 1)]; }
+static inline bool expect_is_full(const struct expect_queue *queue)
+{
+	return queue->n >= EXPECT_MAX - 16;
+}
+static inline struct expect *expect_front(struct expect_queue *queue)
+{
+	return queue->n ? &queue->ring[queue->head] : NULL;
+}
+static inline struct expect *expect_at(struct expect_queue *queue, uint32_t i)
+{
+	return &queue->ring[(queue->head + i) & (queue->cap - 1)];
+}
 static inline void expect_pop(struct expect_queue *queue)
 {
 	MUST(queue->n > 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Between client_feed.c (the walk over a client's bytes), feed_simple.c and feed_extended.c (what each message means). A step function is called with a
- * frame at feed->at and either uses it up (STEP_NEXT), or leaves it where it is.
+ * Between client_feed.c (the walk over a client's bytes), feed_simple.c and feed_extended.c (what
+ * each message means). A step function is called with a frame at feed->at and either uses it up
+ * (STEP_NEXT), or leaves it where it is.
  */
 #ifndef SESSION_FEED_H
 #define SESSION_FEED_H
@@ -22,20 +23,22 @@ struct feed {
 	const uint8_t *at, *end;
 };
 
-enum step feed_query(struct feed *feed, const struct pgw_frame *frame);	  /* feed_simple.c */
-enum step feed_parse(struct feed *feed, const struct pgw_frame *frame);	  /* feed_extended.c */
+enum step feed_query(struct feed *feed, const struct pgw_frame *frame); /* feed_simple.c */
+enum step feed_parse(struct feed *feed, const struct pgw_frame *frame); /* feed_extended.c */
 enum step feed_bind(struct feed *feed, const struct pgw_frame *frame);
 enum step feed_target(struct feed *feed, const struct pgw_frame *frame); /* Describe, Close */
 enum step feed_execute(struct feed *feed, const struct pgw_frame *frame);
 
-enum step feed_skip_message(struct feed *feed, const struct pgw_frame *frame); /* drops it, also what has not come yet */
+enum step feed_skip_message(struct feed *feed,
+	const struct pgw_frame *frame); /* drops it, also what has not come yet */
 enum step feed_forward(struct feed *feed, const struct pgw_frame *frame);
 enum step feed_violation(struct feed *feed, enum pgw_err err);
 /* The session's facts for classify(). */
 struct classify_session feed_session(const struct client *client);
 
 /* Keeps a BEGIN for the first statement; the caller answers it. false: too long to keep. */
-bool feed_defer_begin(struct client *client, const char *sql, size_t n, bool class_fixed, enum query_class class, unsigned priority);
+bool feed_defer_begin(struct client *client, const char *sql, size_t n, bool class_fixed,
+	enum query_class class, unsigned priority);
 const char *feed_begin_tag(const char *sql, size_t n);
 bool feed_is_neutral(enum statement_kind kind); /* does not decide a class */
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Extended protocol. Unnamed statements pass as they are, and are remembered so that they can be replayed on another server; named ones travel under
- * the name of their text (statements.h). Errors that PostgreSQL would report are left to it whenever a server is linked, so that they come in order and
- * abort what they must; only without a server they are made here.
+ * Extended protocol. Unnamed statements pass as they are, and are remembered so that they can be
+ * replayed on another server; named ones travel under the name of their text (statements.h). Errors
+ * that PostgreSQL would report are left to it whenever a server is linked, so that they come in
+ * order and abort what they must; only without a server they are made here.
  */
 #include "session/feed.h"
 
@@ -11,14 +12,16 @@
 
 #define MESSAGE_ROOM 512u /* of the small messages built here, names included */
 
-static enum step fail_batch(struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault)
+static enum step fail_batch(
+	struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault)
 {
 	client_set(feed->client, CLIENT_EXTENDED);
 	client_error(feed->client, fault);
 	return feed->client->state == CLIENT_GONE ? STEP_GONE : feed_skip_message(feed, frame);
 }
 
-static enum step unknown_statement(struct feed *feed, const struct pgw_frame *frame, const char *name)
+static enum step unknown_statement(
+	struct feed *feed, const struct pgw_frame *frame, const char *name)
 {
 	struct pgw_fault fault;
 
@@ -34,8 +37,8 @@ static void route_statement(struct client *client, struct statement *statement)
 	struct classify_session session;
 	struct classify_result result;
 
-	if (statement->route.decided && statement->route.pool == client->pool && statement->route.params == client->params &&
-		statement->route.settings == settings)
+	if (statement->route.decided && statement->route.pool == client->pool &&
+		statement->route.params == client->params && statement->route.settings == settings)
 		return;
 	session = feed_session(client);
 	classify(settings->classifier, &session, statement->text, statement->n_query - 1, &result);
@@ -55,7 +58,8 @@ static void route_statement(struct client *client, struct statement *statement)
 }
 
 /* Does this message of the batch decide a class? Parse of work does, and Bind of a prepared one. */
-static bool message_decides(struct client *client, const struct pgw_frame *frame, struct statement_route *route_r)
+static bool message_decides(
+	struct client *client, const struct pgw_frame *frame, struct statement_route *route_r)
 {
 	struct classify_session session;
 	struct classify_result result;
@@ -63,13 +67,19 @@ static bool message_decides(struct client *client, const struct pgw_frame *frame
 	struct pgw_bind bind;
 	struct statement *statement;
 
-	if (frame->type == PGW_PARSE && pgw_view_parse(frame->body, frame->n_available, &parse) == PGW_OK) {
+	if (frame->type == PGW_PARSE &&
+		pgw_view_parse(frame->body, frame->n_available, &parse) == PGW_OK) {
 		session = feed_session(client);
-		classify(client->worker->settings->classifier, &session, parse.query, parse.n_query_bytes, &result);
-		*route_r = (struct statement_route){ .class = (uint8_t)result.class, .priority = result.priority, .kind = (uint8_t)result.kind };
+		classify(client->worker->settings->classifier, &session, parse.query,
+			parse.n_query_bytes, &result);
+		*route_r = (struct statement_route){.class = (uint8_t)result.class,
+			.priority = result.priority,
+			.kind = (uint8_t)result.kind};
 		return !feed_is_neutral(result.kind);
 	}
-	if (frame->type == PGW_BIND && pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind) == PGW_OK &&
+	if (frame->type == PGW_BIND &&
+		pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind) ==
+			PGW_OK &&
 		bind.n_statement_bytes > 0) {
 		statement = client_names_find(client->names, bind.statement);
 		if (statement == NULL)
@@ -82,13 +92,15 @@ static bool message_decides(struct client *client, const struct pgw_frame *frame
 }
 
 /* A batch that begins with BEGIN or SET: what is here of the rest may decide its lane. */
-static void look_ahead(const struct feed *feed, const struct pgw_frame *first, struct statement_route *route)
+static void look_ahead(
+	const struct feed *feed, const struct pgw_frame *first, struct statement_route *route)
 {
 	const uint8_t *at = feed->at + PGW_HEADER_BYTES + first->n_available;
 	struct statement_route found;
 	struct pgw_frame frame;
 
-	while (pgw_frame_read(at, (size_t)(feed->end - at), &frame) == PGW_OK && frame.n_available == frame.n_body_bytes && frame.type != PGW_SYNC) {
+	while (pgw_frame_read(at, (size_t)(feed->end - at), &frame) == PGW_OK &&
+		frame.n_available == frame.n_body_bytes && frame.type != PGW_SYNC) {
 		if (message_decides(feed->client, &frame, &found)) {
 			*route = found;
 			return;
@@ -98,7 +110,8 @@ static void look_ahead(const struct feed *feed, const struct pgw_frame *first, s
 }
 
 /* A server for the batch, in the lane of this statement. STEP_NEXT: there is one. */
-static enum step want_server(struct feed *feed, const struct pgw_frame *frame, const struct statement_route *given)
+static enum step want_server(
+	struct feed *feed, const struct pgw_frame *frame, const struct statement_route *given)
 {
 	struct client *client = feed->client;
 	struct statement_route route = *given;
@@ -108,7 +121,8 @@ static enum step want_server(struct feed *feed, const struct pgw_frame *frame, c
 	if (client->state != CLIENT_LINKED && neutral)
 		look_ahead(feed, frame, &route);
 	neutral = feed_is_neutral((enum statement_kind)route.kind);
-	if (client_is(client, CLIENT_STATEMENT) && (given->kind == STATEMENT_BEGIN || given->kind == STATEMENT_BEGIN_CHECKED)) {
+	if (client_is(client, CLIENT_STATEMENT) &&
+		(given->kind == STATEMENT_BEGIN || given->kind == STATEMENT_BEGIN_CHECKED)) {
 		struct pgw_fault fault = pgw_fault_make(PGW_FAULT_STATEMENT_POOLING);
 
 		return fail_batch(feed, frame, &fault);
@@ -118,13 +132,16 @@ static enum step want_server(struct feed *feed, const struct pgw_frame *frame, c
 	if (want == WANT_WAIT)
 		return STEP_WAIT;
 	if (want == WANT_FAILED)
-		return client->state == CLIENT_GONE || client->stream.fd < 0 ? STEP_GONE : feed_skip_message(feed, frame);
+		return client->state == CLIENT_GONE || client->stream.fd < 0
+			       ? STEP_GONE
+			       : feed_skip_message(feed, frame);
 	client->class = route.class;
 	return STEP_NEXT;
 }
 
 /* A transaction that failed here hears only its end. true: the batch was refused. */
-static bool refused_as_failed(struct feed *feed, const struct pgw_frame *frame, const struct statement_route *route, enum step *step_r)
+static bool refused_as_failed(struct feed *feed, const struct pgw_frame *frame,
+	const struct statement_route *route, enum step *step_r)
 {
 	struct client *client = feed->client;
 	struct pgw_fault fault;
@@ -132,7 +149,8 @@ static bool refused_as_failed(struct feed *feed, const struct pgw_frame *frame, 
 	if (client->xact != XACT_FAILED)
 		return false;
 	if (route && (route->kind == STATEMENT_COMMIT || route->kind == STATEMENT_ROLLBACK)) {
-		/* The server has rolled back long since; its ROLLBACK outside a transaction is a warning. */
+		/* The server has rolled back long since; its ROLLBACK outside a transaction is a
+		 * warning. */
 		client->xact = XACT_NONE;
 		client_unset(client, CLIENT_SERVER_LOST);
 		return false;
@@ -144,21 +162,24 @@ static bool refused_as_failed(struct feed *feed, const struct pgw_frame *frame, 
 
 /* ---- a BEGIN by itself ---- */
 
-/* The batch from `at` on is Bind, perhaps Describe of the portal, Execute and Sync, all here: its end, NULL when it is anything else. */
+/* The batch from `at` on is Bind, perhaps Describe of the portal, Execute and Sync, all here: its
+ * end, NULL when it is anything else. */
 static const uint8_t *lone_execution(const uint8_t *at, const uint8_t *end, bool *described_r)
 {
-	static const uint8_t order[] = { PGW_BIND, PGW_EXECUTE, PGW_SYNC };
+	static const uint8_t order[] = {PGW_BIND, PGW_EXECUTE, PGW_SYNC};
 	struct pgw_frame frame;
 	unsigned i = 0;
 
 	*described_r = false;
 	while (i < sizeof(order)) {
-		if (pgw_frame_read(at, (size_t)(end - at), &frame) != PGW_OK || frame.n_available < frame.n_body_bytes)
+		if (pgw_frame_read(at, (size_t)(end - at), &frame) != PGW_OK ||
+			frame.n_available < frame.n_body_bytes)
 			return NULL;
 		at += PGW_HEADER_BYTES + frame.n_body_bytes;
 		if (frame.type == order[i])
 			i++;
-		else if (i == 1 && frame.type == PGW_DESCRIBE && frame.n_body_bytes > 0 && frame.body[0] == 'P' && !*described_r)
+		else if (i == 1 && frame.type == PGW_DESCRIBE && frame.n_body_bytes > 0 &&
+			 frame.body[0] == 'P' && !*described_r)
 			*described_r = true;
 		else
 			return NULL;
@@ -166,8 +187,10 @@ static const uint8_t *lone_execution(const uint8_t *at, const uint8_t *end, bool
 	return at;
 }
 
-/* It is answered here, as the simple protocol's is, and travels with the first statement. `at` is where its Bind must be. */
-static bool defer_begin(struct feed *feed, const struct statement *statement, const uint8_t *at, bool parsed)
+/* It is answered here, as the simple protocol's is, and travels with the first statement. `at` is
+ * where its Bind must be. */
+static bool defer_begin(
+	struct feed *feed, const struct statement *statement, const uint8_t *at, bool parsed)
 {
 	struct client *client = feed->client;
 	uint8_t replies[64];
@@ -175,18 +198,22 @@ static bool defer_begin(struct feed *feed, const struct statement *statement, co
 	bool described;
 	const uint8_t *end;
 
-	if (client->state == CLIENT_LINKED || client->xact != XACT_NONE || statement->route.kind != STATEMENT_BEGIN || client_is(client, CLIENT_STATEMENT))
+	if (client->state == CLIENT_LINKED || client->xact != XACT_NONE ||
+		statement->route.kind != STATEMENT_BEGIN || client_is(client, CLIENT_STATEMENT))
 		return false;
 	end = lone_execution(at, feed->end, &described);
-	if (end == NULL || !feed_defer_begin(client, statement->text, statement->n_query - 1, statement->route.annotated,
-				   (enum query_class)statement->route.class, statement->route.priority))
+	if (end == NULL ||
+		!feed_defer_begin(client, statement->text, statement->n_query - 1,
+			statement->route.annotated, (enum query_class)statement->route.class,
+			statement->route.priority))
 		return false;
 	if (parsed)
 		pgw_build_empty(&writer, PGW_PARSE_COMPLETE);
 	pgw_build_empty(&writer, PGW_BIND_COMPLETE);
 	if (described)
 		pgw_build_empty(&writer, PGW_NO_DATA);
-	pgw_build_command_complete(&writer, feed_begin_tag(statement->text, statement->n_query - 1));
+	pgw_build_command_complete(
+		&writer, feed_begin_tag(statement->text, statement->n_query - 1));
 	client_reply(client, replies, writer.len);
 	client_unset(client, CLIENT_EXTENDED);
 	client_send_ready(client);
@@ -203,12 +230,16 @@ static bool within_memory(struct feed *feed, const struct pgw_parse *parse, stru
 	uint64_t own = client_names_bytes(client->names) + parse->n_query_bytes;
 
 	if (config->max_client_prepared_bytes && own > config->max_client_prepared_bytes) {
-		pgw_fault_set(fault, PGW_FAULT_STATEMENT_MEMORY, NULL, "This client would hold %llu bytes; max_client_prepared_bytes is %llu.",
-			(unsigned long long)own, (unsigned long long)config->max_client_prepared_bytes);
+		pgw_fault_set(fault, PGW_FAULT_STATEMENT_MEMORY, NULL,
+			"This client would hold %llu bytes; max_client_prepared_bytes is %llu.",
+			(unsigned long long)own,
+			(unsigned long long)config->max_client_prepared_bytes);
 		return false;
 	}
-	if (config->max_prepared_bytes && feed->worker->statements.n_bytes + parse->n_query_bytes > config->max_prepared_bytes / config->workers) {
-		pgw_fault_set(fault, PGW_FAULT_STATEMENT_MEMORY, NULL, "All clients together would hold more than max_prepared_bytes (%llu).",
+	if (config->max_prepared_bytes && feed->worker->statements.n_bytes + parse->n_query_bytes >
+						  config->max_prepared_bytes / config->workers) {
+		pgw_fault_set(fault, PGW_FAULT_STATEMENT_MEMORY, NULL,
+			"All clients together would hold more than max_prepared_bytes (%llu).",
 			(unsigned long long)config->max_prepared_bytes);
 		return false;
 	}
@@ -229,7 +260,8 @@ static void send_named_parse(struct feed *feed, const char *name, struct stateme
 {
 	struct client *client = feed->client;
 	struct server *server = client->server;
-	struct expect expect = { .kind = EXPECT_PARSE, .flags = EXPECT_NAMED, .hash = statement->hash };
+	struct expect expect = {
+		.kind = EXPECT_PARSE, .flags = EXPECT_NAMED, .hash = statement->hash};
 
 	if (server_copies_touch(&server->copies, statement->hash)) {
 		expect.flags |= EXPECT_LOCAL;
@@ -255,10 +287,11 @@ static void send_duplicate_parse(struct feed *feed, struct statement *statement)
 	server_ensure_statement(server, statement);
 	statement_name(statement->hash, name);
 	inject_raw_parse(server, statement, name);
-	expect_push(&server->expects, (struct expect){ .kind = EXPECT_PARSE });
+	expect_push(&server->expects, (struct expect){.kind = EXPECT_PARSE});
 }
 
-static enum step parse_named(struct feed *feed, const struct pgw_frame *frame, const struct pgw_parse *parse)
+static enum step parse_named(
+	struct feed *feed, const struct pgw_frame *frame, const struct pgw_parse *parse)
 {
 	struct client *client = feed->client;
 	struct statement *taken = client_names_find(client->names, parse->name), *statement;
@@ -295,7 +328,8 @@ static void unnamed_effects(struct server *server, const struct statement *state
 		server_set(server, SERVER_STATEMENTS_GOING);
 }
 
-static enum step parse_unnamed(struct feed *feed, const struct pgw_frame *frame, const struct pgw_parse *parse)
+static enum step parse_unnamed(
+	struct feed *feed, const struct pgw_frame *frame, const struct pgw_parse *parse)
 {
 	struct client *client = feed->client;
 	struct statement *statement = statement_intern(&feed->worker->statements, parse);
@@ -318,7 +352,8 @@ static enum step parse_unnamed(struct feed *feed, const struct pgw_frame *frame,
 	client_unset(client, CLIENT_BIG_UNNAMED);
 	client->server->unnamed = statement->hash;
 	unnamed_effects(client->server, statement);
-	expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED });
+	expect_push(&client->server->expects,
+		(struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED});
 	client_statement_begins(client, 0);
 	return feed_forward(feed, frame);
 }
@@ -334,12 +369,17 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 	enum step step;
 
 	if (frame->body[0] != '\0') {
-		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_MEMORY, NULL, "A named statement of %u bytes; max_client_prepared_bytes is the most that is kept.",
+		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_MEMORY, NULL,
+			"A named statement of %u bytes; max_client_prepared_bytes is the most that "
+			"is kept.",
 			frame->n_body_bytes);
 		return fail_batch(feed, frame, &fault);
 	}
-	classify(feed->worker->settings->classifier, &session, (const char *)frame->body + 1, frame->n_available - 1, &result);
-	route = (struct statement_route){ .class = (uint8_t)result.class, .priority = result.priority, .kind = STATEMENT_WORK };
+	classify(feed->worker->settings->classifier, &session, (const char *)frame->body + 1,
+		frame->n_available - 1, &result);
+	route = (struct statement_route){.class = (uint8_t)result.class,
+		.priority = result.priority,
+		.kind = STATEMENT_WORK};
 	if (refused_as_failed(feed, frame, &route, &step))
 		return step;
 	step = want_server(feed, frame, &route);
@@ -347,8 +387,9 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 		return step;
 	statement_unref(&feed->worker->statements, &client->unnamed);
 	client_set(client, CLIENT_BIG_UNNAMED);
-	client->server->unnamed = (struct pgw_hash128){ 0, 0 };
-	expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED });
+	client->server->unnamed = (struct pgw_hash128){0, 0};
+	expect_push(&client->server->expects,
+		(struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED});
 	client_statement_begins(client, 0);
 	return feed_forward(feed, frame);
 }
@@ -356,12 +397,12 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 /* Session pooling: messages pass as they are. */
 static enum step pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind)
 {
-	static const struct statement_route any = { .priority = LANE_PRIORITY_DEFAULT };
+	static const struct statement_route any = {.priority = LANE_PRIORITY_DEFAULT};
 	enum step step = want_server(feed, frame, &any);
 
 	if (step != STEP_NEXT || feed->client->state != CLIENT_LINKED)
 		return step;
-	expect_push(&feed->client->server->expects, (struct expect){ .kind = (uint8_t)kind });
+	expect_push(&feed->client->server->expects, (struct expect){.kind = (uint8_t)kind});
 	client_statement_begins(feed->client, 0);
 	return feed_forward(feed, frame);
 }
@@ -377,9 +418,12 @@ enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
 		const struct config *config = worker_config(feed->worker);
 		/* A named statement is kept, so it is taken whole up to what a client may hold. */
 		bool named = frame->n_available > 0 && frame->body[0] != '\0';
-		uint64_t limit = named ? MAX_OF(config->max_client_prepared_bytes, config->inspect_limit_bytes) : config->inspect_limit_bytes;
+		uint64_t limit = named ? MAX_OF(config->max_client_prepared_bytes,
+						 config->inspect_limit_bytes)
+				       : config->inspect_limit_bytes;
 
-		if (frame->n_available == 0 || (frame->n_available < limit && (!named || frame->n_body_bytes <= limit)))
+		if (frame->n_available == 0 ||
+			(frame->n_available < limit && (!named || frame->n_body_bytes <= limit)))
 			return STEP_MORE;
 		return parse_big(feed, frame);
 	}
@@ -387,7 +431,8 @@ enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
 	if (err != PGW_OK)
 		return feed_violation(feed, err);
 	STAT_ADD(feed->client->pool->stats.client_parse_count, 1);
-	return parse.n_name_bytes ? parse_named(feed, frame, &parse) : parse_unnamed(feed, frame, &parse);
+	return parse.n_name_bytes ? parse_named(feed, frame, &parse)
+				  : parse_unnamed(feed, frame, &parse);
 }
 
 /* ---- Bind ---- */
@@ -395,14 +440,16 @@ enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
 /* The statement that `name` means to this client; NULL: none. */
 static struct statement *find_statement(struct client *client, const char *name, size_t n_name)
 {
-	struct statement *statement = n_name ? client_names_find(client->names, name) : client->unnamed;
+	struct statement *statement =
+		n_name ? client_names_find(client->names, name) : client->unnamed;
 
 	if (statement)
 		route_statement(client, statement);
 	return statement;
 }
 
-static void send_bind(struct feed *feed, const struct pgw_frame *frame, const struct pgw_bind *bind, const char *server_name)
+static void send_bind(struct feed *feed, const struct pgw_frame *frame, const struct pgw_bind *bind,
+	const char *server_name)
 {
 	struct gather *out = &feed->worker->to_server;
 	size_t n_names = bind->n_portal_bytes + 1 + strlen(server_name) + 1;
@@ -414,7 +461,8 @@ static void send_bind(struct feed *feed, const struct pgw_frame *frame, const st
 	pgw_write_cstr(&writer, bind->portal);
 	pgw_write_cstr(&writer, server_name);
 	gather_commit(out, &writer);
-	gather_ref(out, frame->body + bind->n_prefix_bytes, frame->n_available - bind->n_prefix_bytes);
+	gather_ref(
+		out, frame->body + bind->n_prefix_bytes, frame->n_available - bind->n_prefix_bytes);
 	feed->client->skip_bytes = frame->n_body_bytes - frame->n_available;
 	feed->at += PGW_HEADER_BYTES + frame->n_available;
 }
@@ -432,7 +480,9 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		return pass(feed, frame, EXPECT_BIND);
 	err = pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind);
 	if (err == PGW_MORE)
-		return frame->n_available > GATHER_SCRATCH_BYTES / 2 ? feed_violation(feed, PGW_E_TOO_LONG) : STEP_MORE;
+		return frame->n_available > GATHER_SCRATCH_BYTES / 2
+			       ? feed_violation(feed, PGW_E_TOO_LONG)
+			       : STEP_MORE;
 	if (err != PGW_OK || bind.n_prefix_bytes > GATHER_SCRATCH_BYTES / 2)
 		return feed_violation(feed, err != PGW_OK ? err : PGW_E_TOO_LONG);
 	STAT_ADD(client->pool->stats.bind_count, 1);
@@ -451,9 +501,11 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	client_statement_begins(client, 0);
 	if (statement)
 		server_ensure_statement_as(client->server, statement, bind.n_statement_bytes > 0);
-	expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_BIND });
-	if (statement == NULL && bind.n_statement_bytes == 0 && !client_is(client, CLIENT_BIG_UNNAMED)) {
-		/* It has none; the server's may be another client's: a name that no server has brings the error. */
+	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_BIND});
+	if (statement == NULL && bind.n_statement_bytes == 0 &&
+		!client_is(client, CLIENT_BIG_UNNAMED)) {
+		/* It has none; the server's may be another client's: a name that no server has
+		 * brings the error. */
 		send_bind(feed, frame, &bind, "pglane_no_such_unnamed_statement");
 		return STEP_NEXT;
 	}
@@ -477,7 +529,8 @@ static enum step unknown_portal(struct feed *feed, const struct pgw_frame *frame
 	return fail_batch(feed, frame, &fault);
 }
 
-static enum step describe(struct feed *feed, const struct pgw_frame *frame, const struct pgw_target *target)
+static enum step describe(
+	struct feed *feed, const struct pgw_frame *frame, const struct pgw_target *target)
 {
 	struct client *client = feed->client;
 	struct statement *statement = NULL;
@@ -495,11 +548,14 @@ static enum step describe(struct feed *feed, const struct pgw_frame *frame, cons
 			return step;
 		server_ensure_statement_as(client->server, statement, target->n_name_bytes > 0);
 	} else if (client->state != CLIENT_LINKED) {
-		return target->kind == 'S' ? unknown_statement(feed, frame, target->name) : unknown_portal(feed, frame, target->name);
+		return target->kind == 'S' ? unknown_statement(feed, frame, target->name)
+					   : unknown_portal(feed, frame, target->name);
 	}
 	client_statement_begins(client, 0);
-	expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_DESCRIBE });
-	if (target->kind == 'P' || (statement == NULL && (target->n_name_bytes > 0 || client_is(client, CLIENT_BIG_UNNAMED))) ||
+	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_DESCRIBE});
+	if (target->kind == 'P' ||
+		(statement == NULL &&
+			(target->n_name_bytes > 0 || client_is(client, CLIENT_BIG_UNNAMED))) ||
 		(statement && target->n_name_bytes == 0))
 		return feed_forward(feed, frame);
 	if (statement)
@@ -510,14 +566,15 @@ static enum step describe(struct feed *feed, const struct pgw_frame *frame, cons
 	return feed_skip_message(feed, frame);
 }
 
-static enum step close_target(struct feed *feed, const struct pgw_frame *frame, const struct pgw_target *target)
+static enum step close_target(
+	struct feed *feed, const struct pgw_frame *frame, const struct pgw_target *target)
 {
 	struct client *client = feed->client;
 	uint8_t reply[PGW_HEADER_BYTES];
 	struct pgw_writer writer = pgw_writer_on(reply, sizeof(reply));
 
 	if (target->kind == 'P' && client->state == CLIENT_LINKED) {
-		expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_CLOSE });
+		expect_push(&client->server->expects, (struct expect){.kind = EXPECT_CLOSE});
 		return feed_forward(feed, frame);
 	}
 	if (target->kind == 'S' && target->n_name_bytes > 0)
@@ -525,7 +582,8 @@ static enum step close_target(struct feed *feed, const struct pgw_frame *frame, 
 	else if (target->kind == 'S')
 		statement_unref(&feed->worker->statements, &client->unnamed);
 	if (client->state == CLIENT_LINKED) {
-		expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_CLOSE, .flags = EXPECT_LOCAL });
+		expect_push(&client->server->expects,
+			(struct expect){.kind = EXPECT_CLOSE, .flags = EXPECT_LOCAL});
 	} else {
 		pgw_build_empty(&writer, PGW_CLOSE_COMPLETE);
 		client_reply(client, reply, writer.len);
@@ -540,7 +598,8 @@ enum step feed_target(struct feed *feed, const struct pgw_frame *frame)
 	enum pgw_err err;
 
 	if (client_is(client, CLIENT_SESSION))
-		return pass(feed, frame, frame->type == PGW_DESCRIBE ? EXPECT_DESCRIBE : EXPECT_CLOSE);
+		return pass(
+			feed, frame, frame->type == PGW_DESCRIBE ? EXPECT_DESCRIBE : EXPECT_CLOSE);
 	if (frame->n_body_bytes > GATHER_SCRATCH_BYTES / 2)
 		return feed_violation(feed, PGW_E_TOO_LONG);
 	if (frame->n_available < frame->n_body_bytes)
@@ -548,7 +607,8 @@ enum step feed_target(struct feed *feed, const struct pgw_frame *frame)
 	err = pgw_view_target(frame->body, frame->n_body_bytes, &target);
 	if (err != PGW_OK)
 		return feed_violation(feed, err);
-	return frame->type == PGW_DESCRIBE ? describe(feed, frame, &target) : close_target(feed, frame, &target);
+	return frame->type == PGW_DESCRIBE ? describe(feed, frame, &target)
+					   : close_target(feed, frame, &target);
 }
 
 enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
@@ -569,6 +629,6 @@ enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
 		return unknown_portal(feed, frame, execute.portal);
 	}
 	client_statement_begins(client, 0);
-	expect_push(&client->server->expects, (struct expect){ .kind = EXPECT_EXECUTE });
+	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_EXECUTE});
 	return feed_forward(feed, frame);
 }

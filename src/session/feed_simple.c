@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Simple protocol. A Query is gathered whole up to inspect_limit, classed, and sent on as it lies in the buffer. BEGIN is answered here and travels
- * with the first statement; a transaction that failed here (its lane was full, its server died) is told so until it ends.
+ * Simple protocol. A Query is gathered whole up to inspect_limit, classed, and sent on as it lies
+ * in the buffer. BEGIN is answered here and travels with the first statement; a transaction that
+ * failed here (its lane was full, its server died) is told so until it ends.
  */
 #include "session/feed.h"
 
@@ -20,8 +21,8 @@ struct classify_session feed_session(const struct client *client)
 		.user = client->pool->shared->user->name,
 		.database = client->pool->shared->database->name,
 		.application_name = client_application_name(client),
-		.may_annotate = user == NULL || user->annotations != ANNOTATIONS_NONE,
-		.max_priority = user ? user->max_priority : LANE_PRIORITY_MAX,
+		.may_annotate = (user ? user->annotations : CONFIG_USER_ANNOTATIONS) != ANNOTATIONS_NONE,
+		.max_priority = user ? user->max_priority : CONFIG_USER_MAX_PRIORITY,
 		.backslash_escapes = client->params->backslash_escapes,
 	};
 }
@@ -38,7 +39,8 @@ static void reply_complete(struct client *client, const char *tag)
 
 static bool starts_with_start(const char *sql, size_t n)
 {
-	/* The lexer decided that it is a BEGIN: only the first letter of its key word is left to see. */
+	/* The lexer decided that it is a BEGIN: only the first letter of its key word is left to
+	 * see. */
 	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
 	struct pgw_token token = pgw_lex(&lexer);
 
@@ -50,14 +52,15 @@ const char *feed_begin_tag(const char *sql, size_t n)
 	return starts_with_start(sql, n) ? "START TRANSACTION" : "BEGIN";
 }
 
-bool feed_defer_begin(struct client *client, const char *sql, size_t n, bool class_fixed, enum query_class class, unsigned priority)
+bool feed_defer_begin(struct client *client, const char *sql, size_t n, bool class_fixed,
+	enum query_class class, unsigned priority)
 {
 	if (n > BEGIN_MAX_BYTES)
 		return false;
 	client->begin = mem_strndup(sql, n);
 	client->xact = XACT_DEFERRED;
 	if (class_fixed) {
-		client->begin_class = (uint8_t)class;
+		client->begin_class = (uint8_t) class;
 		client->begin_priority = (uint8_t)priority;
 		client_set(client, CLIENT_CLASS_FIXED);
 	}
@@ -78,7 +81,8 @@ static enum step end_deferred(struct feed *feed, const struct pgw_frame *frame, 
 	return feed_skip_message(feed, frame);
 }
 
-static enum step query_of_failed(struct feed *feed, const struct pgw_frame *frame, const struct classify_result *result)
+static enum step query_of_failed(
+	struct feed *feed, const struct pgw_frame *frame, const struct classify_result *result)
 {
 	struct client *client = feed->client;
 	struct pgw_fault fault;
@@ -96,8 +100,8 @@ static enum step query_of_failed(struct feed *feed, const struct pgw_frame *fram
 }
 
 /* Statements that are answered without a server. true: *step_r. */
-static bool answered_here(struct feed *feed, const struct pgw_frame *frame, const char *sql, size_t n, const struct classify_result *result,
-	enum step *step_r)
+static bool answered_here(struct feed *feed, const struct pgw_frame *frame, const char *sql,
+	size_t n, const struct classify_result *result, enum step *step_r)
 {
 	struct client *client = feed->client;
 
@@ -105,8 +109,9 @@ static bool answered_here(struct feed *feed, const struct pgw_frame *frame, cons
 		*step_r = query_of_failed(feed, frame, result);
 		return true;
 	}
-	if (client_is(client, CLIENT_STATEMENT) && (result->kind == STATEMENT_BEGIN || result->kind == STATEMENT_BEGIN_CHECKED ||
-							   (result->effects & EFFECT_TRANSACTION))) {
+	if (client_is(client, CLIENT_STATEMENT) &&
+		(result->kind == STATEMENT_BEGIN || result->kind == STATEMENT_BEGIN_CHECKED ||
+			(result->effects & EFFECT_TRANSACTION))) {
 		struct pgw_fault fault = pgw_fault_make(PGW_FAULT_STATEMENT_POOLING);
 
 		client_error_simple(client, &fault);
@@ -116,13 +121,16 @@ static bool answered_here(struct feed *feed, const struct pgw_frame *frame, cons
 	if (client->state == CLIENT_LINKED)
 		return false;
 	if (result->kind == STATEMENT_BEGIN && client->xact == XACT_NONE &&
-		feed_defer_begin(client, sql, n, strcmp(result->rule, "annotation") == 0, result->class, result->priority)) {
+		feed_defer_begin(client, sql, n, strcmp(result->rule, "annotation") == 0,
+			result->class, result->priority)) {
 		reply_complete(client, feed_begin_tag(sql, n));
 		*step_r = feed_skip_message(feed, frame);
 		return true;
 	}
-	if (client->xact == XACT_DEFERRED && (result->kind == STATEMENT_COMMIT || result->kind == STATEMENT_ROLLBACK)) {
-		*step_r = end_deferred(feed, frame, result->kind == STATEMENT_COMMIT ? "COMMIT" : "ROLLBACK");
+	if (client->xact == XACT_DEFERRED &&
+		(result->kind == STATEMENT_COMMIT || result->kind == STATEMENT_ROLLBACK)) {
+		*step_r = end_deferred(
+			feed, frame, result->kind == STATEMENT_COMMIT ? "COMMIT" : "ROLLBACK");
 		return true;
 	}
 	return false;
@@ -130,8 +138,9 @@ static bool answered_here(struct feed *feed, const struct pgw_frame *frame, cons
 
 static bool is_neutral(enum statement_kind kind)
 {
-	return kind == STATEMENT_NEUTRAL || kind == STATEMENT_BEGIN || kind == STATEMENT_BEGIN_CHECKED || kind == STATEMENT_EMPTY ||
-		kind == STATEMENT_COMMIT || kind == STATEMENT_ROLLBACK;
+	return kind == STATEMENT_NEUTRAL || kind == STATEMENT_BEGIN ||
+	       kind == STATEMENT_BEGIN_CHECKED || kind == STATEMENT_EMPTY ||
+	       kind == STATEMENT_COMMIT || kind == STATEMENT_ROLLBACK;
 }
 
 bool feed_is_neutral(enum statement_kind kind)
@@ -144,10 +153,10 @@ static enum step send_query(struct feed *feed, const struct pgw_frame *frame, ui
 	struct client *client = feed->client;
 	struct server *server = client->server;
 
-	expect_push(&server->expects, (struct expect){ .kind = EXPECT_QUERY });
+	expect_push(&server->expects, (struct expect){.kind = EXPECT_QUERY});
 	client_set(client, CLIENT_AWAITS_READY);
 	/* A simple query drops the unnamed statement, here and there. */
-	server->unnamed = (struct pgw_hash128){ 0, 0 };
+	server->unnamed = (struct pgw_hash128){0, 0};
 	client_unset(client, CLIENT_BIG_UNNAMED);
 	if (client->unnamed)
 		statement_unref(&client->worker->statements, &client->unnamed);
@@ -179,13 +188,16 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	classify(feed->worker->settings->classifier, &session, sql, n, &result);
 	if (result.bad_annotation)
 		STAT_ADD(feed->worker->counters.n_bad_annotations, 1);
-	if (!client_is(client, CLIENT_SESSION) && answered_here(feed, frame, sql, n, &result, &step))
+	if (!client_is(client, CLIENT_SESSION) &&
+		answered_here(feed, frame, sql, n, &result, &step))
 		return step;
 	want = client_want_server(client, result.class, result.priority, is_neutral(result.kind));
 	if (want == WANT_WAIT)
 		return STEP_WAIT;
 	if (want == WANT_FAILED)
-		return client->state == CLIENT_GONE || client->stream.fd < 0 ? STEP_GONE : feed_skip_message(feed, frame);
+		return client->state == CLIENT_GONE || client->stream.fd < 0
+			       ? STEP_GONE
+			       : feed_skip_message(feed, frame);
 	client->class = (uint8_t)result.class;
 	return send_query(feed, frame, result.effects);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Messages of our own to a server. During a feed they join what leaves in the same send; otherwise they leave at once. What is
- * expected of each is pushed here, so that no reply of it reaches a client by mistake.
+ * Messages of our own to a server. During a feed they join what leaves in the same send; otherwise
+ * they leave at once. What is expected of each is pushed here, so that no reply of it reaches a
+ * client by mistake.
  */
 #include "base/mem.h"
 #include "session/client.h"
@@ -30,7 +31,8 @@ static void close_gather(struct server *server, bool in_feed)
 	out->stream = NULL;
 }
 
-static void put(struct server *server, void (*build)(struct pgw_writer *writer, const void *arg), const void *arg, size_t room)
+static void put(struct server *server, void (*build)(struct pgw_writer *writer, const void *arg),
+	const void *arg, size_t room)
 {
 	struct gather *out = &server->worker->to_server;
 	struct pgw_writer writer;
@@ -63,8 +65,9 @@ void inject_query(struct server *server, const char *sql, uint8_t expect_flags)
 	bool in_feed = open_gather(server);
 
 	put(server, build_query, sql, PGW_HEADER_BYTES + strlen(sql) + 1);
-	server->unnamed = (struct pgw_hash128){ 0, 0 };
-	expect_push(&server->expects, (struct expect){ .kind = EXPECT_QUERY, .flags = (uint8_t)(EXPECT_SWALLOW | expect_flags) });
+	server->unnamed = (struct pgw_hash128){0, 0};
+	expect_push(&server->expects, (struct expect){.kind = EXPECT_QUERY,
+					      .flags = (uint8_t)(EXPECT_SWALLOW | expect_flags)});
 	close_gather(server, in_feed);
 }
 
@@ -96,12 +99,16 @@ void inject_begin(struct server *server, const char *begin)
 {
 	bool in_feed = open_gather(server);
 
-	/* Without a Sync of its own: its replies come with those of the statement behind it, in one read. */
+	/* Without a Sync of its own: its replies come with those of the statement behind it, in one
+	 * read. */
 	put(server, build_begin, begin, 128 + strlen(begin));
-	server->unnamed = (struct pgw_hash128){ 0, 0 };
-	expect_push(&server->expects, (struct expect){ .kind = EXPECT_PARSE, .flags = EXPECT_SWALLOW });
-	expect_push(&server->expects, (struct expect){ .kind = EXPECT_BIND, .flags = EXPECT_SWALLOW });
-	expect_push(&server->expects, (struct expect){ .kind = EXPECT_EXECUTE, .flags = EXPECT_SWALLOW });
+	server->unnamed = (struct pgw_hash128){0, 0};
+	expect_push(
+		&server->expects, (struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_SWALLOW});
+	expect_push(
+		&server->expects, (struct expect){.kind = EXPECT_BIND, .flags = EXPECT_SWALLOW});
+	expect_push(
+		&server->expects, (struct expect){.kind = EXPECT_EXECUTE, .flags = EXPECT_SWALLOW});
 	close_gather(server, in_feed);
 }
 
@@ -118,23 +125,28 @@ void inject_sync(struct server *server)
 	close_gather(server, in_feed);
 }
 
-struct parse_arg { const struct statement *statement; const char *name; };
+struct parse_arg {
+	const struct statement *statement;
+	const char *name;
+};
 
 static void build_parse(struct pgw_writer *writer, const void *arg)
 {
 	const struct parse_arg *parse = arg;
 	const struct statement *statement = parse->statement;
 
-	pgw_build_parse(writer, parse->name, statement->text, statement->n_query - 1, statement_types(statement), statement->n_types);
+	pgw_build_parse(writer, parse->name, statement->text, statement->n_query - 1,
+		statement_types(statement), statement->n_types);
 }
 
 void inject_raw_parse(struct server *server, const struct statement *statement, const char *name)
 {
-	struct parse_arg arg = { statement, name };
+	struct parse_arg arg = {statement, name};
 	bool in_feed = open_gather(server);
 
 	STAT_ADD(server->pool->stats.server_parse_count, 1);
-	put(server, build_parse, &arg, 64 + strlen(name) + statement->n_query + 4u * statement->n_types);
+	put(server, build_parse, &arg,
+		64 + strlen(name) + statement->n_query + 4u * statement->n_types);
 	close_gather(server, in_feed);
 }
 
@@ -143,9 +155,11 @@ void server_ensure_statement(struct server *server, const struct statement *stat
 	server_ensure_statement_as(server, statement, true);
 }
 
-void server_ensure_statement_as(struct server *server, const struct statement *statement, bool named)
+void server_ensure_statement_as(
+	struct server *server, const struct statement *statement, bool named)
 {
-	struct expect expect = { .kind = EXPECT_PARSE, .flags = EXPECT_SWALLOW, .hash = statement->hash };
+	struct expect expect = {
+		.kind = EXPECT_PARSE, .flags = EXPECT_SWALLOW, .hash = statement->hash};
 	char name[STATEMENT_NAME_BYTES] = "";
 
 	if (named) {
@@ -155,7 +169,8 @@ void server_ensure_statement_as(struct server *server, const struct statement *s
 		statement_name(statement->hash, name);
 		server_copies_add(&server->copies, statement->hash);
 	} else {
-		if (server->unnamed.lo == statement->hash.lo && server->unnamed.hi == statement->hash.hi)
+		if (server->unnamed.lo == statement->hash.lo &&
+			server->unnamed.hi == statement->hash.hi)
 			return;
 		server->unnamed = statement->hash;
 	}
@@ -180,7 +195,8 @@ void inject_evictions(struct server *server)
 		/* In order behind what uses it: PostgreSQL keeps the plan of an open portal. */
 		statement_name(hash, name);
 		put(server, build_close, name, 64 + sizeof(name));
-		expect_push(&server->expects, (struct expect){ .kind = EXPECT_CLOSE, .flags = EXPECT_SWALLOW });
+		expect_push(&server->expects,
+			(struct expect){.kind = EXPECT_CLOSE, .flags = EXPECT_SWALLOW});
 		close_gather(server, in_feed);
 	}
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Clients and servers in pairs: how one is given, when it is taken back, and what happens when either end goes away in the middle. A server goes back to the
- * registry only in a state in which it may serve anybody: no reply owed, no transaction open, no cancel request on its way to it, nothing of a
- * session left.
+ * Clients and servers in pairs: how one is given, when it is taken back, and what happens when
+ * either end goes away in the middle. A server goes back to the registry only in a state in which
+ * it may serve anybody: no reply owed, no transaction open, no cancel request on its way to it,
+ * nothing of a session left.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -28,7 +29,8 @@ void link_client(struct client *client, struct server *server)
 		client_to(client, CLIENT_LINKED);
 	timer_stop(&client->timer);
 	/* Within a feed, what the client says next leaves through the gather. */
-	if (client->worker->to_client.stream == &client->stream && client->worker->to_server.stream == NULL)
+	if (client->worker->to_client.stream == &client->stream &&
+		client->worker->to_server.stream == NULL)
 		gather_begin(&client->worker->to_server, &server->stream);
 }
 
@@ -48,10 +50,13 @@ static bool must_retire(const struct server *server, uint64_t now_us)
 {
 	const struct config *config = worker_config(server->worker);
 	const struct config_database *entry = pool_entry(server->pool);
-	uint64_t lifetime_us = entry && entry->server_lifetime_us != CONFIG_INHERIT_US ? entry->server_lifetime_us : config->server_lifetime_us;
+	uint64_t lifetime_us = entry && entry->server_lifetime_us != CONFIG_INHERIT_US
+				       ? entry->server_lifetime_us
+				       : config->server_lifetime_us;
 
-	return server_is(server, SERVER_RETIRE) || entry == NULL || server->epoch != STAT_READ(server->pool->shared->epoch) ||
-		server->stream.fd < 0 || (lifetime_us > 0 && now_us - server->connect_us > lifetime_us);
+	return server_is(server, SERVER_RETIRE) || entry == NULL ||
+	       server->epoch != STAT_READ(server->pool->shared->epoch) || server->stream.fd < 0 ||
+	       (lifetime_us > 0 && now_us - server->connect_us > lifetime_us);
 }
 
 /* The server has nothing of its client left: permit and server go back together. */
@@ -96,7 +101,8 @@ static void recover(struct client *client, struct server *server)
 
 	if (server->state != SERVER_RECOVERING) {
 		server_to(server, SERVER_RECOVERING);
-		loop_timer(&server->worker->loop, &server->timer, config->cancel_grace_us, on_recovery_deadline);
+		loop_timer(&server->worker->loop, &server->timer, config->cancel_grace_us,
+			on_recovery_deadline);
 	}
 	if (server->expects.n > 0)
 		return;
@@ -104,7 +110,8 @@ static void recover(struct client *client, struct server *server)
 		inject_query(server, "ROLLBACK", 0);
 		return;
 	}
-	if ((client_is(client, CLIENT_SESSION) || config->server_reset_query_always) && config->server_reset_query && config->server_reset_query[0] &&
+	if ((client_is(client, CLIENT_SESSION) || config->server_reset_query_always) &&
+		config->server_reset_query && config->server_reset_query[0] &&
 		!server_is(server, SERVER_RESET_SENT)) {
 		server_set(server, SERVER_RESET_SENT);
 		inject_query(server, config->server_reset_query, 0);
@@ -117,7 +124,7 @@ static void recover(struct client *client, struct server *server)
 	if (server_is(server, SERVER_RESET_SENT)) { /* DISCARD ALL: what it had is gone */
 		server_unset(server, SERVER_RESET_SENT);
 		server_copies_clear(&server->copies);
-		server->unnamed = (struct pgw_hash128){ 0, 0 };
+		server->unnamed = (struct pgw_hash128){0, 0};
 		param_set_unref(&server->params);
 		registry_lock();
 		server->params = param_set_ref(server->pool->shared->defaults);
@@ -146,13 +153,15 @@ void link_client_gone(struct client *client)
 	if (server->stream.flags & STREAM_PAUSED)
 		server_resume(server);
 	if (server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH)) {
-		static const char copy_fail[] = "f\0\0\0\x10" "client gone"; /* with its NUL */
+		static const char copy_fail[] = "f\0\0\0\x10"
+						"client gone"; /* with its NUL */
 
 		(void)!stream_send(&server->stream, copy_fail, sizeof(copy_fail));
 		server_unset(server, SERVER_COPY_IN);
 	}
 	if (client_is(client, CLIENT_EXTENDED) && !client_is(client, CLIENT_AWAITS_READY)) {
-		expect_push(&server->expects, (struct expect){ .kind = EXPECT_SYNC, .flags = EXPECT_SWALLOW });
+		expect_push(&server->expects,
+			(struct expect){.kind = EXPECT_SYNC, .flags = EXPECT_SWALLOW});
 		inject_sync(server);
 	}
 	if (server->expects.n > 0)
@@ -164,8 +173,9 @@ void link_client_gone(struct client *client)
 
 static bool is_at_rest(const struct client *client, const struct server *server)
 {
-	return server->expects.n == 0 && server->xact == PGW_XACT_IDLE && client->skip_bytes == 0 && !client_is(client, CLIENT_EXTENDED) &&
-		!server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH);
+	return server->expects.n == 0 && server->xact == PGW_XACT_IDLE && client->skip_bytes == 0 &&
+	       !client_is(client, CLIENT_EXTENDED) &&
+	       !server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH);
 }
 
 static void welcomed(struct client *client, struct server *server)
@@ -206,7 +216,8 @@ void link_maybe_release(struct client *client)
 {
 	struct server *server = client->server;
 
-	if (server == NULL || client_is(client, CLIENT_SESSION) || client->state != CLIENT_LINKED || !is_at_rest(client, server))
+	if (server == NULL || client_is(client, CLIENT_SESSION) || client->state != CLIENT_LINKED ||
+		!is_at_rest(client, server))
 		return;
 	if (server->n_cancels > 0) /* link_cancel_finished() comes back here */
 		return;
@@ -215,7 +226,8 @@ void link_maybe_release(struct client *client)
 	release(client, server);
 }
 
-/* server_reset_query_always: between transactions too. true: it was sent; its ReadyForQuery comes back to link_on_ready(). */
+/* server_reset_query_always: between transactions too. true: it was sent; its ReadyForQuery comes
+ * back to link_on_ready(). */
 bool server_reset_due(struct server *server)
 {
 	const char *reset = worker_config(server->worker)->server_reset_query;
@@ -225,7 +237,7 @@ bool server_reset_due(struct server *server)
 	if (server_is(server, SERVER_RESET_SENT)) {
 		server_unset(server, SERVER_RESET_SENT);
 		server_copies_clear(&server->copies);
-		server->unnamed = (struct pgw_hash128){ 0, 0 };
+		server->unnamed = (struct pgw_hash128){0, 0};
 		param_set_unref(&server->params);
 		registry_lock();
 		server->params = param_set_ref(server->pool->shared->defaults);
@@ -261,7 +273,8 @@ void link_cancel_finished(struct server *server)
 		return;
 	}
 	link_maybe_release(client);
-	if (client->state == CLIENT_LINKED && (client->input || (client->stream.flags & STREAM_PAUSED)))
+	if (client->state == CLIENT_LINKED &&
+		(client->input || (client->stream.flags & STREAM_PAUSED)))
 		client_resume(client);
 }
 
@@ -294,9 +307,10 @@ void link_server_failed(struct server *server, const struct pgw_fault *fault)
 	registry_lock();
 	shared->last_failure = *fault;
 	registry_unlock();
-	STAT_SET(shared->failed_until_us, clock_mono_us() + worker_config(server->worker)->server_login_retry_us);
-	log_rated(LOG_LEVEL_WARNING, "S-%llu: %s@%s: %s: %s", (unsigned long long)server->id, shared->user->name, shared->database->name, fault->message,
-		fault->detail);
+	STAT_SET(shared->failed_until_us,
+		clock_mono_us() + worker_config(server->worker)->server_login_retry_us);
+	log_rated(LOG_LEVEL_WARNING, "S-%llu: %s@%s: %s: %s", (unsigned long long)server->id,
+		shared->user->name, shared->database->name, fault->message, fault->detail);
 	server->client = NULL;
 	if (server_is(server, SERVER_ENDED))
 		server_dead(server, fault->message);
@@ -313,7 +327,9 @@ static void tell_lost(struct client *client, struct server *server, const char *
 	struct pgw_fault fault;
 	bool session = client_is(client, CLIENT_SESSION);
 
-	pgw_fault_set(&fault, session || in_reply ? PGW_FAULT_SERVER_LOST_FATAL : PGW_FAULT_SERVER_LOST, NULL, "%s", server->last_words[0] ? server->last_words : why);
+	pgw_fault_set(&fault,
+		session || in_reply ? PGW_FAULT_SERVER_LOST_FATAL : PGW_FAULT_SERVER_LOST, NULL,
+		"%s", server->last_words[0] ? server->last_words : why);
 	if (client_is(client, CLIENT_LANE_TIMEOUT))
 		client_lane_timeout_fault(client, &fault);
 	if (in_reply) { /* half a message went out: nothing can be said behind it */
@@ -358,7 +374,8 @@ void link_server_lost(struct server *server, const char *why)
 	if (client->state == CLIENT_WAITING)
 		client_stop_waiting(client); /* a swap of lanes */
 	unlink_pair(client, server);
-	(void)!lane_release(client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());
+	(void)!lane_release(
+		client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());
 	if (server_is(server, SERVER_ENDED) || server->stream.fd < 0)
 		server_dead(server, why);
 	else
@@ -368,7 +385,8 @@ void link_server_lost(struct server *server, const char *why)
 		return;
 	}
 	if (client->state == CLIENT_EXPECT_WELCOME) {
-		login_server_welcomed(client, false, server->last_words[0] ? server->last_words : why);
+		login_server_welcomed(
+			client, false, server->last_words[0] ? server->last_words : why);
 		return;
 	}
 	client_unset(client, CLIENT_BIG_UNNAMED);
@@ -388,7 +406,8 @@ void link_abort_transaction(struct client *client)
 	if (server == NULL)
 		return;
 	unlink_pair(client, server);
-	(void)!lane_release(client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());
+	(void)!lane_release(
+		client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());
 	server_close(server, "its client's transaction was aborted");
 	client_to(client, CLIENT_IDLE);
 }

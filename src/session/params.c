@@ -12,9 +12,10 @@
 static pthread_mutex_t table_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct param_set *buckets[N_BUCKETS];
 
-/* GUC_REPORT parameters with PGC_INTERNAL context, or that follow from others (PostgreSQL guc.c). */
-static const char *const server_facts[] = { "server_version", "server_encoding", "is_superuser", "session_authorization",
-	"integer_datetimes", "in_hot_standby" };
+/* GUC_REPORT parameters with PGC_INTERNAL context, or that follow from others (PostgreSQL guc.c).
+ */
+static const char *const server_facts[] = {"server_version", "server_encoding", "is_superuser",
+	"session_authorization", "integer_datetimes", "in_hot_standby"};
 
 bool param_is_server_fact(const char *name)
 {
@@ -75,7 +76,8 @@ bool param_list_set(struct param_list *list, const char *name, const char *value
 		if (order > 0)
 			break;
 		if (value == NULL) {
-			memmove(&list->items[at], &list->items[at + 1], (list->n - at - 1) * sizeof(list->items[0]));
+			memmove(&list->items[at], &list->items[at + 1],
+				(list->n - at - 1) * sizeof(list->items[0]));
 			list->n--;
 			return true;
 		}
@@ -87,7 +89,8 @@ bool param_list_set(struct param_list *list, const char *name, const char *value
 	}
 	if (value == NULL)
 		return true;
-	if (list->n == PARAMS_MAX || strlen(value) > PARAMS_VALUE_MAX_BYTES || strlen(name) > PARAMS_VALUE_MAX_BYTES)
+	if (list->n == PARAMS_MAX || strlen(value) > PARAMS_VALUE_MAX_BYTES ||
+		strlen(name) > PARAMS_VALUE_MAX_BYTES)
 		return false;
 	name = keep(list, name);
 	{
@@ -97,19 +100,20 @@ bool param_list_set(struct param_list *list, const char *name, const char *value
 		name = list->text.data + name_at;
 	}
 	memmove(&list->items[at + 1], &list->items[at], (list->n - at) * sizeof(list->items[0]));
-	list->items[at] = (struct param){ name, value };
+	list->items[at] = (struct param){name, value};
 	list->n++;
 	return true;
 }
 
 static struct pgw_hash128 hash_of(const struct param_list *list, size_t *n_text_r)
 {
-	struct pgw_hash128 hash = { 0, 0 };
+	struct pgw_hash128 hash = {0, 0};
 	unsigned i;
 
 	*n_text_r = 0;
 	for (i = 0; i < list->n; i++) {
-		size_t n_name = strlen(list->items[i].name) + 1, n_value = strlen(list->items[i].value) + 1;
+		size_t n_name = strlen(list->items[i].name) + 1,
+		       n_value = strlen(list->items[i].value) + 1;
 
 		hash = pgw_hash128_more(hash, list->items[i].name, n_name);
 		hash = pgw_hash128_more(hash, list->items[i].value, n_value);
@@ -125,12 +129,14 @@ static bool is_same(const struct param_set *set, const struct param_list *list)
 	if (set->n != list->n)
 		return false;
 	for (i = 0; i < set->n; i++)
-		if (strcmp(set->items[i].name, list->items[i].name) != 0 || strcmp(set->items[i].value, list->items[i].value) != 0)
+		if (strcmp(set->items[i].name, list->items[i].name) != 0 ||
+			strcmp(set->items[i].value, list->items[i].value) != 0)
 			return false;
 	return true;
 }
 
-static struct param_set *build(const struct param_list *list, struct pgw_hash128 hash, size_t n_text)
+static struct param_set *build(
+	const struct param_list *list, struct pgw_hash128 hash, size_t n_text)
 {
 	struct param_set *set = mem_alloc(sizeof(*set) + list->n * sizeof(set->items[0]) + n_text);
 	char *text = (char *)&set->items[list->n];
@@ -142,7 +148,8 @@ static struct param_set *build(const struct param_list *list, struct pgw_hash128
 	set->refs = 1;
 	set->n = list->n;
 	for (i = 0; i < list->n; i++) {
-		size_t n_name = strlen(list->items[i].name) + 1, n_value = strlen(list->items[i].value) + 1;
+		size_t n_name = strlen(list->items[i].name) + 1,
+		       n_value = strlen(list->items[i].value) + 1;
 
 		set->items[i].name = memcpy(text, list->items[i].name, n_name);
 		text += n_name;
@@ -225,7 +232,8 @@ struct param_set *param_set_with(const struct param_set *set, const char *name, 
 
 static void add_set(struct strbuf *sql, const struct param *param)
 {
-	/* set_config() takes the value as a startup packet gives it; SET would read a list of identifiers as one. */
+	/* set_config() takes the value as a startup packet gives it; SET would read a list of
+	 * identifiers as one. */
 	strbuf_adds(sql, "SELECT pg_catalog.set_config(");
 	strbuf_add_literal(sql, param->name);
 	strbuf_adds(sql, ",");
@@ -233,12 +241,15 @@ static void add_set(struct strbuf *sql, const struct param *param)
 	strbuf_adds(sql, ",false);");
 }
 
-void param_set_difference(const struct param_set *from, const struct param_set *to, struct strbuf *sql)
+void param_set_difference(
+	const struct param_set *from, const struct param_set *to, struct strbuf *sql)
 {
 	unsigned i = 0, j = 0, n_from = from ? from->n : 0, n_to = to ? to->n : 0;
 
 	while (i < n_from || j < n_to) {
-		int order = i == n_from ? 1 : j == n_to ? -1 : strcasecmp(from->items[i].name, to->items[j].name);
+		int order = i == n_from ? 1
+			    : j == n_to ? -1
+					: strcasecmp(from->items[i].name, to->items[j].name);
 
 		if (order < 0) {
 			strbuf_adds(sql, "RESET ");

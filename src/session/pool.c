@@ -53,7 +53,8 @@ const struct config_database *pool_entry(const struct pool *pool)
 
 bool pool_is_paused(const struct pool *pool)
 {
-	return STAT_READ(pool->worker->cluster->paused_all) || STAT_READ(pool->shared->database->paused);
+	return STAT_READ(pool->worker->cluster->paused_all) ||
+	       STAT_READ(pool->shared->database->paused);
 }
 
 enum pool_mode pool_mode_of(const struct pool *pool)
@@ -74,7 +75,8 @@ static uint32_t smaller_limit(uint32_t a, uint32_t b)
 	return a == 0 || b == 0 ? a + b : MIN_OF(a, b);
 }
 
-/* One mechanism for all limits that PgBouncer has on servers: the smallest that is set caps the pool in the ledger. */
+/* One mechanism for all limits that PgBouncer has on servers: the smallest that is set caps the
+ * pool in the ledger. */
 uint32_t pool_size_of(const struct pool *pool)
 {
 	const struct config *config = worker_config(pool->worker);
@@ -98,15 +100,19 @@ uint32_t pool_size_of(const struct pool *pool)
 	return smaller_limit(size ? size + reserve : 0, smaller_limit(of_database, of_user));
 }
 
-static bool is_idle_too_long(const struct server *server, const struct config *config, uint64_t now_us)
+static bool is_idle_too_long(
+	const struct server *server, const struct config *config, uint64_t now_us)
 {
 	uint64_t lifetime_us = config->server_lifetime_us;
 	const struct config_database *entry = pool_entry(server->pool);
 
 	if (entry && entry->server_lifetime_us != CONFIG_INHERIT_US)
 		lifetime_us = entry->server_lifetime_us;
-	return entry == NULL || (config->server_idle_timeout_us > 0 && now_us - server->idle_since_us > config->server_idle_timeout_us) ||
-		(lifetime_us > 0 && now_us - server->connect_us > lifetime_us) || server->epoch != STAT_READ(server->pool->shared->epoch);
+	return entry == NULL ||
+	       (config->server_idle_timeout_us > 0 &&
+		       now_us - server->idle_since_us > config->server_idle_timeout_us) ||
+	       (lifetime_us > 0 && now_us - server->connect_us > lifetime_us) ||
+	       server->epoch != STAT_READ(server->pool->shared->epoch);
 }
 
 static uint32_t min_size_of(const struct pool *pool)
@@ -134,7 +140,8 @@ static void open_ahead(struct pool *pool)
 	struct lane_ledger *ledger = pool->worker->cluster->ledger;
 	struct server *server;
 
-	if (pool->n_clients == 0 || pool_is_paused(pool) || n_open(pool) >= min_size_of(pool) || STAT_READ(pool->shared->failed_until_us) > clock_mono_us() ||
+	if (pool->n_clients == 0 || pool_is_paused(pool) || n_open(pool) >= min_size_of(pool) ||
+		STAT_READ(pool->shared->failed_until_us) > clock_mono_us() ||
 		!lane_slot_try(ledger))
 		return;
 	server = server_new(pool);
@@ -147,9 +154,12 @@ void pool_janitor(struct pool *pool, uint64_t now_us)
 	const struct config *config = worker_config(pool->worker);
 	struct server *server, *next;
 
-	TAILQ_FOREACH_SAFE(server, &pool->servers[SERVER_IDLE], link, next) {
-		if (pool_is_paused(pool) || (is_idle_too_long(server, config, now_us) && (n_open(pool) > min_size_of(pool) || pool_entry(pool) == NULL ||
-											 server->epoch != STAT_READ(pool->shared->epoch))))
+	TAILQ_FOREACH_SAFE(server, &pool->servers[SERVER_IDLE], link, next)
+	{
+		if (pool_is_paused(pool) ||
+			(is_idle_too_long(server, config, now_us) &&
+				(n_open(pool) > min_size_of(pool) || pool_entry(pool) == NULL ||
+					server->epoch != STAT_READ(pool->shared->epoch))))
 			server_close_idle(server);
 	}
 	open_ahead(pool);
@@ -157,8 +167,8 @@ void pool_janitor(struct pool *pool, uint64_t now_us)
 
 void pool_roll_period(struct pool *pool)
 {
-#define ROLL(name, help)                                                                                                                         \
-	pool->period.name = pool->stats.name - pool->period_start.name;                                                                          \
+#define ROLL(name, help)                                                                           \
+	pool->period.name = pool->stats.name - pool->period_start.name;                            \
 	pool->period_start.name = pool->stats.name;
 	POOL_STATS(ROLL)
 #undef ROLL

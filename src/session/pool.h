@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One worker's side of a pool: its servers by state, its counters. The other side, shared by all workers, is struct shared_pool. Owner: worker.
+ * One worker's side of a pool: its servers by state, its counters. The other side, shared by all
+ * workers, is struct shared_pool. Owner: worker.
  */
 #ifndef SESSION_POOL_H
 #define SESSION_POOL_H
 
 #include "session/worker.h"
 
-/* X(state, list, what it is): a server's state is the list it is on; only server_to() changes it. */
+/* X(state, list, what it is): a server's state is the list it is on; only server_to() changes it.
+ */
 #define SERVER_STATES(X)                                                                           \
 	X(CONNECTING, login, "resolving, connecting, TLS, login, connect_query")                   \
 	X(LINKED, active, "serves a client")                                                       \
@@ -20,22 +22,24 @@ enum server_state {
 #define SERVER_STATE_ENUM(state, list, doc) SERVER_##state,
 	SERVER_STATES(SERVER_STATE_ENUM)
 #undef SERVER_STATE_ENUM
-	N_SERVER_STATES
+		N_SERVER_STATES
 };
 
 struct pool {
-	struct pool *next;	/* in the worker's list */
+	struct pool *next; /* in the worker's list */
 	struct worker *worker;
 	struct shared_pool *shared;
 	struct server_list servers[N_SERVER_STATES];
 	uint32_t n_servers[N_SERVER_STATES];
-	uint32_t n_clients;		/* logged in */
-	uint32_t n_active_clients;	/* linked */
-	struct client_list waiting;	/* for a permit or a server, in order of arrival: for the console */
+	uint32_t n_clients;	   /* logged in */
+	uint32_t n_active_clients; /* linked */
+	struct client_list
+		waiting; /* for a permit or a server, in order of arrival: for the console */
 	uint32_t n_waiting;
-	uint64_t next_host;		/* of the entry's host list */
+	uint64_t next_host; /* of the entry's host list */
 	struct pool_stats stats;
-	struct pool_stats period;	/* what the last whole stats period brought; worker->period_us is its length */
+	struct pool_stats period; /* what the last whole stats period brought; worker->period_us is
+				     its length */
 	struct pool_stats period_start;
 };
 
@@ -46,9 +50,9 @@ void pool_free_all(struct worker *worker);
 /* The entry of [databases] it uses now; NULL when a reload removed it. */
 const struct config_database *pool_entry(const struct pool *pool);
 uint32_t pool_size_of(const struct pool *pool); /* servers it may have; 0: no limit of its own */
-bool pool_is_paused(const struct pool *pool); /* PAUSE, of its database or of all */
-enum pool_mode pool_mode_of(const struct pool *pool); /* user > database > global */
+bool pool_is_paused(const struct pool *pool);	/* PAUSE, of its database or of all */
+enum pool_mode pool_mode_of(const struct pool *pool);  /* user > database > global */
 void pool_janitor(struct pool *pool, uint64_t now_us); /* idle and old servers, min_pool_size */
-void pool_roll_period(struct pool *pool); /* a stats period is over */
+void pool_roll_period(struct pool *pool);	       /* a stats period is over */
 
 #endif

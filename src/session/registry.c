@@ -78,8 +78,8 @@ static struct shared_database *find_database(const char *name)
 	struct shared_database *database;
 
 	LIST_FOREACH(database, &databases, link)
-		if (strcmp(database->name, name) == 0)
-			return database;
+	if (strcmp(database->name, name) == 0)
+		return database;
 	return NULL;
 }
 
@@ -100,8 +100,8 @@ static struct shared_user *user_of(const char *name)
 	struct shared_user *user;
 
 	LIST_FOREACH(user, &users, link)
-		if (strcmp(user->name, name) == 0)
-			return user;
+	if (strcmp(user->name, name) == 0)
+		return user;
 	user = mem_zalloc(sizeof(*user));
 	user->name = mem_strdup(name);
 	LIST_INSERT_HEAD(&users, user, link);
@@ -114,8 +114,8 @@ struct shared_pool *registry_pool(const char *database, const char *user)
 
 	registry_lock();
 	LIST_FOREACH(pool, &pools, link)
-		if (strcmp(pool->database->name, database) == 0 && strcmp(pool->user->name, user) == 0)
-			break;
+	if (strcmp(pool->database->name, database) == 0 && strcmp(pool->user->name, user) == 0)
+		break;
 	if (pool == NULL) {
 		pool = mem_zalloc(sizeof(*pool));
 		pool->database = database_of(database);
@@ -164,7 +164,7 @@ void registry_each_database(void (*visit)(void *arg, struct shared_database *dat
 
 	registry_lock();
 	LIST_FOREACH(database, &databases, link)
-		visit(arg, database);
+	visit(arg, database);
 	registry_unlock();
 }
 
@@ -174,7 +174,7 @@ void registry_each_user(void (*visit)(void *arg, struct shared_user *user), void
 
 	registry_lock();
 	LIST_FOREACH(user, &users, link)
-		visit(arg, user);
+	visit(arg, user);
 	registry_unlock();
 }
 
@@ -184,19 +184,20 @@ void registry_each_pool(void (*visit)(void *arg, struct shared_pool *pool), void
 
 	registry_lock();
 	LIST_FOREACH(pool, &pools, link)
-		visit(arg, pool);
+	visit(arg, pool);
 	registry_unlock();
 }
 
-bool shared_pool_welcome(struct shared_pool *pool, struct param_set *asked, struct param_set **canonical_r, struct param_set **facts_r)
+bool shared_pool_welcome(struct shared_pool *pool, struct param_set *asked,
+	struct param_set **canonical_r, struct param_set **facts_r)
 {
 	struct welcome_entry *entry = NULL;
 
 	registry_lock();
 	if (pool->has_welcome)
 		LIST_FOREACH(entry, &pool->welcomes, link)
-			if (entry->asked == asked)
-				break;
+	if (entry->asked == asked)
+		break;
 	if (entry) {
 		*canonical_r = param_set_ref(entry->canonical);
 		*facts_r = param_set_ref(pool->facts);
@@ -205,7 +206,8 @@ bool shared_pool_welcome(struct shared_pool *pool, struct param_set *asked, stru
 	return entry != NULL;
 }
 
-void shared_pool_learn(struct shared_pool *pool, struct param_set *asked, struct param_set *canonical)
+void shared_pool_learn(
+	struct shared_pool *pool, struct param_set *asked, struct param_set *canonical)
 {
 	struct welcome_entry *entry = mem_zalloc(sizeof(*entry));
 
@@ -219,7 +221,8 @@ void shared_pool_learn(struct shared_pool *pool, struct param_set *asked, struct
 	registry_unlock();
 }
 
-void shared_pool_set_facts(struct shared_pool *pool, struct param_set *facts, struct param_set *defaults)
+void shared_pool_set_facts(
+	struct shared_pool *pool, struct param_set *facts, struct param_set *defaults)
 {
 	registry_lock();
 	if (pool->facts != facts || pool->defaults != defaults) {

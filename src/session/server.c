@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A server connection's life and its slot. A slot is given back only when the server's end of file was read: until then PostgreSQL may still
- * count the connection, and the budget is what PostgreSQL counts.
+ * A server connection's life and its slot. A slot is given back only when the server's end of file
+ * was read: until then PostgreSQL may still count the connection, and the budget is what PostgreSQL
+ * counts.
  */
 #include "session/server.h"
 
@@ -98,7 +99,8 @@ void server_dead(struct server *server, const char *why)
 	timer_stop(&server->timer);
 	loop_task_drop(&server->worker->loop, &server->task);
 	if (server->state == SERVER_IDLE && !lane_idle_remove(ledger_of(server), &server->idle)) {
-		server_set(server, SERVER_DIED_IDLE); /* claimed by another worker, whose mail ends it */
+		server_set(server,
+			SERVER_DIED_IDLE); /* claimed by another worker, whose mail ends it */
 		return;
 	}
 	log_debug("S-%llu: closed: %s", (unsigned long long)server->id, why);
@@ -128,14 +130,15 @@ static void on_close_deadline(struct timer *timer)
 {
 	struct server *server = CONTAINER_OF(timer, struct server, timer);
 
-	log_warning("S-%llu: the server did not close its end within %u s", (unsigned long long)server->id, CLOSE_PATIENCE_US / 1000000u);
+	log_warning("S-%llu: the server did not close its end within %u s",
+		(unsigned long long)server->id, CLOSE_PATIENCE_US / 1000000u);
 	server_dead(server, "did not close its end");
 }
 
 /* The slot is counted as closing already. */
 static void begin_close(struct server *server, const char *reason)
 {
-	static const uint8_t terminate[] = { PGW_TERMINATE, 0, 0, 0, 4 };
+	static const uint8_t terminate[] = {PGW_TERMINATE, 0, 0, 0, 4};
 	bool logged_in = server->state != SERVER_CONNECTING;
 
 	log_debug("S-%llu: closing: %s", (unsigned long long)server->id, reason);
@@ -145,7 +148,8 @@ static void begin_close(struct server *server, const char *reason)
 		server_dead(server, reason);
 		return;
 	}
-	/* Terminate behind half a message would be read as its rest: then the half-close alone says it. */
+	/* Terminate behind half a message would be read as its rest: then the half-close alone says
+	 * it. */
 	if (logged_in && !stream_is_blocked(&server->stream) && server->expects.n == 0)
 		(void)!stream_send(&server->stream, terminate, sizeof(terminate));
 	stream_shutdown(&server->stream);

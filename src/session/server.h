@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One connection to PostgreSQL. Life: server_login.c brings it up, server_feed.c relays its replies, link.c gives it to clients and takes it back,
- * server.c ends it. Owner: its worker; an idle one moves to another worker as a mail. It holds one slot of the budget until its end of file was read.
+ * One connection to PostgreSQL. Life: server_login.c brings it up, server_feed.c relays its
+ * replies, link.c gives it to clients and takes it back, server.c ends it. Owner: its worker; an
+ * idle one moves to another worker as a mail. It holds one slot of the budget until its end of file
+ * was read.
  */
 #ifndef SESSION_SERVER_H
 #define SESSION_SERVER_H
@@ -12,20 +14,22 @@
 #include "session/pool.h"
 
 enum server_flag {
-	SERVER_SKIP_SWALLOW = 1 << 0,	/* skip_bytes are dropped */
-	SERVER_COPY_IN = 1 << 1,	/* reads CopyData: Sync and Flush are ignored by it */
-	SERVER_COPY_BOTH = 1 << 2,	/* replication */
-	SERVER_RETIRE = 1 << 3,		/* close it instead of reusing it */
-	SERVER_SETUP_FAILED = 1 << 4,	/* the parameters of its client could not be applied */
+	SERVER_SKIP_SWALLOW = 1 << 0,	  /* skip_bytes are dropped */
+	SERVER_COPY_IN = 1 << 1,	  /* reads CopyData: Sync and Flush are ignored by it */
+	SERVER_COPY_BOTH = 1 << 2,	  /* replication */
+	SERVER_RETIRE = 1 << 3,		  /* close it instead of reusing it */
+	SERVER_SETUP_FAILED = 1 << 4,	  /* the parameters of its client could not be applied */
 	SERVER_STATEMENTS_GOING = 1 << 5, /* DEALLOCATE ALL or DISCARD ALL is under way */
-	SERVER_ORPHAN = 1 << 6,		/* connecting without a client */
+	SERVER_ORPHAN = 1 << 6,		  /* connecting without a client */
 	SERVER_TLS = 1 << 7,
-	SERVER_BATCH_FAILED = 1 << 8,	/* an ErrorResponse came since the last ReadyForQuery */
-	SERVER_WELCOMING = 1 << 9,	/* its client's login waits for its parameters */
+	SERVER_BATCH_FAILED = 1 << 8, /* an ErrorResponse came since the last ReadyForQuery */
+	SERVER_WELCOMING = 1 << 9,    /* its client's login waits for its parameters */
 	SERVER_RESET_SENT = 1 << 10,
 	SERVER_DIED_IDLE = 1 << 11,
-	SERVER_FREED = 1 << 12,		/* its slot is given back; the memory goes when no cancel request needs it */
-	SERVER_ENDED = 1 << 13,		/* its end of file, or an error, was read */
+	SERVER_FREED =
+		1
+		<< 12, /* its slot is given back; the memory goes when no cancel request needs it */
+	SERVER_ENDED = 1 << 13, /* its end of file, or an error, was read */
 };
 
 struct server_login; /* server_login.c */
@@ -33,97 +37,126 @@ struct server_login; /* server_login.c */
 struct server {
 	uint32_t magic;
 	uint32_t flags;
-	uint8_t state;		/* enum server_state: only server_to() */
-	uint8_t xact;		/* enum pgw_xact, of the last ReadyForQuery */
-	struct worker *worker;	/* NULL while it travels */
+	uint8_t state;	       /* enum server_state: only server_to() */
+	uint8_t xact;	       /* enum pgw_xact, of the last ReadyForQuery */
+	struct worker *worker; /* NULL while it travels */
 	struct pool *pool;
 	struct client *client;
 	struct stream stream;
 	struct lane_idle idle;
-	TAILQ_ENTRY(server) link;	/* of pool->servers[state] */
+	TAILQ_ENTRY(server) link; /* of pool->servers[state] */
 	struct expect_queue expects;
-	struct param_set *params;	/* what its session has */
+	struct param_set *params;	 /* what its session has */
 	struct param_set *params_before; /* of a change that is under way: what holds if it fails */
 	struct server_copies copies;
-	struct pgw_hash128 unnamed;	/* hash of its unnamed statement; zero: none of ours */
-	struct input *partial;		/* part of a message that must be seen whole */
+	struct pgw_hash128 unnamed; /* hash of its unnamed statement; zero: none of ours */
+	struct input *partial;	    /* part of a message that must be seen whole */
 	uint64_t skip_bytes;
-	uint32_t n_cancels;		/* cancel requests aimed at it that have not finished */
+	uint32_t n_cancels; /* cancel requests aimed at it that have not finished */
 	uint32_t pid;
 	uint16_t n_key_bytes;
 	uint8_t *key;
 	struct server_login *login;
-	struct timer timer;		/* connect, cancel grace, close */
-	struct task task;		/* free, or read on */
-	struct netaddr addr;		/* where it is connected: cancels go there */
+	struct timer timer;  /* connect, cancel grace, close */
+	struct task task;    /* free, or read on */
+	struct netaddr addr; /* where it is connected: cancels go there */
 	char *host;
 	uint64_t id;
-	uint32_t epoch;			/* of shared_pool.epoch at its birth */
+	uint32_t epoch; /* of shared_pool.epoch at its birth */
 	uint64_t connect_wall_us, connect_us, request_us, idle_since_us;
-	char last_words[128];		/* of a FATAL it sent */
+	char last_words[128]; /* of a FATAL it sent */
 };
 
 #define SERVER_MAGIC 0x53525652u
 
-static inline bool server_is(const struct server *server, enum server_flag flag) { return (server->flags & (uint32_t)flag) != 0; }
-static inline void server_set(struct server *server, enum server_flag flag) { server->flags |= (uint32_t)flag; }
-static inline void server_unset(struct server *server, enum server_flag flag) { server->flags &= ~(uint32_t)flag; }
+static inline bool server_is(const struct server *server, enum server_flag flag)
+{
+	return (server->flags & (uint32_t)flag) != 0;
+}
+static inline void server_set(struct server *server, enum server_flag flag)
+{
+	server->flags |= (uint32_t)flag;
+}
+static inline void server_unset(struct server *server, enum server_flag flag)
+{
+	server->flags &= ~(uint32_t)flag;
+}
 
 /* server.c */
 struct server *server_new(struct pool *pool); /* state CONNECTING; the caller holds its slot */
 void server_to(struct server *server, enum server_state next);
 const char *server_state_name(const struct server *server); /* PgBouncer's words */
-/* Ends it: Terminate, half-close, wait for its end of file, then the slot goes back. Its client must be unlinked before. */
+/* Ends it: Terminate, half-close, wait for its end of file, then the slot goes back. Its client
+ * must be unlinked before. */
 void server_close(struct server *server, const char *reason);
-void server_dead(struct server *server, const char *reason); /* its end of file or an error was read: the slot goes back now */
-void server_close_claimed(struct server *server); /* idle and claimed by a ticket that wants its slot */
-void server_close_idle(struct server *server);	      /* registered: unless another worker claimed it */
-void server_bury(struct server *server);	      /* it died while it was delivered to a ticket of ours */
-void server_drain(struct server *server);		      /* CLOSING: reads on to its end of file */
-void server_detach(struct server *server);			      /* leaves its worker: IDLE and claimed */
+void server_dead(struct server *server,
+	const char *reason); /* its end of file or an error was read: the slot goes back now */
+void server_close_claimed(
+	struct server *server); /* idle and claimed by a ticket that wants its slot */
+void server_close_idle(struct server *server); /* registered: unless another worker claimed it */
+void server_bury(struct server *server);   /* it died while it was delivered to a ticket of ours */
+void server_drain(struct server *server);  /* CLOSING: reads on to its end of file */
+void server_detach(struct server *server); /* leaves its worker: IDLE and claimed */
 void server_attach(struct server *server, struct worker *worker, struct pool *pool);
-void server_cancel_done(struct server *server);	      /* one cancel request aimed at it is over */
+void server_cancel_done(struct server *server); /* one cancel request aimed at it is over */
 extern const struct stream_ops server_ops;
 
 /* server_login.c */
-void server_connect(struct server *server); /* starts; ends in link_server_ready() or link_server_failed() */
+void server_connect(
+	struct server *server); /* starts; ends in link_server_ready() or link_server_failed() */
 void server_login_on_input(struct server *server);
 void server_login_on_connected(struct server *server, int error_number);
 void server_login_free(struct server *server);
 
 /* server_feed.c */
 void server_on_input(struct server *server);
-void server_resume(struct server *server); /* its client has read: read on, at the end of this turn */
+void server_resume(
+	struct server *server); /* its client has read: read on, at the end of this turn */
 
-/* inject.c: messages of our own, into worker->to_server or straight to the stream when no feed is under way */
+/* inject.c: messages of our own, into worker->to_server or straight to the stream when no feed is
+ * under way */
 void inject_params(struct server *server, struct param_set *wanted); /* nothing when it has them */
 void inject_begin(struct server *server, const char *begin);
 void inject_query(struct server *server, const char *sql, uint8_t expect_flags);
 void inject_sync(struct server *server);
-void inject_raw_parse(struct server *server, const struct statement *statement, const char *name); /* the caller pushes what it expects */
+void inject_raw_parse(struct server *server, const struct statement *statement,
+	const char *name);		      /* the caller pushes what it expects */
 void inject_evictions(struct server *server); /* closes its copies beyond max_prepared_statements */
-/* The server has the statement when the next message arrives there: under its own name, or as the unnamed one. */
+/* The server has the statement when the next message arrives there: under its own name, or as the
+ * unnamed one. */
 void server_ensure_statement(struct server *server, const struct statement *statement);
-void server_ensure_statement_as(struct server *server, const struct statement *statement, bool named);
+void server_ensure_statement_as(
+	struct server *server, const struct statement *statement, bool named);
 
 /* link.c */
-void link_client(struct client *client, struct server *server);	/* an idle or fresh server; sends the parameters ahead */
-void link_server_ready(struct server *server);			/* it is logged in */
-void link_server_failed(struct server *server, const struct pgw_fault *fault); /* it never was, or no more: closes it */
-void link_on_ready(struct server *server);			/* ReadyForQuery, nothing outstanding: release, or on with the recovery */
-void link_server_lost(struct server *server, const char *why);	/* end of file in the middle of something */
-void link_client_gone(struct client *client);			/* its client vanished: cancel, rollback, reset, or close */
+void link_client(struct client *client,
+	struct server *server); /* an idle or fresh server; sends the parameters ahead */
+void link_server_ready(struct server *server); /* it is logged in */
+void link_server_failed(struct server *server,
+	const struct pgw_fault *fault); /* it never was, or no more: closes it */
+void link_on_ready(struct server
+		*server); /* ReadyForQuery, nothing outstanding: release, or on with the recovery */
+void link_server_lost(
+	struct server *server, const char *why); /* end of file in the middle of something */
+void link_client_gone(
+	struct client *client); /* its client vanished: cancel, rollback, reset, or close */
 void link_cancel_finished(struct server *server);
-void link_login_done(struct client *client);	/* its login is over: the server that helped goes back (or stays, in session pooling) */
+void link_login_done(struct client *client); /* its login is over: the server that helped goes back
+						(or stays, in session pooling) */
 bool server_reset_due(struct server *server);
-/* The client's transaction cannot go on: its server is closed, its permit given back; the client is not told here. */
+/* The client's transaction cannot go on: its server is closed, its permit given back; the client is
+ * not told here. */
 void link_abort_transaction(struct client *client);
 
 /* cancel.c */
-void cancel_request(struct client *canceller, uint32_t pid, const uint8_t *key, size_t n_key); /* from a client connection: any worker */
-void cancel_server(struct server *server, struct client *canceller); /* sends a CancelRequest; the server is fenced until it is over */
-void cancel_client(struct client *client, struct client *canceller);	/* what the client runs, or waits for */
-void cancel_register(struct client *client);  /* gives it its key */
+void cancel_request(struct client *canceller, uint32_t pid, const uint8_t *key,
+	size_t n_key); /* from a client connection: any worker */
+void cancel_server(struct server *server,
+	struct client
+		*canceller); /* sends a CancelRequest; the server is fenced until it is over */
+void cancel_client(
+	struct client *client, struct client *canceller); /* what the client runs, or waits for */
+void cancel_register(struct client *client);		  /* gives it its key */
 void cancel_forget(struct client *client);
 size_t cancel_key_bytes(const struct client *client);
 void cancel_close_all(struct worker *worker);

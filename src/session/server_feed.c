@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a logged-in server says. Rows and COPY data are walked by their headers and leave from the receive buffer; the other messages settle the queue of
- * expected replies. Bytes are never looked at for meaning except at a message's first byte, so that no payload can be taken for protocol.
+ * What a logged-in server says. Rows and COPY data are walked by their headers and leave from the
+ * receive buffer; the other messages settle the queue of expected replies. Bytes are never looked
+ * at for meaning except at a message's first byte, so that no payload can be taken for protocol.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -39,7 +40,8 @@ static void emit_locals(struct server *server, struct client *client, struct gat
 	struct expect *front;
 
 	while ((front = expect_front(&server->expects)) != NULL && (front->flags & EXPECT_LOCAL)) {
-		uint8_t type = front->kind == EXPECT_PARSE ? PGW_PARSE_COMPLETE : PGW_CLOSE_COMPLETE;
+		uint8_t type =
+			front->kind == EXPECT_PARSE ? PGW_PARSE_COMPLETE : PGW_CLOSE_COMPLETE;
 
 		if (client) {
 			struct pgw_writer writer = gather_writer(out, PGW_HEADER_BYTES);
@@ -59,7 +61,8 @@ void server_emit_locals(struct server *server)
 	emit_locals(server, server->client, &server->worker->to_client);
 }
 
-/* A reply that will not come: what was taken for granted when its message was sent is taken back. */
+/* A reply that will not come: what was taken for granted when its message was sent is taken back.
+ */
 static void undo(struct walk *walk, const struct expect *expect)
 {
 	struct server *server = walk->server;
@@ -69,12 +72,12 @@ static void undo(struct walk *walk, const struct expect *expect)
 	if (expect->flags & EXPECT_COPY)
 		server_copies_drop(&server->copies, expect->hash);
 	if (expect->flags & EXPECT_UNNAMED) {
-		server->unnamed = (struct pgw_hash128){ 0, 0 };
+		server->unnamed = (struct pgw_hash128){0, 0};
 		if (server->client)
 			client_unnamed_failed(server->client);
 	}
 	if ((expect->flags & EXPECT_SWALLOW) && !(expect->flags & EXPECT_COPY))
-		server->unnamed = (struct pgw_hash128){ 0, 0 };
+		server->unnamed = (struct pgw_hash128){0, 0};
 	if ((expect->flags & EXPECT_NAMED) && server->client)
 		client_name_failed(server->client);
 }
@@ -92,7 +95,7 @@ static void drop_to_sync(struct walk *walk)
 	}
 	if (expects->n == 0 && had_query) {
 		/* Our own BEGIN ahead of a simple query failed, and the query went unheard. */
-		expect_push(expects, (struct expect){ .kind = EXPECT_SYNC });
+		expect_push(expects, (struct expect){.kind = EXPECT_SYNC});
 		inject_sync(walk->server);
 	}
 }
@@ -105,7 +108,7 @@ static void statements_settled(struct server *server, bool failed)
 		return;
 	}
 	server_copies_clear(&server->copies);
-	server->unnamed = (struct pgw_hash128){ 0, 0 };
+	server->unnamed = (struct pgw_hash128){0, 0};
 	if (server->client)
 		client_statements_deallocated(server->client);
 }
@@ -133,7 +136,8 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	if (pgw_view_ready(frame->body, frame->n_body_bytes, &xact) != PGW_OK)
 		return false;
 	emit_locals(server, walk->client, out_of(walk));
-	while (expects->n > 0 && expect_front(expects)->kind != EXPECT_SYNC && expect_front(expects)->kind != EXPECT_QUERY) {
+	while (expects->n > 0 && expect_front(expects)->kind != EXPECT_SYNC &&
+		expect_front(expects)->kind != EXPECT_QUERY) {
 		undo(walk, expect_front(expects));
 		expect_pop(expects);
 	}
@@ -157,12 +161,14 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	if (expects->n == 0) {
 		link_on_ready(server);
 		if (server->client != walk->client)
-			walk->client = NULL; /* released: what may follow in this read is nobody's */
+			walk->client =
+				NULL; /* released: what may follow in this read is nobody's */
 	}
 	return true;
 }
 
-/* CopyInResponse in the extended protocol: the Sync that was sent with the Execute will not be answered. */
+/* CopyInResponse in the extended protocol: the Sync that was sent with the Execute will not be
+ * answered. */
 static void copy_in_begins(struct walk *walk)
 {
 	struct server *server = walk->server;
@@ -171,7 +177,8 @@ static void copy_in_begins(struct walk *walk)
 	/* A client that did not wait for this message may have ended the COPY already. */
 	if (server->client == NULL || !client_is(server->client, CLIENT_COPY_ENDED))
 		server_set(server, SERVER_COPY_IN);
-	if (front == NULL || front->kind != EXPECT_EXECUTE || server->expects.n < 2 || expect_at(&server->expects, 1)->kind != EXPECT_SYNC ||
+	if (front == NULL || front->kind != EXPECT_EXECUTE || server->expects.n < 2 ||
+		expect_at(&server->expects, 1)->kind != EXPECT_SYNC ||
 		(expect_at(&server->expects, 1)->flags & EXPECT_AFTER_COPY))
 		return;
 	*expect_at(&server->expects, 1) = *front;
@@ -228,18 +235,22 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 	server_set(server, SERVER_BATCH_FAILED);
 	server_unset(server, SERVER_COPY_IN);
 	if (strcmp(view.severity, "FATAL") == 0 || strcmp(view.severity, "PANIC") == 0) {
-		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)", view.message, view.sqlstate);
+		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",
+			view.message, view.sqlstate);
 		if (walk->client == NULL || !client_is(walk->client, CLIENT_SESSION))
-			return true; /* the end of file comes next; the client hears of it in band */
+			return true; /* the end of file comes next; the client hears of it in band
+				      */
 	}
 	emit_locals(server, walk->client, out_of(walk));
 	front = expect_front(&server->expects);
 	swallow = front && (front->flags & EXPECT_SETUP);
 	if (swallow && server_is(server, SERVER_WELCOMING))
-		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)", view.message, view.sqlstate);
+		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",
+			view.message, view.sqlstate);
 	if (walk->client && !swallow) {
 		STAT_ADD(walk->worker->classes[walk->client->class].n_errors, 1);
-		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) && strcmp(view.sqlstate, "57014") == 0))
+		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
+			     strcmp(view.sqlstate, "57014") == 0))
 			send_lane_timeout(walk);
 		else
 			forward(walk, frame);
@@ -250,7 +261,8 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 }
 
 /* Messages that belong to the reply at the front; `ends` when it is the last of it. */
-static bool on_reply(struct walk *walk, const struct pgw_frame *frame, enum expect_kind kind, bool ends)
+static bool on_reply(
+	struct walk *walk, const struct pgw_frame *frame, enum expect_kind kind, bool ends)
 {
 	struct server *server = walk->server;
 	struct expect *front;
@@ -278,7 +290,8 @@ static bool is_swallowed(struct walk *walk)
 	return front && (front->flags & EXPECT_SWALLOW);
 }
 
-/* One whole message, or (stream on) the head of one. false: the server does not speak the protocol. */
+/* One whole message, or (stream on) the head of one. false: the server does not speak the protocol.
+ */
 static bool on_message(struct walk *walk, const struct pgw_frame *frame)
 {
 	struct server *server = walk->server;
@@ -296,7 +309,8 @@ static bool on_message(struct walk *walk, const struct pgw_frame *frame)
 
 		emit_locals(server, walk->client, out_of(walk));
 		front = expect_front(&server->expects);
-		return on_reply(walk, frame, EXPECT_DESCRIBE, front && front->kind == EXPECT_DESCRIBE);
+		return on_reply(
+			walk, frame, EXPECT_DESCRIBE, front && front->kind == EXPECT_DESCRIBE);
 	}
 	case PGW_COMMAND_COMPLETE:
 	case PGW_EMPTY_QUERY_RESPONSE:
@@ -338,14 +352,17 @@ static bool on_message(struct walk *walk, const struct pgw_frame *frame)
 /* Messages whose bodies are read here. */
 static bool must_be_whole(uint8_t type)
 {
-	return type == PGW_READY_FOR_QUERY || type == PGW_PARAMETER_STATUS || type == PGW_ERROR_RESPONSE;
+	return type == PGW_READY_FOR_QUERY || type == PGW_PARAMETER_STATUS ||
+	       type == PGW_ERROR_RESPONSE;
 }
 
-/* Whole rows and COPY data in a row, as one piece: the loop that bulk results spend their time in. */
+/* Whole rows and COPY data in a row, as one piece: the loop that bulk results spend their time in.
+ */
 static const uint8_t *skip_rows(const uint8_t *at, const uint8_t *end)
 {
 	while (end - at >= PGW_HEADER_BYTES && (*at == PGW_DATA_ROW || *at == PGW_COPY_DATA)) {
-		uint32_t length = (uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 8 | at[4];
+		uint32_t length = (uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 |
+				  (uint32_t)at[3] << 8 | at[4];
 
 		if (length < 4 || (size_t)(end - at) < (size_t)length + 1)
 			break;
@@ -389,7 +406,8 @@ static bool walk_one(struct walk *walk)
 	err = pgw_frame_read(walk->at, (size_t)(walk->end - walk->at), &frame);
 	if (err == PGW_MORE)
 		return false;
-	if (err == PGW_OK && frame.n_available < frame.n_body_bytes && must_be_whole(frame.type) && frame.n_body_bytes <= WHOLE_MAX_BYTES)
+	if (err == PGW_OK && frame.n_available < frame.n_body_bytes && must_be_whole(frame.type) &&
+		frame.n_body_bytes <= WHOLE_MAX_BYTES)
 		return false;
 	server_unset(server, SERVER_SKIP_SWALLOW);
 	if (is_swallowed(walk) && frame.type != PGW_NOTIFICATION_RESPONSE)
@@ -414,16 +432,23 @@ static void keep_partial(struct server *server, const uint8_t *bytes, size_t n)
 
 static void protocol_broken(struct server *server)
 {
-	log_error("S-%llu: unexpected message from the server %s: closing it", (unsigned long long)server->id, server->host ? server->host : "");
-	(void)snprintf(server->last_words, sizeof(server->last_words), "it sent an unexpected message");
+	log_error("S-%llu: unexpected message from the server %s: closing it",
+		(unsigned long long)server->id, server->host ? server->host : "");
+	(void)snprintf(
+		server->last_words, sizeof(server->last_words), "it sent an unexpected message");
 	link_server_lost(server, "protocol violation of the server");
 }
 
 static void walk_bytes(struct server *server, const uint8_t *bytes, size_t n)
 {
 	struct worker *worker = server->worker;
-	struct client *client = server->client && server->client->state == CLIENT_LINKED ? server->client : NULL;
-	struct walk walk = { .server = server, .worker = worker, .client = client, .at = bytes, .end = bytes + n };
+	struct client *client =
+		server->client && server->client->state == CLIENT_LINKED ? server->client : NULL;
+	struct walk walk = {.server = server,
+		.worker = worker,
+		.client = client,
+		.at = bytes,
+		.end = bytes + n};
 	bool sent = true;
 
 	if (client)
@@ -452,7 +477,8 @@ static bool read_more(struct server *server)
 	struct worker *worker = server->worker;
 	struct input *old = server->partial;
 	size_t n_old = old ? old->len : 0, n = 0;
-	enum stream_result result = stream_recv(&server->stream, worker->rx + n_old, WORKER_RX_BYTES - n_old, &n);
+	enum stream_result result =
+		stream_recv(&server->stream, worker->rx + n_old, WORKER_RX_BYTES - n_old, &n);
 
 	if (result == STREAM_AGAIN)
 		return false;

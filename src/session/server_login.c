@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From a slot to a server that may serve: address, connect(2), TLS, startup, authentication, parameters, connect_query. Threat: whoever answers at that
- * address may be hostile. Lengths are bounded, the SCRAM signature of the server is verified, a password in clear is only given to a server that asks
- * for it by its own protocol, and nothing it sends here reaches a client except the text of its error.
+ * From a slot to a server that may serve: address, connect(2), TLS, startup, authentication,
+ * parameters, connect_query. Threat: whoever answers at that address may be hostile. Lengths are
+ * bounded, the SCRAM signature of the server is verified, a password in clear is only given to a
+ * server that asks for it by its own protocol, and nothing it sends here reaches a client except
+ * the text of its error.
  */
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -18,7 +20,15 @@
 #define LOGIN_MESSAGE_MAX_BYTES 65536u
 #define LOGIN_BUFFER_BYTES 16384u
 
-enum login_phase { PHASE_RESOLVE, PHASE_CONNECT, PHASE_EXPECT_TLS_ANSWER, PHASE_TLS, PHASE_EXPECT_AUTH, PHASE_EXPECT_READY, PHASE_EXPECT_SETUP };
+enum login_phase {
+	PHASE_RESOLVE,
+	PHASE_CONNECT,
+	PHASE_EXPECT_TLS_ANSWER,
+	PHASE_TLS,
+	PHASE_EXPECT_AUTH,
+	PHASE_EXPECT_READY,
+	PHASE_EXPECT_SETUP
+};
 
 struct server_login {
 	enum login_phase phase;
@@ -49,17 +59,20 @@ static void fail(struct server *server, enum pgw_fault_id id, const char *what)
 {
 	struct pgw_fault fault;
 
-	pgw_fault_set(&fault, id, NULL, "%s:%u: %s", server->host ? server->host : "?", pool_entry(server->pool) ? pool_entry(server->pool)->port : 0, what);
+	pgw_fault_set(&fault, id, NULL, "%s:%u: %s", server->host ? server->host : "?",
+		pool_entry(server->pool) ? pool_entry(server->pool)->port : 0, what);
 	timer_stop(&server->timer);
 	link_server_failed(server, &fault);
 }
 
 static void on_login_deadline(struct timer *timer)
 {
-	fail(CONTAINER_OF(timer, struct server, timer), PGW_FAULT_SERVER_UNREACHABLE, "no login within server_connect_timeout");
+	fail(CONTAINER_OF(timer, struct server, timer), PGW_FAULT_SERVER_UNREACHABLE,
+		"no login within server_connect_timeout");
 }
 
-/* Trouble found while server_connect() is still on its caller's stack is told at the end of the turn. */
+/* Trouble found while server_connect() is still on its caller's stack is told at the end of the
+ * turn. */
 static void on_early_failure(struct task *task)
 {
 	struct server *server = CONTAINER_OF(task, struct server, task);
@@ -78,11 +91,13 @@ static void open_socket(struct server *server)
 	char text[128] = "";
 
 	server->login->phase = PHASE_CONNECT;
-	if (!stream_connect(&server->stream, &server->worker->loop, &server->addr.sa, server->addr.len, &server_ops)) {
+	if (!stream_connect(&server->stream, &server->worker->loop, &server->addr.sa,
+		    server->addr.len, &server_ops)) {
 		fail_later(server, strerror_r(errno, text, sizeof(text)));
 		return;
 	}
-	socket_tune(server->stream.fd, server->addr.sa.sa_family == AF_UNIX, worker_config(server->worker));
+	socket_tune(server->stream.fd, server->addr.sa.sa_family == AF_UNIX,
+		worker_config(server->worker));
 }
 
 static void on_resolved(void *arg, const struct netaddr *addr, const char *error)
@@ -120,12 +135,14 @@ void server_connect(struct server *server)
 	server->login = mem_zalloc(sizeof(*server->login));
 	param_list_init(&server->login->facts, NULL);
 	param_list_init(&server->login->params, NULL);
-	loop_timer(&server->worker->loop, &server->timer, config->server_connect_timeout_us, on_login_deadline);
+	loop_timer(&server->worker->loop, &server->timer, config->server_connect_timeout_us,
+		on_login_deadline);
 	if (entry == NULL) {
 		fail_later(server, "the database is no longer configured");
 		return;
 	}
-	server->host = entry->host ? choose_host(server, entry->host) : mem_strdup("/var/run/postgresql");
+	server->host =
+		entry->host ? choose_host(server, entry->host) : mem_strdup("/var/run/postgresql");
 	if (server->host[0] == '/' || server->host[0] == '@') {
 		if (netaddr_unix(server->host, entry->port, &server->addr))
 			open_socket(server);
@@ -135,14 +152,16 @@ void server_connect(struct server *server)
 		open_socket(server);
 	} else {
 		server->login->phase = PHASE_RESOLVE;
-		server->login->resolve = resolver_ask(server->worker->resolver, server->host, entry->port, on_resolved, server);
+		server->login->resolve = resolver_ask(
+			server->worker->resolver, server->host, entry->port, on_resolved, server);
 	}
 }
 
 static void send_message(struct server *server, const struct pgw_writer *writer)
 {
 	MUST(writer->err == PGW_OK);
-	(void)!stream_send(&server->stream, writer->data, writer->len); /* a broken socket is seen by its reader */
+	(void)!stream_send(&server->stream, writer->data,
+		writer->len); /* a broken socket is seen by its reader */
 }
 
 static const char *login_user(const struct server *server)
@@ -160,16 +179,17 @@ static void send_startup(struct server *server)
 	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
 	size_t n = 0;
 
-	params[n++] = (struct pgw_param){ "user", login_user(server) };
-	params[n++] = (struct pgw_param){ "database", entry && entry->dbname ? entry->dbname : server->pool->shared->database->name };
+	params[n++] = (struct pgw_param){"user", login_user(server)};
+	params[n++] = (struct pgw_param){"database",
+		entry && entry->dbname ? entry->dbname : server->pool->shared->database->name};
 	if (entry && entry->client_encoding)
-		params[n++] = (struct pgw_param){ "client_encoding", entry->client_encoding };
+		params[n++] = (struct pgw_param){"client_encoding", entry->client_encoding};
 	if (entry && entry->datestyle)
-		params[n++] = (struct pgw_param){ "datestyle", entry->datestyle };
+		params[n++] = (struct pgw_param){"datestyle", entry->datestyle};
 	if (entry && entry->timezone)
-		params[n++] = (struct pgw_param){ "timezone", entry->timezone };
+		params[n++] = (struct pgw_param){"timezone", entry->timezone};
 	if (entry && entry->application_name)
-		params[n++] = (struct pgw_param){ "application_name", entry->application_name };
+		params[n++] = (struct pgw_param){"application_name", entry->application_name};
 	pgw_build_startup(&writer, PGW_PROTOCOL_3_0, params, n);
 	server->login->phase = PHASE_EXPECT_AUTH;
 	if (writer.err != PGW_OK) {
@@ -192,7 +212,8 @@ void server_login_on_connected(struct server *server, int error_number)
 	char text[128] = "";
 
 	if (error_number != 0) {
-		fail(server, PGW_FAULT_SERVER_UNREACHABLE, strerror_r(error_number, text, sizeof(text)));
+		fail(server, PGW_FAULT_SERVER_UNREACHABLE,
+			strerror_r(error_number, text, sizeof(text)));
 		return;
 	}
 	if (is_unix(server) || mode <= TLS_ALLOW || server->worker->settings->server_tls == NULL) {
@@ -230,7 +251,8 @@ static bool shake_hands(struct server *server)
 	}
 }
 
-/* One byte, and not one more: what follows an 'S' in the clear is not the server's (CVE-2021-23222). */
+/* One byte, and not one more: what follows an 'S' in the clear is not the server's
+ * (CVE-2021-23222). */
 static bool read_tls_answer(struct server *server)
 {
 	enum tls_mode mode = worker_config(server->worker)->server_tls.mode;
@@ -245,7 +267,8 @@ static bool read_tls_answer(struct server *server)
 		return false;
 	}
 	if (answer == 'S') {
-		server->stream.ssl = tls_connect_new(server->worker->settings->server_tls, server->stream.fd, server->host);
+		server->stream.ssl = tls_connect_new(
+			server->worker->settings->server_tls, server->stream.fd, server->host);
 		server->login->phase = PHASE_TLS;
 		return shake_hands(server);
 	}
@@ -253,13 +276,16 @@ static bool read_tls_answer(struct server *server)
 		send_startup(server);
 		return true;
 	}
-	fail(server, PGW_FAULT_SERVER_UNREACHABLE, answer == 'N' ? "server does not offer TLS, and server_tls_sslmode demands it" : "unexpected answer to SSLRequest");
+	fail(server, PGW_FAULT_SERVER_UNREACHABLE,
+		answer == 'N' ? "server does not offer TLS, and server_tls_sslmode demands it"
+			      : "unexpected answer to SSLRequest");
 	return false;
 }
 
 /* ---- authentication ---- */
 
-/* What we prove who we are with: the entry's password, the auth_file's, or the keys of a client's own SCRAM login. */
+/* What we prove who we are with: the entry's password, the auth_file's, or the keys of a client's
+ * own SCRAM login. */
 static void find_identity(struct server *server, struct pgw_scram_identity *identity)
 {
 	const struct config_database *entry = pool_entry(server->pool);
@@ -306,14 +332,16 @@ static bool send_password(struct server *server, const char *password)
 	return true;
 }
 
-static bool answer_md5(struct server *server, const struct pgw_auth_request *request, const struct pgw_scram_identity *identity)
+static bool answer_md5(struct server *server, const struct pgw_auth_request *request,
+	const struct pgw_scram_identity *identity)
 {
 	char secret[PGW_MD5_TEXT_BYTES], response[PGW_MD5_TEXT_BYTES];
 
 	if (request->n_data < 4)
 		return refuse(server, "malformed md5 request");
 	if (identity->password == NULL)
-		return refuse(server, "no password for an md5 login: give one in [databases] or auth_file");
+		return refuse(server,
+			"no password for an md5 login: give one in [databases] or auth_file");
 	if (pgw_is_md5_secret(identity->password))
 		(void)snprintf(secret, sizeof(secret), "%s", identity->password);
 	else
@@ -325,14 +353,17 @@ static bool answer_md5(struct server *server, const struct pgw_auth_request *req
 static bool answer_sasl(struct server *server, const struct pgw_auth_request *request)
 {
 	struct server_login *login = server->login;
-	uint8_t cb_data[PGW_SCRAM_MAX_CB_BYTES], message[PGW_SCRAM_MAX_MESSAGE_BYTES + 64], nonce[PGW_SCRAM_NONCE_RAW_BYTES];
-	size_t n_cb_data = server->stream.ssl ? tls_server_end_point(server->stream.ssl, false, cb_data) : 0;
+	uint8_t cb_data[PGW_SCRAM_MAX_CB_BYTES], message[PGW_SCRAM_MAX_MESSAGE_BYTES + 64],
+		nonce[PGW_SCRAM_NONCE_RAW_BYTES];
+	size_t n_cb_data =
+		server->stream.ssl ? tls_server_end_point(server->stream.ssl, false, cb_data) : 0;
 	char first[PGW_SCRAM_MAX_MESSAGE_BYTES];
 	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
 	const char *mechanism;
 
 	rng_bytes(nonce, sizeof(nonce));
-	if (pgw_scram_client_init(&login->scram, request->data, request->n_data, cb_data, n_cb_data, &mechanism) != PGW_OK ||
+	if (pgw_scram_client_init(&login->scram, request->data, request->n_data, cb_data, n_cb_data,
+		    &mechanism) != PGW_OK ||
 		pgw_scram_client_first(&login->scram, nonce, first) != PGW_OK)
 		return refuse(server, "the server offers no SASL mechanism that pglane has");
 	login->sasl_asked = true;
@@ -341,7 +372,8 @@ static bool answer_sasl(struct server *server, const struct pgw_auth_request *re
 	return true;
 }
 
-static bool answer_sasl_continue(struct server *server, const struct pgw_auth_request *request, const struct pgw_scram_identity *identity)
+static bool answer_sasl_continue(struct server *server, const struct pgw_auth_request *request,
+	const struct pgw_scram_identity *identity)
 {
 	struct shared_user *user = server->pool->shared->user;
 	char final[PGW_SCRAM_MAX_MESSAGE_BYTES];
@@ -353,11 +385,13 @@ static bool answer_sasl_continue(struct server *server, const struct pgw_auth_re
 	if (!server->login->sasl_asked)
 		return refuse(server, "SASL message out of order");
 	if (identity->password == NULL && !identity->has_keys)
-		return refuse(server, "no password or SCRAM keys for this user: give one in [databases] or auth_file");
+		return refuse(server, "no password or SCRAM keys for this user: give one in "
+				      "[databases] or auth_file");
 	registry_lock();
 	cache = user->server_cache;
 	registry_unlock();
-	err = pgw_scram_client_final(&server->login->scram, request->data, request->n_data, identity, &cache, final);
+	err = pgw_scram_client_final(
+		&server->login->scram, request->data, request->n_data, identity, &cache, final);
 	if (err != PGW_OK)
 		return refuse(server, pgw_err_text(err));
 	registry_lock();
@@ -376,19 +410,22 @@ static bool on_auth(struct server *server, const struct pgw_frame *frame)
 	struct pgw_auth_request request;
 	bool ok;
 
-	if (login->phase != PHASE_EXPECT_AUTH || pgw_view_auth(frame->body, frame->n_body_bytes, &request) != PGW_OK)
+	if (login->phase != PHASE_EXPECT_AUTH ||
+		pgw_view_auth(frame->body, frame->n_body_bytes, &request) != PGW_OK)
 		return refuse(server, "malformed authentication request");
 	find_identity(server, &identity);
 	switch (request.code) {
 	case PGW_AUTH_OK:
 		if (login->sasl_asked && !login->scram_verified)
-			return refuse(server, "the server did not prove that it knows the password");
+			return refuse(
+				server, "the server did not prove that it knows the password");
 		login->phase = PHASE_EXPECT_READY;
 		ok = true;
 		break;
 	case PGW_AUTH_CLEARTEXT:
-		ok = identity.password && !pgw_is_md5_secret(identity.password) ? send_password(server, identity.password)
-									  : refuse(server, "no plain password for this user");
+		ok = identity.password && !pgw_is_md5_secret(identity.password)
+			     ? send_password(server, identity.password)
+			     : refuse(server, "no plain password for this user");
 		break;
 	case PGW_AUTH_MD5:
 		ok = answer_md5(server, &request, &identity);
@@ -400,11 +437,15 @@ static bool on_auth(struct server *server, const struct pgw_frame *frame)
 		ok = answer_sasl_continue(server, &request, &identity);
 		break;
 	case PGW_AUTH_SASL_FINAL:
-		login->scram_verified = login->sasl_asked && pgw_scram_client_verify(&login->scram, request.data, request.n_data) == PGW_OK;
-		ok = login->scram_verified || refuse(server, "the server did not prove that it knows the password");
+		login->scram_verified =
+			login->sasl_asked && pgw_scram_client_verify(&login->scram, request.data,
+						     request.n_data) == PGW_OK;
+		ok = login->scram_verified ||
+		     refuse(server, "the server did not prove that it knows the password");
 		break;
 	default:
-		ok = refuse(server, "the server asks for an authentication method that pglane does not have");
+		ok = refuse(server,
+			"the server asks for an authentication method that pglane does not have");
 		break;
 	}
 	OPENSSL_cleanse(&identity, sizeof(identity));
@@ -423,8 +464,10 @@ static bool on_error(struct server *server, const struct pgw_frame *frame)
 		return refuse(server, "malformed error");
 	if (login->phase == PHASE_EXPECT_SETUP)
 		login->setup_failed = true;
-	/* The server's own words: a client that logs in to a database that is not there should see the usual text. */
-	pgw_fault_set(&fault, PGW_FAULT_SERVER_LOGIN_FAILED, NULL, "%s (%s)", view.message, view.sqlstate);
+	/* The server's own words: a client that logs in to a database that is not there should see
+	 * the usual text. */
+	pgw_fault_set(&fault, PGW_FAULT_SERVER_LOGIN_FAILED, NULL, "%s (%s)", view.message,
+		view.sqlstate);
 	timer_stop(&server->timer);
 	link_server_failed(server, &fault);
 	return false;
@@ -437,7 +480,8 @@ static bool on_parameter(struct server *server, const struct pgw_frame *frame)
 
 	if (pgw_view_parameter_status(frame->body, frame->n_body_bytes, &name, &value) != PGW_OK)
 		return refuse(server, "malformed ParameterStatus");
-	if (!param_list_set(param_is_server_fact(name) ? &login->facts : &login->params, name, value))
+	if (!param_list_set(
+		    param_is_server_fact(name) ? &login->facts : &login->params, name, value))
 		return refuse(server, "too many parameters");
 	return true;
 }
@@ -447,7 +491,9 @@ static bool on_key(struct server *server, const struct pgw_frame *frame)
 	const uint8_t *key;
 	size_t n_key;
 
-	if (pgw_view_key_data(frame->body, frame->n_body_bytes, &server->pid, &key, &n_key) != PGW_OK || n_key > PGW_CANCEL_KEY_MAX_BYTES)
+	if (pgw_view_key_data(frame->body, frame->n_body_bytes, &server->pid, &key, &n_key) !=
+			PGW_OK ||
+		n_key > PGW_CANCEL_KEY_MAX_BYTES)
 		return refuse(server, "malformed BackendKeyData");
 	mem_free(server->key);
 	server->key = mem_dup(key, n_key);
@@ -461,7 +507,8 @@ static bool on_ready(struct server *server)
 	const struct config_database *entry = pool_entry(server->pool);
 	struct param_set *facts;
 
-	if (login->phase == PHASE_EXPECT_READY && entry && entry->connect_query && entry->connect_query[0]) {
+	if (login->phase == PHASE_EXPECT_READY && entry && entry->connect_query &&
+		entry->connect_query[0]) {
 		struct strbuf message = STRBUF_INIT;
 		struct pgw_writer writer;
 		size_t n = strlen(entry->connect_query);
@@ -517,7 +564,8 @@ static void feed_messages(struct server *server, const uint8_t *bytes, size_t n)
 	struct pgw_frame frame;
 	enum pgw_err err;
 
-	while ((err = pgw_frame_read(bytes + at, n - at, &frame)) == PGW_OK && frame.n_available == frame.n_body_bytes) {
+	while ((err = pgw_frame_read(bytes + at, n - at, &frame)) == PGW_OK &&
+		frame.n_available == frame.n_body_bytes) {
 		at += PGW_HEADER_BYTES + frame.n_body_bytes;
 		if (!on_message(server, &frame))
 			return;
@@ -538,13 +586,15 @@ static bool read_messages(struct server *server)
 	struct worker *worker = server->worker;
 	struct input *old = server->partial;
 	size_t n_old = old ? old->len : 0, n;
-	enum stream_result result = stream_recv(&server->stream, worker->rx + n_old, LOGIN_BUFFER_BYTES, &n);
+	enum stream_result result =
+		stream_recv(&server->stream, worker->rx + n_old, LOGIN_BUFFER_BYTES, &n);
 
 	if (result == STREAM_AGAIN)
 		return false;
 	if (result != STREAM_OK) {
 		server_set(server, SERVER_ENDED);
-		fail(server, PGW_FAULT_SERVER_UNREACHABLE, "server closed the connection during login");
+		fail(server, PGW_FAULT_SERVER_UNREACHABLE,
+			"server closed the connection during login");
 		return false;
 	}
 	if (old) {
@@ -560,7 +610,8 @@ void server_login_on_input(struct server *server)
 {
 	bool more = true;
 
-	while (more && server->state == SERVER_CONNECTING && server->login && server->stream.fd >= 0 && stream_has_input(&server->stream)) {
+	while (more && server->state == SERVER_CONNECTING && server->login &&
+		server->stream.fd >= 0 && stream_has_input(&server->stream)) {
 		if (server->login->phase == PHASE_EXPECT_TLS_ANSWER)
 			more = read_tls_answer(server);
 		else if (server->login->phase == PHASE_TLS)

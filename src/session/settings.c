@@ -3,7 +3,8 @@
 
 #include "base/mem.h"
 
-static bool make_tls(const struct config_tls *tls, bool server_role, const char *what, struct tls_context **context_r, struct strbuf *problems)
+static bool make_tls(const struct config_tls *tls, bool server_role, const char *what,
+	struct tls_context **context_r, struct strbuf *problems)
 {
 	char error[256];
 
@@ -24,9 +25,11 @@ struct settings *settings_new(struct config *config, struct strbuf *problems)
 
 	settings->refs = 1;
 	settings->config = config;
-	settings->classifier = classifier_new((const char *const *)config->rules, config->n_rules, &bad_line, error);
+	settings->classifier = classifier_new(
+		(const char *const *)config->rules, config->n_rules, &bad_line, error);
 	if (settings->classifier == NULL) {
-		strbuf_addf(problems, "%s: [rules]: rule %u: %s\n", config->file_name, bad_line + 1, error);
+		strbuf_addf(problems, "%s: [rules]: rule %u: %s\n", config->file_name, bad_line + 1,
+			error);
 		ok = false;
 	}
 	ok &= make_tls(&config->client_tls, true, "client_tls_*", &settings->client_tls, problems);

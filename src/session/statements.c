@@ -57,14 +57,15 @@ static void grow(struct statement_table *table)
 static bool is_same(const struct statement *s, const struct pgw_parse *parse)
 {
 	return s->n_query == parse->n_query_bytes + 1 && s->n_types == parse->n_types &&
-		memcmp(s->text, parse->query, parse->n_query_bytes) == 0 &&
-		(s->n_types == 0 || memcmp(statement_types(s), parse->types, 4u * s->n_types) == 0);
+	       memcmp(s->text, parse->query, parse->n_query_bytes) == 0 &&
+	       (s->n_types == 0 || memcmp(statement_types(s), parse->types, 4u * s->n_types) == 0);
 }
 
 struct statement *statement_intern(struct statement_table *table, const struct pgw_parse *parse)
 {
 	/* The seed is the same in all workers: servers and their copies move between them. */
-	struct pgw_hash128 hash = pgw_hash128_more(pgw_hash128_more((struct pgw_hash128){ 0, 0 }, parse->query, parse->n_query_bytes),
+	struct pgw_hash128 hash = pgw_hash128_more(
+		pgw_hash128_more((struct pgw_hash128){0, 0}, parse->query, parse->n_query_bytes),
 		parse->types, 4u * parse->n_types);
 	struct statement **bucket = bucket_of(table, hash), *s;
 
@@ -167,10 +168,12 @@ void client_names_add(struct client_names **names, const char *name, struct stat
 	(*names)->n_bytes += sizeof(*entry) + n_name + statement_bytes(statement);
 }
 
-static void drop_entry(struct client_names *names, struct statement_table *table, struct client_name *entry)
+static void drop_entry(
+	struct client_names *names, struct statement_table *table, struct client_name *entry)
 {
 	HASH_DEL(names->table, entry);
-	names->n_bytes -= sizeof(*entry) + strlen(entry->name) + 1 + statement_bytes(entry->statement);
+	names->n_bytes -=
+		sizeof(*entry) + strlen(entry->name) + 1 + statement_bytes(entry->statement);
 	statement_unref(table, &entry->statement);
 	mem_free(entry);
 }
@@ -196,7 +199,7 @@ void client_names_clear(struct client_names **names, struct statement_table *tab
 	if (*names == NULL)
 		return;
 	HASH_ITER(hh, (*names)->table, entry, next)
-		drop_entry(*names, table, entry);
+	drop_entry(*names, table, entry);
 	mem_free(*names);
 	*names = NULL;
 }
@@ -211,7 +214,8 @@ unsigned client_names_count(const struct client_names *names)
 	return names ? HASH_COUNT(names->table) : 0;
 }
 
-/* ---- a server's copies: uthash keeps insertion order, so the first is the least recently used ---- */
+/* ---- a server's copies: uthash keeps insertion order, so the first is the least recently used
+ * ---- */
 
 struct server_copy {
 	UT_hash_handle hh;
@@ -278,7 +282,8 @@ void server_copies_clear(struct server_copies *copies)
 {
 	struct server_copy *copy, *next;
 
-	HASH_ITER(hh, copies->table, copy, next) {
+	HASH_ITER(hh, copies->table, copy, next)
+	{
 		HASH_DEL(copies->table, copy);
 		mem_free(copy);
 	}

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Protocol-level prepared statements in transaction pooling. A statement is its text and parameter types; its name on servers is derived from
- * their hash, so that any server's copy serves any client. Each worker interns the texts its clients hold; a client maps its names to them; a server
+ * Protocol-level prepared statements in transaction pooling. A statement is its text and parameter
+ * types; its name on servers is derived from their hash, so that any server's copy serves any
+ * client. Each worker interns the texts its clients hold; a client maps its names to them; a server
  * remembers by hash what it has, least recently used first to go.
- * Threads: the table and the clients' maps belong to one worker; a server's set moves with the server.
+ * Threads: the table and the clients' maps belong to one worker; a server's set moves with the
+ * server.
  */
 #ifndef SESSION_STATEMENTS_H
 #define SESSION_STATEMENTS_H
@@ -22,7 +24,7 @@ struct statement_route {
 	uint8_t kind;
 	uint32_t effects;
 	bool annotated; /* its class comes from an annotation */
-	bool decided; /* classify() ran, with these facts: */
+	bool decided;	/* classify() ran, with these facts: */
 	const void *pool, *params, *settings;
 };
 
@@ -30,10 +32,10 @@ struct statement {
 	struct statement *next; /* in its bucket */
 	struct pgw_hash128 hash;
 	uint32_t refs;
-	uint32_t n_query;	/* with NUL */
+	uint32_t n_query; /* with NUL */
 	uint32_t n_types;
 	struct statement_route route;
-	char text[];		/* query, NUL, types */
+	char text[]; /* query, NUL, types */
 };
 
 struct statement_table {
@@ -47,9 +49,16 @@ void statement_table_init(struct statement_table *table);
 void statement_table_release(struct statement_table *table); /* MUST be empty */
 /* The statement of a Parse: a new reference. */
 struct statement *statement_intern(struct statement_table *table, const struct pgw_parse *parse);
-void statement_unref(struct statement_table *table, struct statement **statement); /* NULL is fine; nulls */
-static inline size_t statement_bytes(const struct statement *s) { return sizeof(*s) + s->n_query + 4u * s->n_types; }
-static inline const uint8_t *statement_types(const struct statement *s) { return (const uint8_t *)s->text + s->n_query; }
+void statement_unref(
+	struct statement_table *table, struct statement **statement); /* NULL is fine; nulls */
+static inline size_t statement_bytes(const struct statement *s)
+{
+	return sizeof(*s) + s->n_query + 4u * s->n_types;
+}
+static inline const uint8_t *statement_types(const struct statement *s)
+{
+	return (const uint8_t *)s->text + s->n_query;
+}
 void statement_name(struct pgw_hash128 hash, char out[static STATEMENT_NAME_BYTES]);
 
 /* ---- a client's names ---- */
@@ -59,7 +68,8 @@ struct statement *client_names_find(const struct client_names *names, const char
 /* Takes over the reference. MUST not exist yet. */
 void client_names_add(struct client_names **names, const char *name, struct statement *statement);
 /* Forgets it; false when it is not there. */
-bool client_names_drop(struct client_names **names, struct statement_table *table, const char *name);
+bool client_names_drop(
+	struct client_names **names, struct statement_table *table, const char *name);
 void client_names_clear(struct client_names **names, struct statement_table *table);
 uint64_t client_names_bytes(const struct client_names *names);
 unsigned client_names_count(const struct client_names *names);
@@ -67,12 +77,15 @@ unsigned client_names_count(const struct client_names *names);
 /* ---- a server's copies ---- */
 
 struct server_copy;
-struct server_copies { struct server_copy *table; };
+struct server_copies {
+	struct server_copy *table;
+};
 /* Marks it used now. false: the server does not have it. */
 bool server_copies_touch(struct server_copies *copies, struct pgw_hash128 hash);
 void server_copies_add(struct server_copies *copies, struct pgw_hash128 hash); /* used now */
 void server_copies_drop(struct server_copies *copies, struct pgw_hash128 hash);
-/* The least recently used one when there are more than max: removed from the set, to be closed on the server. */
+/* The least recently used one when there are more than max: removed from the set, to be closed on
+ * the server. */
 bool server_copies_evict(struct server_copies *copies, unsigned max, struct pgw_hash128 *hash_r);
 unsigned server_copies_count(const struct server_copies *copies);
 void server_copies_clear(struct server_copies *copies);

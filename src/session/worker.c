@@ -80,12 +80,16 @@ static void log_period(const struct worker *worker, const struct pool *pool)
 	const struct pool_stats *period = &pool->period;
 	uint64_t period_s = MAX_OF(worker->period_us / 1000000u, (uint64_t)1);
 
-	log_info("stats: %s/%s: %llu xacts/s, %llu queries/s, in %llu B/s, out %llu B/s, xact %llu us, query %llu us, wait %llu us",
-		pool->shared->database->name, pool->shared->user->name, (unsigned long long)(period->xact_count / period_s),
-		(unsigned long long)(period->query_count / period_s), (unsigned long long)(period->received / period_s),
+	log_info("stats: %s/%s: %llu xacts/s, %llu queries/s, in %llu B/s, out %llu B/s, xact %llu "
+		 "us, query %llu us, wait %llu us",
+		pool->shared->database->name, pool->shared->user->name,
+		(unsigned long long)(period->xact_count / period_s),
+		(unsigned long long)(period->query_count / period_s),
+		(unsigned long long)(period->received / period_s),
 		(unsigned long long)(period->sent / period_s),
 		(unsigned long long)(period->xact_time / MAX_OF(period->xact_count, (uint64_t)1)),
-		(unsigned long long)(period->query_time / MAX_OF(period->query_count, (uint64_t)1)), (unsigned long long)(period->wait_time));
+		(unsigned long long)(period->query_time / MAX_OF(period->query_count, (uint64_t)1)),
+		(unsigned long long)(period->wait_time));
 }
 
 static void on_janitor(evutil_socket_t fd, short what, void *arg)
@@ -97,7 +101,7 @@ static void on_janitor(evutil_socket_t fd, short what, void *arg)
 	struct pool *pool;
 
 	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
-		client_janitor(client, now_us);
+	client_janitor(client, now_us);
 	pool_each(worker, visit_pool, &now_us);
 	close_excess(worker);
 	if (now_us - worker->period_began_us >= period_us) {
@@ -122,7 +126,7 @@ static void close_idle_servers(struct worker *worker)
 
 	for (pool = worker->pools; pool; pool = pool->next)
 		TAILQ_FOREACH_SAFE(server, &pool->servers[SERVER_IDLE], link, next)
-			server_close_idle(server);
+	server_close_idle(server);
 }
 
 static bool is_quiet(const struct worker *worker)
@@ -153,17 +157,20 @@ static bool may_stay(const struct client *client, enum shutdown_mode mode)
 {
 	if (mode == SHUTDOWN_WAIT_FOR_CLIENTS)
 		return true;
-	return mode == SHUTDOWN_WAIT_FOR_SERVERS && (client->server != NULL || client->state == CLIENT_CONSOLE);
+	return mode == SHUTDOWN_WAIT_FOR_SERVERS &&
+	       (client->server != NULL || client->state == CLIENT_CONSOLE);
 }
 
 static void close_when_quiet(struct worker *worker)
 {
-	enum shutdown_mode mode = (enum shutdown_mode)__atomic_load_n(&worker->cluster->shutdown_mode, __ATOMIC_RELAXED);
+	enum shutdown_mode mode = (enum shutdown_mode)__atomic_load_n(
+		&worker->cluster->shutdown_mode, __ATOMIC_RELAXED);
 	struct pgw_fault fault = pgw_fault_make(PGW_FAULT_SHUTTING_DOWN);
 	struct client *client, *next;
 	unsigned n_others = 0;
 
-	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next) {
+	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
+	{
 		if (client->state == CLIENT_GONE)
 			continue;
 		if (!may_stay(client, mode))
@@ -174,8 +181,8 @@ static void close_when_quiet(struct worker *worker)
 	if (n_others > 0)
 		return;
 	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
-		if (client->state != CLIENT_GONE)
-			client_fatal(client, &fault);
+	if (client->state != CLIENT_GONE)
+		client_fatal(client, &fault);
 	close_idle_servers(worker);
 	report_quiet(worker);
 }
@@ -191,7 +198,8 @@ static void on_drain(struct mail *mail, void *owner)
 		for (i = 0; i < worker->n_watches; i++)
 			listener_watch_close(&worker->watches[i]);
 		worker->n_watches = 0;
-		/* The last one to look away closes them: new connections are refused, not left in the backlog. */
+		/* The last one to look away closes them: new connections are refused, not left in
+		 * the backlog. */
 		if (__atomic_sub_fetch(&worker->cluster->n_watching, 1, __ATOMIC_ACQ_REL) == 0)
 			listeners_close(&worker->cluster->listeners);
 	}
@@ -236,7 +244,8 @@ static void on_change(struct mail *mail, void *owner)
 	settings_unref(&worker->settings);
 	worker->settings = change->settings;
 	for (pool = worker->pools; pool; pool = pool->next)
-		lane_pool_limit(worker->cluster->ledger, pool->shared->lane_pool, pool_size_of(pool));
+		lane_pool_limit(
+			worker->cluster->ledger, pool->shared->lane_pool, pool_size_of(pool));
 	mem_free(change);
 }
 
@@ -279,7 +288,8 @@ static void on_visit(struct mail *mail, void *owner)
 		on_visited(mail, owner);
 }
 
-void cluster_visit(struct cluster *cluster, struct mailbox *home, void (*visit)(void *arg, struct worker *worker), void (*done)(void *arg), void *arg)
+void cluster_visit(struct cluster *cluster, struct mailbox *home,
+	void (*visit)(void *arg, struct worker *worker), void (*done)(void *arg), void *arg)
 {
 	struct visit *round = mem_zalloc(sizeof(*round));
 
@@ -298,9 +308,10 @@ static void on_accepted(void *arg, int fd, bool is_unix)
 	client_accept(arg, fd, is_unix);
 }
 
-void worker_init(struct worker *worker, struct cluster *cluster, unsigned index, struct settings *settings)
+void worker_init(
+	struct worker *worker, struct cluster *cluster, unsigned index, struct settings *settings)
 {
-	static const struct timeval second = { 1, 0 };
+	static const struct timeval second = {1, 0};
 	unsigned i;
 
 	memset(worker, 0, sizeof(*worker));
@@ -321,7 +332,8 @@ void worker_init(struct worker *worker, struct cluster *cluster, unsigned index,
 	worker->janitor = event_new(worker->loop.base, -1, EV_PERSIST, on_janitor, worker);
 	MUST(worker->janitor != NULL && event_add(worker->janitor, &second) == 0);
 	for (i = 0; i < cluster->listeners.n; i++)
-		listener_watch_open(&worker->watches[i], &worker->loop, &cluster->listeners.items[i], on_accepted, worker);
+		listener_watch_open(&worker->watches[i], &worker->loop,
+			&cluster->listeners.items[i], on_accepted, worker);
 	worker->n_watches = cluster->listeners.n;
 	__atomic_add_fetch(&cluster->n_watching, 1, __ATOMIC_RELAXED);
 }

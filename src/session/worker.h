@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A data-plane thread: its loop, its clients and servers, its buffers and counters. A client and the server it is linked to always belong to the
- * same worker. Everything in struct worker belongs to its thread; others send it mails. What all workers share is struct cluster: written before
- * the threads start, except for the fields marked atomic.
+ * A data-plane thread: its loop, its clients and servers, its buffers and counters. A client and
+ * the server it is linked to always belong to the same worker. Everything in struct worker belongs
+ * to its thread; others send it mails. What all workers share is struct cluster: written before the
+ * threads start, except for the fields marked atomic.
  */
 #ifndef SESSION_WORKER_H
 #define SESSION_WORKER_H
@@ -22,10 +23,11 @@
 #define WORKER_RX_BYTES 131072u /* one read; the window in which messages are framed */
 
 #define PGLANE_COMPAT_VERSION "1.25.2" /* the PgBouncer whose console we speak */
-#define CONSOLE_DATABASE "pglane"		  /* the databases whose clients speak with the console */
+#define CONSOLE_DATABASE "pglane"      /* the databases whose clients speak with the console */
 #define CONSOLE_DATABASE_COMPAT "pgbouncer"
 
-/* Bytes received and not yet used: part of a message, or what waits for a permit. An idle client has none. */
+/* Bytes received and not yet used: part of a message, or what waits for a permit. An idle client
+ * has none. */
 struct input {
 	size_t len, cap;
 	uint8_t data[];
@@ -36,16 +38,21 @@ struct server;
 struct pool;
 struct cluster;
 
-/* The console registers itself here, so that session/ never includes admin/. Called on the client's worker. */
+/* The console registers itself here, so that session/ never includes admin/. Called on the client's
+ * worker. */
 struct console_ops {
-	/* A complete message of a console client. The console answers with client_reply(), now or later (client_console_pause()). false: close the client. */
+	/* A complete message of a console client. The console answers with client_reply(), now or
+	 * later (client_console_pause()). false: close the client. */
 	bool (*message)(struct client *client, uint8_t type, const uint8_t *body, size_t n_body);
-	void (*gone)(struct client *client); /* it disconnected: no reply may follow; frees client->console */
-	void (*cancel)(struct client *client); /* its own cancel request: a command that waits gives up */
+	void (*gone)(struct client
+			*client); /* it disconnected: no reply may follow; frees client->console */
+	void (*cancel)(
+		struct client *client); /* its own cancel request: a command that waits gives up */
 };
 
 struct worker_counters {
-	uint64_t n_connection_errors; /* connecting or logging in to a server failed, or a server was lost */
+	uint64_t n_connection_errors; /* connecting or logging in to a server failed, or a server
+					 was lost */
 	uint64_t n_bad_annotations;
 	uint64_t n_cancels;
 	uint64_t n_rejected_clients;
@@ -57,79 +64,96 @@ LIST_HEAD(cancel_list, cancel);
 
 struct worker {
 	uint32_t magic;
-	unsigned index;			/* also its port in the ledger */
+	unsigned index; /* also its port in the ledger */
 	struct cluster *cluster;
-	struct settings *settings;	/* a reference */
+	struct settings *settings; /* a reference */
 	struct loop loop;
 	struct mailbox mailbox;
 	struct resolver *resolver;
 	pthread_t thread;
 	struct client_list clients;
-	uint32_t n_clients;		/* atomic for readers: accept balances by it */
-	struct pool *pools;		/* newest first, see pool.c */
+	uint32_t n_clients; /* atomic for readers: accept balances by it */
+	struct pool *pools; /* newest first, see pool.c */
 	struct cancel_list cancels;
-	struct client **keys;		/* cancel keys: buckets by pid, see cancel.c */
+	struct client **keys; /* cancel keys: buckets by pid, see cancel.c */
 	struct statement_table statements;
 	struct listener_watch watches[LISTENER_MAX];
 	unsigned n_watches;
-	struct event *janitor;		/* once a second */
-	bool delivery;			/* atomic: the ledger put something into our port */
-	bool draining;			/* SHUTDOWN: no new clients */
-	bool reported_quiet;		/* draining is over: nothing is open any more */
-	uint64_t period_began_us;	/* of the statistics, see pool_roll_period() */
-	uint64_t period_us;		/* how long the last one was; 0: none is over */
+	struct event *janitor;	  /* once a second */
+	bool delivery;		  /* atomic: the ledger put something into our port */
+	bool draining;		  /* SHUTDOWN: no new clients */
+	bool reported_quiet;	  /* draining is over: nothing is open any more */
+	uint64_t period_began_us; /* of the statistics, see pool_roll_period() */
+	uint64_t period_us;	  /* how long the last one was; 0: none is over */
 	uint64_t next_id;
 	struct class_stats classes[N_QUERY_CLASSES];
 	struct worker_counters counters;
 	struct gather to_client, to_server;
-	uint8_t *rx;			/* WORKER_RX_BYTES */
+	uint8_t *rx; /* WORKER_RX_BYTES */
 };
 
-enum shutdown_mode { SHUTDOWN_NONE, SHUTDOWN_WAIT_FOR_SERVERS, SHUTDOWN_WAIT_FOR_CLIENTS, SHUTDOWN_IMMEDIATE };
+enum shutdown_mode {
+	SHUTDOWN_NONE,
+	SHUTDOWN_WAIT_FOR_SERVERS,
+	SHUTDOWN_WAIT_FOR_CLIENTS,
+	SHUTDOWN_IMMEDIATE
+};
 
 struct cluster {
 	struct worker *workers;
 	unsigned n_workers;
 	struct lane_ledger *ledger;
-	unsigned control_port;		/* the control thread's port in the ledger */
+	unsigned control_port; /* the control thread's port in the ledger */
 	struct listeners listeners;
 	const struct console_ops *console;
-	uint8_t mock_key[32];		/* for unknown users' SCRAM salts */
+	uint8_t mock_key[32]; /* for unknown users' SCRAM salts */
 	uint64_t started_wall_us;
-	uint32_t n_clients;		/* atomic: logged in or logging in, cancels apart */
-	uint32_t n_watching;		/* atomic: workers that accept; the last one closes the listeners */
-	uint32_t next_key;		/* atomic: cancel pids */
-	int shutdown_mode;		/* atomic: enum shutdown_mode */
-	bool paused_all;		/* atomic: PAUSE without a database */
+	uint32_t n_clients;  /* atomic: logged in or logging in, cancels apart */
+	uint32_t n_watching; /* atomic: workers that accept; the last one closes the listeners */
+	uint32_t next_key;   /* atomic: cancel pids */
+	int shutdown_mode;   /* atomic: enum shutdown_mode */
+	bool paused_all;     /* atomic: PAUSE without a database */
 	/* Filled by the daemon: what the console asks of it. Any thread. */
-	void (*reload)(void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
-	void (*set)(void *arg, const char *key, const char *value, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
+	void (*reload)(
+		void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
+	void (*set)(void *arg, const char *key, const char *value,
+		void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
 	void (*shutdown)(void *arg, enum shutdown_mode mode);
-	void (*wake_control)(void *arg);	      /* the ledger delivered to the control port */
-	void (*quiet)(void *arg, unsigned worker);    /* a draining worker has nothing open any more */
+	void (*wake_control)(void *arg);	   /* the ledger delivered to the control port */
+	void (*quiet)(void *arg, unsigned worker); /* a draining worker has nothing open any more */
 	void *daemon_arg;
 };
 
 #define WORKER_MAGIC 0x574f524bu
 
-void worker_init(struct worker *worker, struct cluster *cluster, unsigned index, struct settings *settings);
+void worker_init(
+	struct worker *worker, struct cluster *cluster, unsigned index, struct settings *settings);
 void worker_start(struct worker *worker); /* its thread */
 void worker_join(struct worker *worker);
 void worker_release(struct worker *worker); /* after join of a quiet worker */
 /* Mails, any thread. */
-void worker_change_settings(struct worker *worker, struct settings *settings); /* takes a reference of its own */
-void worker_drain(struct worker *worker); /* acts on cluster->shutdown_mode, again when that changes */
+void worker_change_settings(
+	struct worker *worker, struct settings *settings); /* takes a reference of its own */
+void worker_drain(
+	struct worker *worker); /* acts on cluster->shutdown_mode, again when that changes */
 void worker_stop(struct worker *worker);
-void worker_wake_port(void *cluster, unsigned port); /* the ledger's wake callback; the control port is the daemon's */
+void worker_wake_port(void *cluster,
+	unsigned port); /* the ledger's wake callback; the control port is the daemon's */
 
 /*
- * Visits every worker in turn, on its own thread, then calls done on the thread of `home` (NULL: the last worker's thread). visit and done share arg.
- * The arg must live until done. This is how the console and the sampler read without locks.
+ * Visits every worker in turn, on its own thread, then calls done on the thread of `home` (NULL:
+ * the last worker's thread). visit and done share arg. The arg must live until done. This is how
+ * the console and the sampler read without locks.
  */
-void cluster_visit(struct cluster *cluster, struct mailbox *home, void (*visit)(void *arg, struct worker *worker), void (*done)(void *arg), void *arg);
+void cluster_visit(struct cluster *cluster, struct mailbox *home,
+	void (*visit)(void *arg, struct worker *worker), void (*done)(void *arg), void *arg);
 
-static inline const struct config *worker_config(const struct worker *worker) { return worker->settings->config; }
-uint64_t worker_new_id(struct worker *worker); /* unique in the process, over clients and servers; small: the console shows it as int4 */
+static inline const struct config *worker_config(const struct worker *worker)
+{
+	return worker->settings->config;
+}
+uint64_t worker_new_id(struct worker *worker); /* unique in the process, over clients and servers;
+						  small: the console shows it as int4 */
 static inline bool is_console_database(const char *name)
 {
 	return strcmp(name, CONSOLE_DATABASE) == 0 || strcmp(name, CONSOLE_DATABASE_COMPAT) == 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Counters. Each block is written by one worker only, with STAT_ADD; other threads read it with STAT_READ (relaxed: a
- * counter may be a moment old, never torn). Merging is addition. Times are microseconds.
+ * Counters. Each block is written by one worker only, with STAT_ADD; other threads read it with
+ * STAT_READ (relaxed: a counter may be a moment old, never torn). Merging is addition. Times are
+ * microseconds.
  */
 #ifndef STATS_STATS_H
 #define STATS_STATS_H
@@ -40,12 +41,13 @@ struct class_stats {
 	uint64_t n_statements;
 	uint64_t total_us;
 	uint64_t max_us;
-	uint64_t n_slow;	/* at or above slow_query_threshold */
-	uint64_t n_errors;	/* ErrorResponse from the server */
+	uint64_t n_slow;   /* at or above slow_query_threshold */
+	uint64_t n_errors; /* ErrorResponse from the server */
 	uint64_t n_lane_timeouts;
 };
 
-void pool_stats_add(struct pool_stats *sum, const struct pool_stats *more); /* reads `more` with STAT_READ */
+void pool_stats_add(
+	struct pool_stats *sum, const struct pool_stats *more); /* reads `more` with STAT_READ */
 void class_stats_add(struct class_stats *sum, const struct class_stats *more);
 
 #endif
