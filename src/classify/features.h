@@ -37,6 +37,7 @@
 	X(MODEL_KEY, "model-key") /* fixes a model's name, or takes one row */ \
 	X(PRODUCTION, "production") /* asks for what is in production */ \
 	X(AGGREGATE, "aggregate") /* lets no row of such a table out: only aggregates, or distinct values */ \
+	X(GROUPED, "grouped") /* folds what it takes, whatever the tables */ \
 	X(FEW_ROWS, "few-rows") /* takes only a page of them: a small LIMIT */ \
 	X(KEYS_ONLY, "keys-only") /* takes keys and times of a feature set, no features */ \
 	X(TIME_JOIN, "time-join") /* joins on one row's time being before another's */ \

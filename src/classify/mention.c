@@ -158,14 +158,26 @@ static bool is_label_name(const struct pgw_token *token)
 	       strncasecmp(end - (sizeof(target) - 1), target, sizeof(target) - 1) == 0;
 }
 
-/* A label counts where it goes out, not where it filters; a value where it is an alias (AS value
- * beside AS label is a list to choose from). */
+/*
+ * What a column's name adds. A label counts where it goes out, not where it filters; AS label makes
+ * a weak one strong; a value counts as an alias (AS value beside AS label is a list to choose
+ * from).
+ */
 static unsigned columns_seen(
 	const struct walk *w, const struct scope *scope, const struct word *word)
 {
-	bool counts = (word->column != COLUMN_LABEL || scope->clause == CLAUSE_SELECT) &&
-		      (word->column != COLUMN_CHOICE || w->previous == KEY_AS);
-	return counts ? 1U << word->column : 0;
+	bool alias = w->previous == KEY_AS;
+	switch (word->column) {
+	case COLUMN_LABEL:
+	case COLUMN_LABEL_WEAK:
+		if (scope->clause != CLAUSE_SELECT)
+			return 0;
+		return 1U << (alias ? COLUMN_LABEL : word->column);
+	case COLUMN_CHOICE:
+		return alias ? 1U << COLUMN_CHOICE : 0;
+	default:
+		return 1U << word->column;
+	}
 }
 
 static bool is_key(enum fixes fixes)

@@ -172,27 +172,62 @@ static bool is_catalogue(const struct name *name)
 			"geographic", "topo", "point", "line", "polygon", "admin", "settings"));
 }
 
-static bool is_feature_set(const struct name *name)
+/* What is written about data, runs and versions is not the data. */
+static bool is_bookkeeping(const struct name *name)
 {
-	if (has_part(name, LIST("feature_view", "feature_views", "feature_definition",
-				   "feature_definitions", "feature_registry", "feature_service",
-				   "feature_services", "feature_groups", "feature_request",
-				   "feature_requests", "feature_usage")))
-		return false; /* a store's registry, not its values */
-	if (contains_any(name, LIST("feature_store", "featurestore")))
-		return true;
-	if (has_part(name, LIST("feature_values", "feature_vectors", "feature_snapshots",
-				   "feature_snapshot", "feature_history", "online_features",
-				   "offline_features", "feature_table")))
-		return true;
-	if (is_catalogue(name))
-		return false;
-	return ends_any(name, LIST("_features", "_feats", "_fg", "userfeatures", "customerfeatures",
-				      "itemfeatures", "mlfeatures")) ||
-	       has_part(name,
-		       LIST("features_v", "features_daily", "features_hourly", "features_history",
-			       "features_online", "features_offline", "features_latest",
-			       "features_wide", "features_snapshot", "fg"));
+	return has_part(name,
+		LIST("run", "runs", "job", "jobs", "log", "logs", "status", "config", "configs",
+			"metadata", "metrics", "registry", "version", "versions", "catalog",
+			"source", "sources", "session", "sessions", "plan", "plans", "usage",
+			"definition", "definitions", "request", "requests", "service", "services",
+			"groups", "view", "views", "schema", "schemas", "permissions", "audit"));
+}
+
+/* customer_features, session_features: things that models predict for, or ways to compute features.
+ */
+static bool is_modelled(const struct name *name)
+{
+	return has_part(name,
+		       LIST("user", "users", "customer", "customers", "client", "driver", "drivers",
+			       "merchant", "account", "transaction", "transactions", "txn",
+			       "payment", "session", "device", "sensor", "machine", "asset",
+			       "order", "item", "items", "click", "churn", "fraud", "credit",
+			       "loan", "applicant", "claim", "policy", "patient", "rider", "trip",
+			       "ride", "bin", "bins", "vehicle", "vehicles", "route", "routes",
+			       "store", "stores", "ad", "ads", "search", "query", "ml", "model",
+			       "train", "training", "text", "image", "audio", "derived",
+			       "engineered", "realtime", "rt", "batch", "daily", "hourly", "weekly",
+			       "stock", "market", "time", "aggregated", "agg", "window", "lag",
+			       "rolling", "raw", "risk", "demand", "entity", "lead", "member",
+			       "player", "subscriber", "visitor", "buyer", "seller", "host",
+			       "guest", "passenger", "courier", "delivery", "zone", "candidate",
+			       "interaction", "behavior", "behaviour", "event", "fs", "scoring",
+			       "ctr", "ltv", "clv", "rfm", "recsys", "document", "employee",
+			       "student", "household", "campaign", "ticket", "shipment")) ||
+	       contains_any(name, LIST("userfeat", "customerfeat", "itemfeat", "mlfeat"));
+}
+
+static enum table_kind feature_set_kind(const struct name *name)
+{
+	if (is_bookkeeping(name) && !contains_any(name, LIST("session_feat", "log_feat")))
+		return TABLE_NONE;
+	if (contains_any(name, LIST("feature_store", "featurestore")) ||
+		has_part(name, LIST("feature_values", "feature_vectors", "feature_snapshots",
+				       "feature_snapshot", "feature_history", "online_features",
+				       "offline_features", "feature_table", "fg")))
+		return TABLE_FEATURES;
+	if (starts(name, "feature_") &&
+		!has_part(name, LIST("flag", "flags", "toggle", "toggles", "gate", "gates", "idea",
+					"ideas", "vote", "votes", "announcement", "announcements")))
+		return TABLE_FEATURES_MAYBE;
+	if (!ends_any(name, LIST("_features", "_feats", "userfeatures", "customerfeatures",
+				    "itemfeatures", "mlfeatures")) &&
+		!has_part(name, LIST("features", "features_v")))
+		return TABLE_NONE;
+	if (starts(name, "features_"))
+		return TABLE_FEATURES_LIKELY;
+	return is_modelled(name) && !is_catalogue(name) ? TABLE_FEATURES_LIKELY
+							: TABLE_FEATURES_MAYBE;
 }
 
 /* Copies kept for the record are neither a log that serving writes nor one that it reads. */
@@ -235,12 +270,13 @@ static bool is_prediction_log(const struct name *name)
 
 static bool is_training_set(const struct name *name)
 {
-	return has_part(name,
-		LIST("training_data", "training_set", "training_sets", "training_dataset",
-			"training_datasets", "training_examples", "training_samples", "train_set",
-			"train_data", "train_dataset", "trainset", "training_rows",
-			"training_labels", "training_features", "training_events", "trainingdata",
-			"trainingexample", "trainingsample", "train_features", "ml_training"));
+	return !is_bookkeeping(name) &&
+	       has_part(name,
+		       LIST("training_data", "training_set", "training_dataset",
+			       "training_examples", "training_samples", "training_rows",
+			       "training_labels", "training_features", "train_set", "train_data",
+			       "train_dataset", "train_features", "trainset", "trainingdata",
+			       "trainingexample", "trainingsample", "ml_training"));
 }
 
 static bool is_label_set(const struct name *name)
@@ -288,10 +324,8 @@ enum table_kind name_table_kind(const struct name *name, unsigned roots)
 {
 	if (roots & NAME_ROOT_TRAINING && is_training_set(name))
 		return TABLE_TRAINING_SET;
-	if (roots & NAME_ROOT_FEATURE && is_feature_set(name))
-		return contains_any(name, LIST("store", "feature_v", "online", "offline", "fg"))
-			       ? TABLE_FEATURES
-			       : TABLE_FEATURES_LIKELY;
+	if (roots & NAME_ROOT_FEATURE && feature_set_kind(name) != TABLE_NONE)
+		return feature_set_kind(name);
 	if (roots & NAME_ROOT_PREDICTION && is_prediction_log(name))
 		return TABLE_PREDICTIONS;
 	if (roots & NAME_ROOT_MODEL && is_model_registry(name))
@@ -395,7 +429,10 @@ enum function_kind name_function_kind(const struct name *name, enum schema_kind 
 	if (contains_any(name,
 		    LIST("training_data", "training_set", "training_examples", "training_samples",
 			    "historical_features", "train_model", "retrain_", "fit_model")) ||
-		ends_any(name, LIST("_train", "_finetune")))
+		(ends_any(name, LIST("_train", "_finetune")) &&
+			contains_any(name,
+				LIST("regr", "forest", "tree", "svm", "kmeans", "mlp", "lda",
+					"arima", "net", "model", "glm", "bayes", "xgb", "boost"))))
 		return FUNCTION_TRAIN;
 	if (starts(name, "train") && contains_any(name, LIST("model", "classifier", "regress",
 								"forecaster", "recommender")))

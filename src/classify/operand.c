@@ -79,6 +79,7 @@ static unsigned evidence_of_column(const struct word *word)
 		return EVIDENCE_JSON;
 	case COLUMN_NONE:
 	case COLUMN_LABEL:
+	case COLUMN_LABEL_WEAK:
 	case COLUMN_LABEL_TIME:
 	case COLUMN_FEATURE:
 	case COLUMN_FEATURE_ROW:

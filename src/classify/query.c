@@ -450,7 +450,12 @@ static void add_tables(struct walk *w, uint16_t tables)
 
 static void add_columns(struct walk *w)
 {
-	if (w->columns & 1U << COLUMN_LABEL && !(w->columns & 1U << COLUMN_CHOICE))
+	_Static_assert(N_COLUMN_KINDS <= 32, "kinds of columns are bits of an unsigned");
+	bool beside_inputs = w->columns & (1U << COLUMN_FEATURE | 1U << COLUMN_FEATURE_ROW |
+						  1U << COLUMN_INPUT | 1U << COLUMN_VECTOR);
+	if ((w->columns & 1U << COLUMN_LABEL ||
+		    (w->columns & 1U << COLUMN_LABEL_WEAK && beside_inputs)) &&
+		!(w->columns & 1U << COLUMN_CHOICE))
 		walk_add_feature(w, FEATURE(LABEL_COLUMN));
 	if (w->columns & (1U << COLUMN_FEATURE | 1U << COLUMN_FEATURE_ROW))
 		walk_add_feature(w, FEATURE(FEATURE_COLUMN));
@@ -487,7 +492,10 @@ static void finish(struct walk *w)
 		walk_close_level(w);
 	walk_end_operand(w);
 	struct scope all = {0};
-	walk_close_scope(w, &w->levels[0].scope, &all);
+	const struct scope *scope = &w->levels[0].scope;
+	walk_close_scope(w, scope, &all);
+	if ((scope->folds || scope->groups || scope->distinct) && !scope->collects)
+		walk_add_feature(w, FEATURE(GROUPED));
 	uint16_t rows = all.tables;
 	uint16_t any = rows | w->few_tables | w->folded_tables;
 	add_columns(w);

@@ -15,7 +15,7 @@
 /* What decides nothing alone: no rule matches a statement that shows only these. */
 #define CONTEXT                                                                                    \
 	(F(WHERE) | F(JOIN) | F(LATERAL) | F(WRITE) | F(ENTITY_KEY) | F(ROW_KEY) | F(SCOPE_KEY) |  \
-		F(MODEL_KEY) | F(CREATE_AS))
+		F(MODEL_KEY) | F(CREATE_AS) | F(GROUPED))
 
 /* clang-format off */
 static const struct rule built_in[] = {
@@ -40,8 +40,11 @@ static const struct rule built_in[] = {
 	  .all = F(FEAST), .none = F(ENTITY_KEY) | F(WRITE) },
 	{ .name = "point-in-time", .class = QUERY_TRAINING,
 	  .all = F(TIME_JOIN),
-	  .any = F(FEATURE_SET) | F(LABELS) | F(TRAINING_SET) | F(LABEL_COLUMN) | F(LABEL_TIME),
+	  .any = F(FEATURE_SET) | F(LABELS) | F(TRAINING_SET) | F(LABEL_TIME),
 	  .none = F(ENTITY_KEY) | F(ROW_KEY) | F(WRITE) | F(FEW_ROWS) },
+	{ .name = "point-in-time-label", .class = QUERY_TRAINING,
+	  .all = F(TIME_JOIN) | F(LABEL_COLUMN),
+	  .none = F(ENTITY_KEY) | F(ROW_KEY) | F(WRITE) | F(FEW_ROWS) | F(GROUPED) },
 	{ .name = "copy-metadata", .class = QUERY_VECTOR,
 	  .all = F(COPY_TO) | F(COPY_TABLE) | F(VECTOR_METADATA) },
 	{ .name = "copy-table", .class = QUERY_TRAINING,
@@ -85,7 +88,7 @@ static const struct rule built_in[] = {
 	{ .name = "labelled-outcomes", .class = QUERY_TRAINING,
 	  .all = F(PREDICTIONS) | F(OUTCOME_COLUMN), .none = NO_EXTRACTION | F(WRITE) },
 	{ .name = "joined-labels", .class = QUERY_TRAINING,
-	  .all = F(EVENTS) | F(JOIN), .any = F(LABELS), .none = NO_EXTRACTION | F(WRITE) },
+	  .all = F(EVENTS) | F(JOIN) | F(LABELS) | F(LABEL_COLUMN), .none = NO_EXTRACTION | F(WRITE) },
 	{ .name = "sampled-events", .class = QUERY_TRAINING,
 	  .all = F(EVENTS) | F(SAMPLE), .none = NO_EXTRACTION | F(WRITE) },
 	{ .name = "labelled-events", .class = QUERY_TRAINING,

@@ -157,16 +157,14 @@ static const struct row rows[] = {
 	C("extraction_timestamp", ENTITY), C("snapshot_date", ENTITY), C("as_of_date", ENTITY), C("as_of", ENTITY),
 	C("split", ENTITY), C("fold", ENTITY), C("is_train", ENTITY),
 	C("label_ts", LABEL_TIME), C("label_time", LABEL_TIME), C("label_timestamp", LABEL_TIME), C("label_date", LABEL_TIME),
-	C("prediction_ts", LABEL_TIME), C("prediction_time", LABEL_TIME), C("prediction_date", LABEL_TIME), C("cutoff_ts", LABEL_TIME),
-	C("cutoff_time", LABEL_TIME), C("cutoff_date", LABEL_TIME), C("cutoff", LABEL_TIME), C("observation_ts", LABEL_TIME),
-	C("observation_time", LABEL_TIME), C("observation_date", LABEL_TIME), C("asof_ts", LABEL_TIME), C("asof_date", LABEL_TIME),
+	C("prediction_ts", LABEL_TIME), C("prediction_time", LABEL_TIME), C("prediction_date", LABEL_TIME), C("asof_ts", LABEL_TIME), C("asof_date", LABEL_TIME),
 	C("feature", CATALOGUE), C("icon", CATALOGUE), C("sort_order", CATALOGUE), C("position", CATALOGUE), C("enabled", CATALOGUE),
 	C("display_name", CATALOGUE), C("is_enabled", CATALOGUE),
 	C("entity_df", FEAST), C("entity_dataframe", FEAST), C("_feast_row", FEAST), C("entity_row_unique_id", FEAST),
 	C("entity_timestamp", FEAST),
-	C("label", LABEL), C("target", LABEL), C("y_true", LABEL),
+	C("label", LABEL_WEAK), C("target", LABEL_WEAK), C("y_true", LABEL),
 	C("is_fraud", LABEL), C("churned", LABEL), C("has_churned", LABEL), C("will_churn", LABEL), C("did_churn", LABEL),
-	C("did_default", LABEL), C("defaulted", LABEL), C("is_churned", LABEL), C("y", LABEL), C("value", CHOICE),
+	C("did_default", LABEL), C("defaulted", LABEL), C("is_churned", LABEL), C("y", LABEL_WEAK), C("value", CHOICE),
 
 	/* predictions, models */
 	T("ml_predictions", PREDICTIONS), T("predictions", PREDICTIONS), T("prediction", PREDICTIONS),
@@ -190,7 +188,7 @@ static const struct row rows[] = {
 	T("events", EVENTS), T("service_events", EVENTS), T("event_log", EVENTS), T("clickstream", EVENTS), T("clicks", EVENTS),
 	T("impressions", EVENTS), T("interactions", EVENTS), T("telemetry", EVENTS), T("sensor_readings", EVENTS),
 	T("readings", EVENTS), T("measurements", EVENTS), T("observations", EVENTS), T("page_views", EVENTS), T("ratings", EVENTS),
-	W("labels", .table = TABLE_LABELS, .column = COLUMN_LABEL), T("annotations", LABELS), W("ground_truth", .table = TABLE_LABELS, .column = COLUMN_LABEL), T("training_data", TRAINING_SET),
+	W("labels", .table = TABLE_LABELS, .column = COLUMN_LABEL_WEAK), T("annotations", LABELS), W("ground_truth", .table = TABLE_LABELS, .column = COLUMN_LABEL), T("training_data", TRAINING_SET),
 	T("training_set", TRAINING_SET), T("training_dataset", TRAINING_SET), T("training_examples", TRAINING_SET),
 	T("training_samples", TRAINING_SET), T("train_set", TRAINING_SET), T("train_data", TRAINING_SET),
 

@@ -61,7 +61,7 @@ enum table_kind {
 	TABLE_VECTOR_METADATA,
 	TABLE_EMBEDDINGS,
 	TABLE_FEATURES,
-	TABLE_FEATURES_LIKELY, /* by its name's form only: customer_features */
+	TABLE_FEATURES_LIKELY, /* of something that models predict for: customer_features */
 	TABLE_FEATURES_MAYBE,  /* `features`: a feature store's, a map's or a price list's */
 	TABLE_PREDICTIONS,
 	TABLE_MODELS,
@@ -79,7 +79,8 @@ enum column_kind {
 	COLUMN_SPATIAL,	    /* geom, location */
 	COLUMN_TEXT_SEARCH, /* tsv */
 	COLUMN_JSON,	    /* metadata: its @@ is a jsonpath test */
-	COLUMN_LABEL,	    /* label, target */
+	COLUMN_LABEL,	    /* is_fraud, churned: what a model learns to say */
+	COLUMN_LABEL_WEAK,  /* label, target: that, or a text on a button */
 	COLUMN_LABEL_TIME,  /* label_ts, cutoff_time: the moment a training example is about */
 	COLUMN_FEATURE,	    /* features */
 	COLUMN_FEATURE_ROW, /* names that only feature stores use: feature_version */
