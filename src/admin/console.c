@@ -3,7 +3,8 @@
  * The console's side of the protocol. Replies are gathered and leave with ReadyForQuery, a Flush, or when a command has to wait. While a command runs
  * its client is not read, so that answers keep their order without a queue.
  *
- * BEGIN, COMMIT and ROLLBACK are accepted, because drivers send them unasked; they change nothing but the status in ReadyForQuery: commands act at once.
+ * BEGIN, COMMIT and ROLLBACK are accepted, because drivers send them unasked; they change nothing but the status in ReadyForQuery: commands
+ * act at once.
  */
 #include "admin/console.h"
 
@@ -487,7 +488,9 @@ static void dispatch(struct console *console, uint8_t type, const uint8_t *body,
 static bool leaves_now(const struct console *console, uint8_t type)
 {
 	/* An error leaves at once, as PostgreSQL sends it: a client may wait for it behind a Flush that is discarded. */
-	return console->run || console->discards || console->out.len >= OUT_MAX_BYTES || type == PGW_QUERY || type == PGW_SYNC || type == PGW_FLUSH || type == PGW_FUNCTION_CALL;
+	if (console->run || console->discards || console->out.len >= OUT_MAX_BYTES)
+		return true;
+	return type == PGW_QUERY || type == PGW_SYNC || type == PGW_FLUSH || type == PGW_FUNCTION_CALL;
 }
 
 static bool on_message(struct client *client, uint8_t type, const uint8_t *body, size_t n_body)

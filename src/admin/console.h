@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The console: what a client of the database `pglane` (or `pgbouncer`) speaks with instead of PostgreSQL. It answers PgBouncer's commands with PgBouncer
- * PGLANE_COMPAT_VERSION's columns, and commands of its own for lanes and classes, over the simple and the extended protocol.
+ * The console: what a client of the database `pglane` (or `pgbouncer`) speaks with instead of PostgreSQL. It answers PgBouncer's commands with the
+ * columns of PgBouncer PGLANE_COMPAT_VERSION, and commands of its own for lanes and classes, over the simple and the extended protocol.
  */
 #ifndef ADMIN_CONSOLE_H
 #define ADMIN_CONSOLE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From a text to a command. Words are what PgBouncer's console takes unquoted (digits may lead: a database may be called 2024), "…" and '…' with doubled
- * quotes; unlike there, comments count as space, because drivers and tools add them.
+ * From a text to a command. Words are what PgBouncer's console takes unquoted (digits may lead: a database may be called 2024), "…" and '…' with
+ * doubled quotes; unlike there, comments count as space, because drivers and tools add them.
  */
 #include "admin/command.h"
 

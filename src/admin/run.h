@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One command being carried out. It belongs to the worker of the client that gave it; what other workers know is gathered by visits, one worker after the
- * other, so that nothing in it needs a lock. A client may leave meanwhile: the run then ends by itself and tells nobody.
+ * One command being carried out. It belongs to the worker of the client that gave it; what other workers know is gathered by visits, one worker
+ * after the other, so that nothing in it needs a lock. A client may leave meanwhile: the run then ends by itself and tells nobody.
  */
 #ifndef ADMIN_RUN_H
 #define ADMIN_RUN_H

@@ -86,6 +86,11 @@ static void test_bytes_of_texts(void **state)
 	assert_non_null(names_prepare(&names, "", ""));
 	names_drop_prepared(&names, "a");
 	assert_non_null(names_prepare(&names, "b", ""));
+	names_drop_all_prepared(&names);
+	text[NAMES_MAX_BYTES / 2] = '\0';
+	assert_non_null(names_prepare(&names, "", text));
+	assert_null(names_bind(&names, "p", text));
+	assert_non_null(names_bind(&names, "", text));
 	names_release(&names);
 	mem_free(text);
 }
