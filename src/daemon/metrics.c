@@ -169,8 +169,9 @@ static void visit_worker(void *arg, struct worker *worker)
 	round->totals.n_connection_errors += STAT_READ(worker->counters.n_connection_errors);
 }
 
-static void add_times(struct class_stats *sum, const struct totals *now, const struct totals *before,
-	enum query_class class)
+/* What the class did between the two, added to sum. */
+static void add_times(struct class_stats *sum, const struct totals *now,
+	const struct totals *before, enum query_class class)
 {
 	const struct class_stats *a = &now->classes[class], *b = &before->classes[class];
 

@@ -470,7 +470,8 @@ static void finish_libpq(struct pgconn *conn)
 	conn->state = PGCONN_EXPECT_EOF;
 	conn->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (fd >= 0 && conn->fd < 0)
-		log_warning("a connection of pglane's own is closed without waiting for the server: no descriptor is free");
+		log_warning("no descriptor is free: a connection of pglane's own is closed without "
+			    "waiting for the server");
 	if (conn->pq)
 		PQfinish(conn->pq);
 	conn->pq = NULL;

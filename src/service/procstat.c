@@ -13,7 +13,17 @@
 #define HUNDREDTHS 10000u
 
 /* The columns of /proc/stat's cpu line. Guests' time is in user and nice already. */
-enum { CPU_USER, CPU_NICE, CPU_SYSTEM, CPU_IDLE, CPU_IOWAIT, CPU_IRQ, CPU_SOFTIRQ, CPU_STEAL, N_CPU };
+enum {
+	CPU_USER,
+	CPU_NICE,
+	CPU_SYSTEM,
+	CPU_IDLE,
+	CPU_IOWAIT,
+	CPU_IRQ,
+	CPU_SOFTIRQ,
+	CPU_STEAL,
+	N_CPU
+};
 
 /* ---- parsing ---- */
 

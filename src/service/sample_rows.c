@@ -2,24 +2,28 @@
 #include "service/sample_rows.h"
 
 enum kind {
-	KIND_ID,      /* uuid */
-	KIND_TIME,    /* timestamptz, from microseconds */
-	KIND_COUNT,   /* a number as it is */
-	KIND_MS,      /* milliseconds with three decimals, from microseconds */
+	KIND_ID,       /* uuid */
+	KIND_TIME,     /* timestamptz, from microseconds */
+	KIND_COUNT,    /* a number as it is */
+	KIND_MS,       /* milliseconds with three decimals, from microseconds */
 	KIND_WHOLE_MS, /* whole milliseconds, from microseconds */
-	KIND_PERCENT, /* with two decimals, from hundredths */
+	KIND_PERCENT,  /* with two decimals, from hundredths */
 };
 
 struct column {
 	const char *name;
 	const char *type;
 	enum kind kind;
-	size_t offset;	/* of the field in struct sample */
-	uint64_t max;	/* the column holds no more than that, in the field's unit: a value that is
-			   too large must not make its whole batch fail for ever */
+	size_t offset; /* of the field in struct sample */
+	/*
+	 * The column holds no more than that, in the field's unit: a value that is too large must
+	 * not make its whole batch fail for ever.
+	 */
+	uint64_t max;
 };
 
-#define COLUMN(name, type, kind, field, max) { name, type, kind, offsetof(struct sample, field), max }
+#define COLUMN(name, type, kind, field, max)                                                       \
+	{ name, type, kind, offsetof(struct sample, field), max }
 #define COUNT(name, field) COLUMN(name, "int4", KIND_COUNT, field, INT32_MAX)
 #define MS_10(name, field) COLUMN(name, "numeric", KIND_MS, field, 9999999999u)
 #define MS_12(name, field) COLUMN(name, "numeric", KIND_MS, field, 999999999999u)

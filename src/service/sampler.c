@@ -81,9 +81,11 @@ static void complain(struct sampler *sampler, const char *text, const char *advi
 	mem_free(sampler->complaint);
 	sampler->complaint = mem_strdup(text);
 	sampler->complained_us = now_us;
-	log_warning("samples cannot be written to " SAMPLE_TABLE " of %s as user %s: %s%s (%u are kept, %llu were dropped)",
-		config->metrics_database, config->metrics_user ? config->metrics_user : "of the entry", text,
-		advice, sampler->backlog.n_waiting, (unsigned long long)sampler->backlog.n_dropped);
+	log_warning("samples cannot be written to " SAMPLE_TABLE
+		    " of %s as user %s: %s%s (%u are kept, %llu were dropped)",
+		config->metrics_database, config->metrics_user ? config->metrics_user : "of the entry",
+		text, advice, sampler->backlog.n_waiting,
+		(unsigned long long)sampler->backlog.n_dropped);
 }
 
 static void on_retry(struct timer *timer)
@@ -94,13 +96,15 @@ static void on_retry(struct timer *timer)
 	begin(sampler);
 }
 
-/* Between half and all of a delay that doubles: many pglanes do not come back at the same moment. */
+/*
+ * Between half and all of a delay that doubles: many pglanes do not come back at the same moment.
+ */
 static void put_off(struct sampler *sampler)
 {
-	unsigned doublings = MIN_OF(sampler->n_failures, 16u);
-	uint64_t delay_us = MIN_OF((uint64_t)SAMPLER_RETRY_MIN_US << doublings, (uint64_t)SAMPLER_RETRY_MAX_US);
+	uint64_t delay_us = (uint64_t)SAMPLER_RETRY_MIN_US << MIN_OF(sampler->n_failures, 16u);
 
 	sampler->n_failures++;
+	delay_us = MIN_OF(delay_us, (uint64_t)SAMPLER_RETRY_MAX_US);
 	delay_us = delay_us / 2 + rng_u64() % (delay_us / 2);
 	loop_timer(sampler->loop, &sampler->retry, delay_us, on_retry);
 }
@@ -190,8 +194,8 @@ static void connect_now(struct sampler *sampler)
 	const struct config *config = sampler->config;
 	struct pgconn_params params;
 	struct pgtarget target;
-	const char *trouble = pgtarget_init(&target, config, config->metrics_database, config->metrics_user,
-		config->metrics_password, sampler->n_attempts++);
+	const char *trouble = pgtarget_init(&target, config, config->metrics_database,
+		config->metrics_user, config->metrics_password, sampler->n_attempts++);
 
 	if (trouble) {
 		sampler->state = SAMPLER_RESTS;

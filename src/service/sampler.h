@@ -6,8 +6,8 @@
  * only when that is committed. While the database is away, or refuses, the next attempt is put off,
  * twice as long each time up to SAMPLER_RETRY_MAX_US, with jitter.
  *
- * The connection is one of the budget's: sampler_permits is how its owner accounts for it. The order
- * of calls is acquire -> granted -> [connection] -> closing -> closed, or acquire -> cancel.
+ * The connection is one of the budget's: sampler_permits is how its owner accounts for it. The
+ * order of calls is acquire -> granted -> [connection] -> closing -> closed, or acquire -> cancel.
  *
  * Owner: the control thread; everything on its loop.
  */

@@ -175,7 +175,8 @@ static inline void fakepg_path(const struct fakepg *fake, struct sockaddr_un *ad
 {
 	memset(addr_r, 0, sizeof(*addr_r));
 	addr_r->sun_family = AF_UNIX;
-	(void)snprintf(addr_r->sun_path, sizeof(addr_r->sun_path), "%s/.s.PGSQL.%d", fake->dir, FAKEPG_PORT);
+	(void)snprintf(addr_r->sun_path, sizeof(addr_r->sun_path), "%s/.s.PGSQL.%d", fake->dir,
+		FAKEPG_PORT);
 }
 
 static inline void fakepg_open(struct fakepg *fake)
@@ -188,7 +189,8 @@ static inline void fakepg_open(struct fakepg *fake)
 	fakepg_path(fake, &addr);
 	fake->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	MUST(fake->listener >= 0);
-	MUST(bind(fake->listener, (struct sockaddr *)&addr, sizeof(addr)) == 0 && listen(fake->listener, 5) == 0);
+	MUST(bind(fake->listener, (struct sockaddr *)&addr, sizeof(addr)) == 0);
+	MUST(listen(fake->listener, 5) == 0);
 }
 
 static inline void fakepg_play(struct fakepg *fake, void (*script)(struct fakepg *fake))

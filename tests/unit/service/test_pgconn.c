@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* A connection of pglane's own, against a server that plays scripts: good ends, bad ends, deadlines. */
+/* A connection of pglane's own against a server that plays scripts: good ends, bad ones, deadlines. */
 #include "service/pgconn.h"
 
 #include <setjmp.h>
@@ -101,6 +101,8 @@ static int setup(void **state)
 {
 	struct test *test = calloc(1, sizeof(*test));
 
+	if (test == NULL)
+		return -1;
 	fakepg_open(&test->fake);
 	loop_init(&test->loop);
 	test->resolver = resolver_new(&test->loop);

@@ -13,7 +13,8 @@
 /* Sorted by name, as a snapshot has them. */
 static struct config_database databases[] = {
 	{ .name = S("anonymous"), .host = S("/run/pg"), .port = 5435, .password = S("anybody's") },
-	{ .name = S("full"), .dbname = S("real"), .host = S("a,b,c"), .port = 5434, .user = S("owner"), .password = S("owner's") },
+	{ .name = S("full"), .dbname = S("real"), .host = S("a,b,c"), .port = 5434,
+		.user = S("owner"), .password = S("owner's") },
 	{ .name = S("plain"), .port = 5433 },
 };
 

@@ -62,7 +62,7 @@ static void memory_is_not_said(void **state)
 	static const char *const texts[] = {
 		"", "MemTotal: 100 kB\n", "MemAvailable: 100 kB\n", "MemTotal: 0 kB\nMemAvailable: 0 kB\n",
 		"MemTotal: x kB\nMemAvailable: 1 kB\n", "xMemTotal: 5 kB\nMemAvailable: 1 kB\n",
-		"MemTotalx: 5 kB\nMemAvailable: 1 kB\n",
+		"MemTotalx: 5 kB\nMemAvailable: 1 kB\n", "MemTotal 5 kB\nMemAvailable: 1 kB\n",
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(texts); i++)

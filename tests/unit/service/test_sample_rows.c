@@ -174,7 +174,8 @@ static void the_statement_is_idempotent(void **state)
 
 	sample_rows_statement(&sql);
 	assert_non_null(strstr(sql.data, "INSERT INTO " SAMPLE_TABLE " (id, timestamp, "));
-	assert_non_null(strstr(sql.data, "SELECT *, $28::text, $29::text FROM unnest($1::uuid[], $2::timestamptz[], "));
+	assert_non_null(strstr(sql.data,
+		"SELECT *, $28::text, $29::text FROM unnest($1::uuid[], $2::timestamptz[], "));
 	assert_non_null(strstr(sql.data, "$27::int8[]) ON CONFLICT DO NOTHING"));
 	strbuf_release(&sql);
 }

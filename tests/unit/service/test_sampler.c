@@ -80,12 +80,16 @@ static int setup(void **state)
 {
 	struct test *test = calloc(1, sizeof(*test));
 
+	if (test == NULL)
+		return -1;
 	fakepg_open(&test->fake);
 	loop_init(&test->loop);
 	(void)snprintf(test->name, sizeof(test->name), "metrics");
 	test->answer = SAMPLER_GRANTED;
 	test->stop_after = 1;
-	test->database = (struct config_database){ .name = test->name, .host = test->fake.dir, .port = FAKEPG_PORT };
+	test->database = (struct config_database){
+		.name = test->name, .host = test->fake.dir, .port = FAKEPG_PORT,
+	};
 	test->config.refs = REFS;
 	test->config.databases = &test->database;
 	test->config.n_databases = 1;
@@ -220,6 +224,38 @@ static void one_connection_writes_all(void **state)
 	run(test);
 	fakepg_join(&test->fake);
 	assert_int_equal(test->n_acquired, 1);
+}
+
+static void is_slow_to_close(struct fakepg *fake)
+{
+	fakepg_login(fake);
+	write_batch(fake, 1, 1);
+	fakepg_await_end(fake);
+	__atomic_store_n(&fake->closing, 1, __ATOMIC_SEQ_CST);
+	fakepg_wait_for_go(fake);
+	fakepg_close(fake);
+	fakepg_login(fake);
+	write_batch(fake, 2, 2);
+	end_session(fake);
+}
+
+/* What comes while the connection closes does not wait for what comes after it. */
+static void added_while_closing(void **state)
+{
+	struct test *test = *state;
+
+	test->stop_after = 2;
+	fakepg_play(&test->fake, is_slow_to_close);
+	add(test, 1);
+	while (!__atomic_load_n(&test->fake.closing, __ATOMIC_SEQ_CST))
+		run_for(test, 10000);
+	assert_int_equal(test->permits, 0);
+	assert_int_equal(test->slots, 1);
+	add(test, 2);
+	__atomic_store_n(&test->fake.go, 1, __ATOMIC_SEQ_CST);
+	run(test);
+	fakepg_join(&test->fake);
+	assert_int_equal(test->n_acquired, 2);
 }
 
 /* ---- bad times ---- */
@@ -448,12 +484,37 @@ static void ended_in_mid_statement(void **state)
 	fakepg_join(&test->fake);
 }
 
+static void is_left_while_closing(struct fakepg *fake)
+{
+	fakepg_login(fake);
+	write_batch(fake, 1, 1);
+	fakepg_await_end(fake);
+	__atomic_store_n(&fake->closing, 1, __ATOMIC_SEQ_CST);
+	fakepg_wait_for_go(fake);
+	fakepg_close(fake);
+}
+
+static void ended_while_closing(void **state)
+{
+	struct test *test = *state;
+
+	fakepg_play(&test->fake, is_left_while_closing);
+	add(test, 1);
+	while (!__atomic_load_n(&test->fake.closing, __ATOMIC_SEQ_CST))
+		run_for(test, 10000);
+	__atomic_store_n(&test->fake.go, 1, __ATOMIC_SEQ_CST);
+	sampler_free(&test->sampler, LONG_US);
+	assert_int_equal(test->n_closed, 1);
+	fakepg_join(&test->fake);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_sample_is_written_and_nothing_kept),
 		TEST(one_connection_writes_all),
+		TEST(added_while_closing),
 		TEST(refused_samples_are_written_later),
 		TEST(only_a_commit_empties_the_backlog),
 		TEST(oldest_give_way),
@@ -465,6 +526,7 @@ int main(void)
 		TEST(no_user),
 		TEST(ended_while_waiting),
 		TEST(ended_in_mid_statement),
+		TEST(ended_while_closing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
