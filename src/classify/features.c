@@ -187,7 +187,8 @@ static void head_create_table(struct reader *reader, struct statement *statement
 {
 	bool on_commit_drop = false;
 	unsigned depth = 0;
-	if (query_table_kind(reader->now->word, &reader->now->token) == TABLE_TRAINING_SET)
+	if (query_table_kind(reader->words, reader->now->word, &reader->now->token) ==
+		TABLE_TRAINING_SET)
 		statement->features |= FEATURE(TRAINING_TARGET);
 	for (; reader->now->token.kind != PGW_TOK_END; reader_next(reader)) {
 		if (item_is_punct(reader->now, '('))
@@ -377,8 +378,9 @@ static void head_copy(struct reader *reader, struct statement *statement)
 			statement->features |=
 				FEATURE(COPY_TABLE) |
 				(key == KEY_TO ? FEATURE(COPY_TO) |
-							 query_table_feature(query_table_kind(
-								 table.word, &table.token))
+							 query_table_feature(
+								 query_table_kind(reader->words,
+									 table.word, &table.token))
 					       : FEATURE(COPY_FROM));
 			return;
 		} else if (depth == 0 && item_is_punct(reader->now, '.')) {

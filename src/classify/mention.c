@@ -23,7 +23,8 @@ uint64_t query_table_feature(enum table_kind kind)
 	return bits[kind];
 }
 
-enum table_kind query_table_kind(const struct word *word, const struct pgw_token *token)
+enum table_kind query_table_kind(
+	const struct words *words, const struct word *word, const struct pgw_token *token)
 {
 	if (word->table != TABLE_NONE)
 		return (enum table_kind)word->table;
@@ -32,7 +33,7 @@ enum table_kind query_table_kind(const struct word *word, const struct pgw_token
 		return TABLE_NONE;
 	struct name name;
 	name_of_token(token, &name);
-	return name_table_kind(&name, roots);
+	return name_table_kind(words, &name, roots);
 }
 
 static bool same_name(const struct pgw_token *a, const struct pgw_token *b)
@@ -60,9 +61,9 @@ static void write_table(struct walk *w, enum expect expect, enum table_kind kind
 }
 
 /* feature_store.customer_daily: the schema says what its tables are. */
-static enum table_kind kind_of_schema(const struct item *schema)
+static enum table_kind kind_of_schema(const struct words *words, const struct item *schema)
 {
-	enum table_kind kind = query_table_kind(schema->word, &schema->token);
+	enum table_kind kind = query_table_kind(words, schema->word, &schema->token);
 	if (kind == TABLE_FEATURES_MAYBE)
 		return TABLE_FEATURES;
 	return kind == TABLE_FEATURES || kind == TABLE_FEATURES_LIKELY ||
@@ -74,12 +75,13 @@ static enum table_kind kind_of_schema(const struct item *schema)
 /* A table's name has been read, or a CTE's. */
 static void step_table(struct walk *w, const struct operand_name *name)
 {
+	const struct words *words = w->reader->words;
 	enum expect expect = w->expect;
-	enum table_kind kind = query_table_kind(name->word, &name->token);
+	enum table_kind kind = query_table_kind(words, name->word, &name->token);
 	w->expect = EXPECT_NOTHING;
 	w->n_tables++;
 	if (kind == TABLE_NONE && name->qualifier.word != NULL)
-		kind = kind_of_schema(&name->qualifier);
+		kind = kind_of_schema(words, &name->qualifier);
 	if (kind == TABLE_NONE)
 		return;
 	if (expect != EXPECT_READ)

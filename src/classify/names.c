@@ -93,15 +93,13 @@ static unsigned roots_of_four(uint32_t four)
 {
 	switch (four) {
 	case ROOT('f', 'e', 'a', 't'):
-		return NAME_ROOT_FEATURE | NAME_ROOT_FUNCTION | NAME_ROOT_TRAINING;
+		return NAME_ROOT_FEATURE | NAME_ROOT_FUNCTION;
 	case ROOT('p', 'r', 'e', 'd'):
 	case ROOT('i', 'n', 'f', 'e'):
 	case ROOT('s', 'c', 'o', 'r'):
 		return NAME_ROOT_PREDICTION | NAME_ROOT_FUNCTION;
 	case ROOT('t', 'r', 'a', 'i'):
 		return NAME_ROOT_TRAINING | NAME_ROOT_FUNCTION;
-	case ROOT('d', 'a', 't', 'a'):
-		return NAME_ROOT_TRAINING;
 	case ROOT('m', 'o', 'd', 'e'):
 		return NAME_ROOT_MODEL | NAME_ROOT_PREDICTION | NAME_ROOT_FUNCTION;
 	case ROOT('e', 'm', 'b', 'e'):
@@ -155,70 +153,31 @@ unsigned name_roots(const struct pgw_token *token)
 
 /* ---- tables ---- */
 
-/* `*_features` that describe things for sale, permissions or maps. */
-static bool is_catalogue(const struct name *name)
+/* What the parts of the name say, between underscores, without digits at their ends. */
+static unsigned parts_of(const struct words *words, const struct name *name)
 {
-	return has_part(name,
-		LIST("plan", "plans", "project", "about", "team", "organization", "workspace",
-			"concern", "company", "product", "products", "subscription",
-			"subscriptions", "pricing", "price", "tier", "tiers", "package", "packages",
-			"role", "roles", "tenant", "app", "application", "license", "licence",
-			"feature", "flag", "flags", "toggle", "toggles", "car", "property", "hotel",
-			"room", "listing", "amenity", "map", "geo", "osm", "land", "site", "road",
-			"gis", "planet", "boundary", "terrain", "layer", "water", "natural", "city",
-			"poi", "beta", "enabled", "requested", "roadmap", "release", "module",
-			"page", "website", "home", "membership", "addon", "edition", "offer",
-			"phone", "laptop", "apartment", "house", "building", "vehicle_type",
-			"geographic", "topo", "point", "line", "polygon", "admin", "settings"));
+	unsigned parts = 0;
+	const char *end = name->text + sizeof(name->text);
+	for (const char *at = name->text; *at != '\0';) {
+		size_t n = strcspn(at, "_"), letters = n;
+		while (letters > 0 && at[letters - 1] >= '0' && at[letters - 1] <= '9')
+			letters--;
+		parts |= word_index_find(&words->parts, at, letters, end)->parts;
+		at += n + (at[n] == '_');
+	}
+	return parts;
 }
 
-/* What is written about data, runs and versions is not the data. */
-static bool is_bookkeeping(const struct name *name)
+static enum table_kind feature_set_kind(const struct name *name, unsigned parts)
 {
-	return has_part(name,
-		LIST("run", "runs", "job", "jobs", "log", "logs", "status", "config", "configs",
-			"metadata", "metrics", "registry", "version", "versions", "catalog",
-			"source", "sources", "session", "sessions", "plan", "plans", "usage",
-			"definition", "definitions", "request", "requests", "service", "services",
-			"groups", "view", "views", "schema", "schemas", "permissions", "audit"));
-}
-
-/* customer_features, session_features: things that models predict for, or ways to compute features.
- */
-static bool is_modelled(const struct name *name)
-{
-	return has_part(name,
-		       LIST("user", "users", "customer", "customers", "client", "driver", "drivers",
-			       "merchant", "account", "transaction", "transactions", "txn",
-			       "payment", "session", "device", "sensor", "machine", "asset",
-			       "order", "item", "items", "click", "churn", "fraud", "credit",
-			       "loan", "applicant", "claim", "policy", "patient", "rider", "trip",
-			       "ride", "bin", "bins", "vehicle", "vehicles", "route", "routes",
-			       "store", "stores", "ad", "ads", "search", "query", "ml", "model",
-			       "train", "training", "text", "image", "audio", "derived",
-			       "engineered", "realtime", "rt", "batch", "daily", "hourly", "weekly",
-			       "stock", "market", "time", "aggregated", "agg", "window", "lag",
-			       "rolling", "raw", "risk", "demand", "entity", "lead", "member",
-			       "player", "subscriber", "visitor", "buyer", "seller", "host",
-			       "guest", "passenger", "courier", "delivery", "zone", "candidate",
-			       "interaction", "behavior", "behaviour", "event", "fs", "scoring",
-			       "ctr", "ltv", "clv", "rfm", "recsys", "document", "employee",
-			       "student", "household", "campaign", "ticket", "shipment")) ||
-	       contains_any(name, LIST("userfeat", "customerfeat", "itemfeat", "mlfeat"));
-}
-
-static enum table_kind feature_set_kind(const struct name *name)
-{
-	if (is_bookkeeping(name) && !contains_any(name, LIST("session_feat", "log_feat")))
+	if (parts & PART_BOOKKEEPING && !contains_any(name, LIST("session_feat", "log_feat")))
 		return TABLE_NONE;
 	if (contains_any(name, LIST("feature_store", "featurestore")) ||
 		has_part(name, LIST("feature_values", "feature_vectors", "feature_snapshots",
 				       "feature_snapshot", "feature_history", "online_features",
 				       "offline_features", "feature_table", "fg")))
 		return TABLE_FEATURES;
-	if (starts(name, "feature_") &&
-		!has_part(name, LIST("flag", "flags", "toggle", "toggles", "gate", "gates", "idea",
-					"ideas", "vote", "votes", "announcement", "announcements")))
+	if (starts(name, "feature_") && !(parts & PART_FLAG))
 		return TABLE_FEATURES_MAYBE;
 	if (!ends_any(name, LIST("_features", "_feats", "userfeatures", "customerfeatures",
 				    "itemfeatures", "mlfeatures")) &&
@@ -226,16 +185,9 @@ static enum table_kind feature_set_kind(const struct name *name)
 		return TABLE_NONE;
 	if (starts(name, "features_"))
 		return TABLE_FEATURES_LIKELY;
-	return is_modelled(name) && !is_catalogue(name) ? TABLE_FEATURES_LIKELY
-							: TABLE_FEATURES_MAYBE;
-}
-
-/* Copies kept for the record are neither a log that serving writes nor one that it reads. */
-static bool is_kept_copy(const struct name *name)
-{
-	return has_part(name, LIST("archive", "archived", "backup", "bak", "old", "staging",
-				      "stage", "tmp", "temp", "import", "audit", "daily", "monthly",
-				      "hourly", "summary", "stats", "rollup", "metrics", "agg"));
+	bool modelled = parts & PART_MODELLED ||
+			contains_any(name, LIST("userfeat", "customerfeat", "itemfeat", "mlfeat"));
+	return modelled && !(parts & PART_CATALOGUE) ? TABLE_FEATURES_LIKELY : TABLE_FEATURES_MAYBE;
 }
 
 /* predictions_2025_08, ml_predictions_p202508, predictions_default */
@@ -254,9 +206,9 @@ static bool is_partition(const struct name *name, const char *const *tables)
 	return false;
 }
 
-static bool is_prediction_log(const struct name *name)
+static bool is_prediction_log(const struct name *name, unsigned parts)
 {
-	if (is_kept_copy(name))
+	if (parts & PART_COPY)
 		return false;
 	return ends_any(name,
 		       LIST("_predictions", "_prediction", "_prediction_log", "_prediction_logs",
@@ -268,9 +220,9 @@ static bool is_prediction_log(const struct name *name)
 	       is_partition(name, LIST("predictions", "prediction_log", "inference_log"));
 }
 
-static bool is_training_set(const struct name *name)
+static bool is_training_set(const struct name *name, unsigned parts)
 {
-	return !is_bookkeeping(name) &&
+	return !(parts & PART_BOOKKEEPING) &&
 	       has_part(name,
 		       LIST("training_data", "training_set", "training_dataset",
 			       "training_examples", "training_samples", "training_rows",
@@ -279,29 +231,19 @@ static bool is_training_set(const struct name *name)
 			       "trainingexample", "trainingsample", "ml_training"));
 }
 
-static bool is_label_set(const struct name *name)
+static bool is_label_set(const struct name *name, unsigned parts)
 {
 	return ends_any(name, LIST("_labels", "_label_events", "_ground_truth", "_outcomes",
 				      "_annotations")) &&
-	       !has_part(
-		       name, LIST("issue", "issues", "project", "mail", "email", "gmail", "task",
-				     "tasks", "ticket", "pod", "node", "board", "card", "shipping",
-				     "print", "product", "address", "merge", "request", "pr",
-				     "repo", "i18n", "ui", "map", "form", "record", "team", "chart",
-				     "tag", "menu", "nutrition", "k8s", "metric", "alert"));
+	       !(parts & PART_OTHER_LABEL);
 }
 
-static bool is_event_stream(const struct name *name)
+static bool is_event_stream(const struct name *name, unsigned parts)
 {
 	return ends_any(name, LIST("_events", "_clicks", "_impressions", "_interactions",
 				      "_telemetry", "_readings", "_measurements", "_observations",
 				      "_ratings", "_event_log", "_clickstream")) &&
-	       !has_part(name,
-		       LIST("audit", "calendar", "webhook", "outbox", "domain", "stripe", "billing",
-			       "auth", "security", "login", "django", "job", "queue", "cron",
-			       "system", "log", "admin", "payment", "order", "invoice",
-			       "subscription", "shipment", "meeting", "scheduled", "es",
-			       "eventstore", "public", "booking", "account", "history"));
+	       !(parts & PART_OTHER_EVENT);
 }
 
 static bool is_embedding_table(const struct name *name)
@@ -310,31 +252,35 @@ static bool is_embedding_table(const struct name *name)
 				      "vectorstore", "vector_documents"));
 }
 
-static bool is_model_registry(const struct name *name)
+static bool is_model_registry(const struct name *name, unsigned parts)
 {
 	return has_part(name,
 		       LIST("model_registry", "modelregistry", "model_versions", "model_version",
 			       "modelversion", "registered_models", "registered_model", "ml_models",
 			       "ml_model", "mlmodel", "mlmodels", "model_deployments",
 			       "deployed_models", "model_aliases")) &&
-	       !has_part(name, LIST("car", "vehicle", "phone", "product", "device"));
+	       !(parts & PART_OTHER_MODEL);
 }
 
-enum table_kind name_table_kind(const struct name *name, unsigned roots)
+enum table_kind name_table_kind(const struct words *words, const struct name *name, unsigned roots)
 {
-	if (roots & NAME_ROOT_TRAINING && is_training_set(name))
+	unsigned parts = parts_of(words, name);
+	enum table_kind feature_set = TABLE_NONE;
+	if (roots & NAME_ROOT_TRAINING && is_training_set(name, parts))
 		return TABLE_TRAINING_SET;
-	if (roots & NAME_ROOT_FEATURE && feature_set_kind(name) != TABLE_NONE)
-		return feature_set_kind(name);
-	if (roots & NAME_ROOT_PREDICTION && is_prediction_log(name))
+	if (roots & NAME_ROOT_FEATURE)
+		feature_set = feature_set_kind(name, parts);
+	if (feature_set != TABLE_NONE)
+		return feature_set;
+	if (roots & NAME_ROOT_PREDICTION && is_prediction_log(name, parts))
 		return TABLE_PREDICTIONS;
-	if (roots & NAME_ROOT_MODEL && is_model_registry(name))
+	if (roots & NAME_ROOT_MODEL && is_model_registry(name, parts))
 		return TABLE_MODELS;
 	if (roots & NAME_ROOT_EMBEDDING && is_embedding_table(name))
 		return TABLE_EMBEDDINGS;
-	if (roots & NAME_ROOT_LABEL && is_label_set(name))
+	if (roots & NAME_ROOT_LABEL && is_label_set(name, parts))
 		return TABLE_LABELS;
-	if (roots & NAME_ROOT_EVENT && is_event_stream(name))
+	if (roots & NAME_ROOT_EVENT && is_event_stream(name, parts))
 		return TABLE_EVENTS;
 	return TABLE_NONE;
 }

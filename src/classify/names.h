@@ -37,7 +37,7 @@ enum name_root {
  * asked. */
 unsigned name_roots(const struct pgw_token *token);
 
-enum table_kind name_table_kind(const struct name *name, unsigned roots);
+enum table_kind name_table_kind(const struct words *words, const struct name *name, unsigned roots);
 enum function_kind name_function_kind(const struct name *name, enum schema_kind schema);
 bool name_is_vector_column(const struct name *name);
 bool name_is_spatial_column(const struct name *name);

@@ -17,7 +17,8 @@
 void query_walk(struct reader *reader, bool stop_at_to, struct statement *statement);
 
 /* The kind of the table named by a word (the last part of a dotted name). */
-enum table_kind query_table_kind(const struct word *word, const struct pgw_token *token);
+enum table_kind query_table_kind(
+	const struct words *words, const struct word *word, const struct pgw_token *token);
 /* The bit that says that a table of that kind is read; 0 for TABLE_NONE and TABLE_FEATURES_MAYBE.
  */
 uint64_t query_table_feature(enum table_kind kind);

@@ -234,6 +234,143 @@ static const struct row rows[] = {
 	C("team_id", SCOPE_ID), C("namespace_id", SCOPE_ID), C("region_id", SCOPE_ID), C("partition_id", SCOPE_ID),
 	C("created_by_id", SCOPE_ID), C("feature_set_key", SCOPE_ID), C("segment_id", SCOPE_ID),
 };
+
+#define P(text_, part_) { .text = text_, .word = { .parts = PART_##part_ } }
+
+/* Parts of names, for names.c. They are no words of their own: an index apart keeps the other sparse. */
+static const struct row part_rows[] = {
+	P("run", BOOKKEEPING), P("runs", BOOKKEEPING), P("jobs", BOOKKEEPING),
+	P("logs", BOOKKEEPING), P("status", BOOKKEEPING), P("config", BOOKKEEPING),
+	P("configs", BOOKKEEPING), P("metadata", BOOKKEEPING), P("registry", BOOKKEEPING),
+	P("version", BOOKKEEPING), P("versions", BOOKKEEPING), P("catalog", BOOKKEEPING),
+	P("source", BOOKKEEPING), P("sources", BOOKKEEPING), P("sessions", BOOKKEEPING),
+	P("usage", BOOKKEEPING), P("definition", BOOKKEEPING), P("definitions", BOOKKEEPING),
+	P("requests", BOOKKEEPING), P("service", BOOKKEEPING), P("services", BOOKKEEPING),
+	P("groups", BOOKKEEPING), P("view", BOOKKEEPING), P("views", BOOKKEEPING),
+	P("schema", BOOKKEEPING), P("schemas", BOOKKEEPING), P("permissions", BOOKKEEPING),
+
+	P("about", CATALOGUE), P("organization", CATALOGUE), P("workspace", CATALOGUE),
+	P("concern", CATALOGUE), P("company", CATALOGUE), P("products", CATALOGUE),
+	P("subscriptions", CATALOGUE), P("pricing", CATALOGUE), P("price", CATALOGUE),
+	P("tier", CATALOGUE), P("tiers", CATALOGUE), P("package", CATALOGUE),
+	P("packages", CATALOGUE), P("role", CATALOGUE), P("roles", CATALOGUE),
+	P("tenant", CATALOGUE), P("app", CATALOGUE), P("application", CATALOGUE),
+	P("license", CATALOGUE), P("licence", CATALOGUE), P("feature", CATALOGUE),
+	P("property", CATALOGUE), P("hotel", CATALOGUE), P("room", CATALOGUE),
+	P("listing", CATALOGUE), P("amenity", CATALOGUE), P("geo", CATALOGUE),
+	P("osm", CATALOGUE), P("land", CATALOGUE), P("site", CATALOGUE), P("road", CATALOGUE),
+	P("gis", CATALOGUE), P("planet", CATALOGUE), P("boundary", CATALOGUE),
+	P("terrain", CATALOGUE), P("layer", CATALOGUE), P("water", CATALOGUE),
+	P("natural", CATALOGUE), P("city", CATALOGUE), P("poi", CATALOGUE), P("beta", CATALOGUE),
+	P("enabled", CATALOGUE), P("requested", CATALOGUE), P("roadmap", CATALOGUE),
+	P("release", CATALOGUE), P("module", CATALOGUE), P("page", CATALOGUE),
+	P("website", CATALOGUE), P("home", CATALOGUE), P("membership", CATALOGUE),
+	P("addon", CATALOGUE), P("edition", CATALOGUE), P("offer", CATALOGUE),
+	P("laptop", CATALOGUE), P("apartment", CATALOGUE), P("house", CATALOGUE),
+	P("building", CATALOGUE), P("geographic", CATALOGUE), P("topo", CATALOGUE),
+	P("point", CATALOGUE), P("line", CATALOGUE), P("polygon", CATALOGUE),
+	P("settings", CATALOGUE),
+
+	P("archive", COPY), P("archived", COPY), P("backup", COPY), P("bak", COPY),
+	P("old", COPY), P("staging", COPY), P("stage", COPY), P("tmp", COPY), P("temp", COPY),
+	P("import", COPY), P("monthly", COPY), P("summary", COPY), P("stats", COPY),
+	P("rollup", COPY),
+
+	P("gate", FLAG), P("gates", FLAG), P("idea", FLAG), P("ideas", FLAG), P("vote", FLAG),
+	P("votes", FLAG), P("announcement", FLAG), P("announcements", FLAG),
+
+	P("user", MODELLED), P("users", MODELLED), P("customer", MODELLED),
+	P("customers", MODELLED), P("client", MODELLED), P("driver", MODELLED),
+	P("drivers", MODELLED), P("merchant", MODELLED), P("transaction", MODELLED),
+	P("transactions", MODELLED), P("txn", MODELLED), P("sensor", MODELLED),
+	P("machine", MODELLED), P("asset", MODELLED), P("item", MODELLED), P("items", MODELLED),
+	P("click", MODELLED), P("churn", MODELLED), P("fraud", MODELLED), P("credit", MODELLED),
+	P("loan", MODELLED), P("applicant", MODELLED), P("claim", MODELLED),
+	P("policy", MODELLED), P("patient", MODELLED), P("rider", MODELLED), P("trip", MODELLED),
+	P("ride", MODELLED), P("bin", MODELLED), P("bins", MODELLED), P("vehicles", MODELLED),
+	P("route", MODELLED), P("routes", MODELLED), P("store", MODELLED), P("stores", MODELLED),
+	P("ad", MODELLED), P("ads", MODELLED), P("search", MODELLED), P("query", MODELLED),
+	P("ml", MODELLED), P("model", MODELLED), P("train", MODELLED), P("training", MODELLED),
+	P("text", MODELLED), P("image", MODELLED), P("audio", MODELLED), P("derived", MODELLED),
+	P("engineered", MODELLED), P("realtime", MODELLED), P("rt", MODELLED),
+	P("batch", MODELLED), P("weekly", MODELLED), P("stock", MODELLED), P("market", MODELLED),
+	P("time", MODELLED), P("aggregated", MODELLED), P("window", MODELLED),
+	P("lag", MODELLED), P("rolling", MODELLED), P("raw", MODELLED), P("risk", MODELLED),
+	P("demand", MODELLED), P("entity", MODELLED), P("lead", MODELLED), P("member", MODELLED),
+	P("player", MODELLED), P("subscriber", MODELLED), P("visitor", MODELLED),
+	P("buyer", MODELLED), P("seller", MODELLED), P("host", MODELLED), P("guest", MODELLED),
+	P("passenger", MODELLED), P("courier", MODELLED), P("delivery", MODELLED),
+	P("zone", MODELLED), P("candidate", MODELLED), P("interaction", MODELLED),
+	P("behavior", MODELLED), P("behaviour", MODELLED), P("event", MODELLED),
+	P("fs", MODELLED), P("scoring", MODELLED), P("ctr", MODELLED), P("ltv", MODELLED),
+	P("clv", MODELLED), P("rfm", MODELLED), P("recsys", MODELLED), P("document", MODELLED),
+	P("employee", MODELLED), P("student", MODELLED), P("household", MODELLED),
+	P("campaign", MODELLED),
+
+	P("calendar", OTHER_EVENT), P("webhook", OTHER_EVENT), P("outbox", OTHER_EVENT),
+	P("domain", OTHER_EVENT), P("stripe", OTHER_EVENT), P("billing", OTHER_EVENT),
+	P("auth", OTHER_EVENT), P("security", OTHER_EVENT), P("login", OTHER_EVENT),
+	P("django", OTHER_EVENT), P("queue", OTHER_EVENT), P("cron", OTHER_EVENT),
+	P("system", OTHER_EVENT), P("invoice", OTHER_EVENT), P("meeting", OTHER_EVENT),
+	P("scheduled", OTHER_EVENT), P("es", OTHER_EVENT), P("eventstore", OTHER_EVENT),
+	P("public", OTHER_EVENT), P("booking", OTHER_EVENT), P("history", OTHER_EVENT),
+
+	P("issue", OTHER_LABEL), P("issues", OTHER_LABEL), P("mail", OTHER_LABEL),
+	P("email", OTHER_LABEL), P("gmail", OTHER_LABEL), P("task", OTHER_LABEL),
+	P("tasks", OTHER_LABEL), P("pod", OTHER_LABEL), P("node", OTHER_LABEL),
+	P("board", OTHER_LABEL), P("card", OTHER_LABEL), P("shipping", OTHER_LABEL),
+	P("print", OTHER_LABEL), P("address", OTHER_LABEL), P("merge", OTHER_LABEL),
+	P("pr", OTHER_LABEL), P("repo", OTHER_LABEL), P("i18n", OTHER_LABEL),
+	P("ui", OTHER_LABEL), P("form", OTHER_LABEL), P("record", OTHER_LABEL),
+	P("chart", OTHER_LABEL), P("tag", OTHER_LABEL), P("menu", OTHER_LABEL),
+	P("nutrition", OTHER_LABEL), P("k8s", OTHER_LABEL), P("metric", OTHER_LABEL),
+	P("alert", OTHER_LABEL),
+
+	{ "metrics", { .parts = PART_BOOKKEEPING | PART_COPY } },
+
+	{ "session", { .parts = PART_BOOKKEEPING | PART_MODELLED } },
+
+	{ "job", { .parts = PART_BOOKKEEPING | PART_OTHER_EVENT } },
+	{ "log", { .parts = PART_BOOKKEEPING | PART_OTHER_EVENT } },
+
+	{ "request", { .parts = PART_BOOKKEEPING | PART_OTHER_LABEL } },
+
+	{ "plan", { .parts = PART_CATALOGUE | PART_BOOKKEEPING } },
+	{ "plans", { .parts = PART_CATALOGUE | PART_BOOKKEEPING } },
+
+	{ "flag", { .parts = PART_CATALOGUE | PART_FLAG } },
+	{ "flags", { .parts = PART_CATALOGUE | PART_FLAG } },
+	{ "toggle", { .parts = PART_CATALOGUE | PART_FLAG } },
+	{ "toggles", { .parts = PART_CATALOGUE | PART_FLAG } },
+
+	{ "subscription", { .parts = PART_CATALOGUE | PART_OTHER_EVENT } },
+	{ "admin", { .parts = PART_CATALOGUE | PART_OTHER_EVENT } },
+
+	{ "project", { .parts = PART_CATALOGUE | PART_OTHER_LABEL } },
+	{ "team", { .parts = PART_CATALOGUE | PART_OTHER_LABEL } },
+	{ "map", { .parts = PART_CATALOGUE | PART_OTHER_LABEL } },
+
+	{ "car", { .parts = PART_CATALOGUE | PART_OTHER_MODEL } },
+	{ "phone", { .parts = PART_CATALOGUE | PART_OTHER_MODEL } },
+
+	{ "daily", { .parts = PART_MODELLED | PART_COPY } },
+	{ "hourly", { .parts = PART_MODELLED | PART_COPY } },
+	{ "agg", { .parts = PART_MODELLED | PART_COPY } },
+
+	{ "account", { .parts = PART_MODELLED | PART_OTHER_EVENT } },
+	{ "payment", { .parts = PART_MODELLED | PART_OTHER_EVENT } },
+	{ "order", { .parts = PART_MODELLED | PART_OTHER_EVENT } },
+	{ "shipment", { .parts = PART_MODELLED | PART_OTHER_EVENT } },
+
+	{ "ticket", { .parts = PART_MODELLED | PART_OTHER_LABEL } },
+
+	{ "device", { .parts = PART_MODELLED | PART_OTHER_MODEL } },
+	{ "vehicle", { .parts = PART_MODELLED | PART_OTHER_MODEL } },
+
+	{ "audit", { .parts = PART_BOOKKEEPING | PART_COPY | PART_OTHER_EVENT } },
+
+	{ "product", { .parts = PART_CATALOGUE | PART_OTHER_LABEL | PART_OTHER_MODEL } },
+};
 /* clang-format on */
 
 uint64_t words_load_last(const char *at, size_t n)
@@ -254,49 +391,55 @@ static void load_all(uint64_t part[WORD_BYTES / 8], const char *at, size_t n, co
 	}
 }
 
-static void index_entry(struct words *words, unsigned i)
+static void index_entry(struct word_index *index, unsigned i)
 {
-	const struct word_entry *entry = &words->entries[i];
+	const struct word_entry *entry = &index->entries[i];
 	unsigned slot = words_slot(entry->part[0], entry->part[1], entry->part[2], entry->part[3]);
-	while (words->slots[slot] != 0) {
-		MUST(memcmp(words->entries[words->slots[slot] - 1].part, entry->part,
+	while (index->slots[slot] != 0) {
+		MUST(memcmp(index->entries[index->slots[slot] - 1].part, entry->part,
 			     sizeof(entry->part)) != 0); /* a word has one row */
 		slot = (slot + 1) & (WORD_SLOTS - 1);
 	}
-	words->slots[slot] = (uint16_t)(i + 1);
+	index->slots[slot] = (uint16_t)(i + 1);
+}
+
+static void build_index(struct word_index *index, const struct row *from, unsigned n_rows)
+{
+	MUST(n_rows * 3 < WORD_SLOTS); /* sparse, or looking up what is not there gets slow */
+	*index = (struct word_index){.n_entries = n_rows};
+	index->entries = mem_zalloc(sizeof(*index->entries) * n_rows);
+	for (unsigned i = 0; i < n_rows; i++) {
+		size_t n = strlen(from[i].text);
+		MUST(n <= WORD_BYTES);
+		load_all(index->entries[i].part, from[i].text, n, from[i].text + n);
+		index->entries[i].word = from[i].word;
+		index_entry(index, i);
+	}
 }
 
 void words_init(struct words *words)
 {
-	_Static_assert(
-		N_ELEMENTS(rows) * 3 < WORD_SLOTS, "the index stays sparse: enlarge WORD_SLOTS");
-	*words = (struct words){.n_entries = N_ELEMENTS(rows)};
-	words->entries = mem_zalloc(sizeof(*words->entries) * N_ELEMENTS(rows));
-	for (unsigned i = 0; i < N_ELEMENTS(rows); i++) {
-		size_t n = strlen(rows[i].text);
-		MUST(n <= WORD_BYTES);
-		load_all(words->entries[i].part, rows[i].text, n, rows[i].text + n);
-		words->entries[i].word = rows[i].word;
-		index_entry(words, i);
-	}
+	build_index(&words->all, rows, N_ELEMENTS(rows));
+	build_index(&words->parts, part_rows, N_ELEMENTS(part_rows));
 }
 
 void words_release(struct words *words)
 {
-	mem_free(words->entries);
+	mem_free(words->all.entries);
+	mem_free(words->parts.entries);
 	*words = (struct words){0};
 }
 
-const struct word *words_find_long(
-	const struct words *words, const char *at, size_t n, const char *end)
+const struct word *word_index_find_long(
+	const struct word_index *index, const char *at, size_t n, const char *end)
 {
 	if (n > WORD_BYTES || n == 0)
 		return &word_unknown;
 	uint64_t part[WORD_BYTES / 8];
 	load_all(part, at, n, end);
 	for (unsigned slot = words_slot(part[0], part[1], part[2], part[3]);
-		words->slots[slot] != 0; slot = (slot + 1) & (WORD_SLOTS - 1)) {
-		const struct word_entry *entry = &words->entries[words->slots[slot] - 1];
+		index->slots[slot] != 0; slot = (slot + 1) & (WORD_SLOTS - 1)) {
+		const struct word_entry *entry = &index->entries[index->slots[slot] - 1];
 		if (memcmp(entry->part, part, sizeof(part)) == 0)
 			return &entry->word;
 	}

@@ -118,6 +118,18 @@ enum schema_kind {
 	SCHEMA_TEXT_SEARCH
 };
 
+/* What a part of a name says about a table of that name. */
+enum part_kind {
+	PART_CATALOGUE = 1 << 0,   /* plan_features: for sale, permitted, or on a map */
+	PART_BOOKKEEPING = 1 << 1, /* training_runs: written about data, not the data */
+	PART_MODELLED = 1 << 2,	   /* customer_features: what models predict for */
+	PART_COPY = 1 << 3,	   /* predictions_archive: kept for the record */
+	PART_OTHER_LABEL = 1 << 4, /* issue_labels */
+	PART_OTHER_EVENT = 1 << 5, /* calendar_events */
+	PART_OTHER_MODEL = 1 << 6, /* car_models */
+	PART_FLAG = 1 << 7,	   /* feature_flags */
+};
+
 struct word {
 	uint8_t key;	  /* enum key */
 	uint8_t function; /* enum function_kind */
@@ -125,6 +137,7 @@ struct word {
 	uint8_t column;	  /* enum column_kind */
 	uint8_t type;	  /* enum type_kind */
 	uint8_t schema;	  /* enum schema_kind */
+	uint8_t parts;	  /* enum part_kind bits */
 };
 
 extern const struct word word_unknown; /* all zero */
@@ -132,14 +145,18 @@ extern const struct word word_unknown; /* all zero */
 #define WORD_BYTES 32	/* longer words are in no dictionary */
 #define WORD_SLOTS 2048 /* of the index; a power of two, at least three times the words */
 
-struct words {
+struct word_index {
 	uint16_t slots[WORD_SLOTS]; /* 0: empty; else index + 1 into entries */
 	struct word_entry {
-		uint64_t part[WORD_BYTES /
-			      8]; /* as it is compared: bytes folded, zero behind the end */
+		uint64_t part[WORD_BYTES / 8]; /* bytes folded, zero behind the end */
 		struct word word;
 	} * entries;
 	unsigned n_entries;
+};
+
+struct words {
+	struct word_index all;	 /* words as they stand in a statement */
+	struct word_index parts; /* parts of names */
 };
 
 void words_init(struct words *words);
@@ -171,28 +188,34 @@ static inline unsigned words_slot(uint64_t first, uint64_t second, uint64_t thir
 	return (unsigned)(hash >> 53) & (WORD_SLOTS - 1);
 }
 
-const struct word *words_find_long(
-	const struct words *words, const char *at, size_t n, const char *end);
+const struct word *word_index_find_long(
+	const struct word_index *index, const char *at, size_t n, const char *end);
 
-/*
- * The meaning of n bytes of an unquoted word (letter case does not matter); `end` is the end of the
- * text they lie in, so that whole machine words can be read. Never NULL. Most words have at most 16
- * bytes: those are found without a call.
- */
-static inline const struct word *words_find(
-	const struct words *words, const char *at, size_t n, const char *end)
+/* Most words have at most 16 bytes: those are found without a call. */
+static inline const struct word *word_index_find(
+	const struct word_index *index, const char *at, size_t n, const char *end)
 {
 	if (n > 16 || n == 0)
-		return words_find_long(words, at, n, end);
+		return word_index_find_long(index, at, n, end);
 	uint64_t first = words_load(at, MIN_OF(n, 8), end);
 	uint64_t second = n > 8 ? words_load(at + 8, n - 8, end) : 0;
-	for (unsigned slot = words_slot(first, second, 0, 0); words->slots[slot] != 0;
+	for (unsigned slot = words_slot(first, second, 0, 0); index->slots[slot] != 0;
 		slot = (slot + 1) & (WORD_SLOTS - 1)) {
-		const struct word_entry *entry = &words->entries[words->slots[slot] - 1];
+		const struct word_entry *entry = &index->entries[index->slots[slot] - 1];
 		if (entry->part[0] == first && entry->part[1] == second && entry->part[2] == 0)
 			return &entry->word;
 	}
 	return &word_unknown;
+}
+
+/*
+ * The meaning of n bytes of an unquoted word (letter case does not matter); `end` is the end of the
+ * text they lie in, so that whole machine words can be read. Never NULL.
+ */
+static inline const struct word *words_find(
+	const struct words *words, const char *at, size_t n, const char *end)
+{
+	return word_index_find(&words->all, at, n, end);
 }
 
 #endif
