@@ -24,7 +24,7 @@ enum statement_kind {
 	STATEMENT_ROLLBACK,	/* lone ROLLBACK / ABORT … (not TO SAVEPOINT) */
 	STATEMENT_NEUTRAL,	/* SET, RESET, SHOW, SAVEPOINT, RELEASE, ROLLBACK TO, DISCARD, DEALLOCATE, LISTEN, UNLISTEN, CLOSE …: does not decide a class */
 	STATEMENT_PREPARE,	/* PREPARE name AS …: name in `prepared_name` */
-	STATEMENT_EXECUTE,	/* EXECUTE name: the class is that of what was prepared */
+	STATEMENT_EXECUTE,	/* EXECUTE name, also under EXPLAIN: the class is that of what was prepared */
 };
 
 /* Effects on session state that transaction pooling must know of; bits. A string of several statements has the union. */
