@@ -41,20 +41,25 @@ void timer_stop(struct timer *timer)
 	timer->wheel->n_armed--;
 }
 
-/* Timers of later rounds share the slot and stay; a fired one may change the list, so the sweep
- * starts over then. */
+/*
+ * Timers of later rounds share the slot and stay. What is due is set apart first, so that the sweep
+ * is linear whatever the callbacks stop and start; a timer that one of them stops is taken off that
+ * list. The slot's newest is at its head: turned round, who came first is first.
+ */
 static void sweep_slot(struct timer_wheel *wheel, unsigned slot, uint64_t now_us)
 {
-	struct timer *timer;
+	LIST_HEAD(, timer) due = LIST_HEAD_INITIALIZER(due);
+	struct timer *timer, *next;
 
-again:
-	LIST_FOREACH(timer, &wheel->slots[slot], link)
-	{
+	LIST_FOREACH_SAFE(timer, &wheel->slots[slot], link, next) {
 		if (timer->deadline_us > now_us)
 			continue;
+		LIST_REMOVE(timer, link);
+		LIST_INSERT_HEAD(&due, timer, link);
+	}
+	while ((timer = LIST_FIRST(&due)) != NULL) {
 		timer_stop(timer);
 		timer->fire(timer);
-		goto again;
 	}
 }
 
