@@ -42,7 +42,9 @@ void mailbox_open(struct mailbox *box, struct loop *loop, void *owner)
 
 void mailbox_close(struct mailbox *box)
 {
-	deliver_all(box);
+	/* What is delivered may post on to this very box; nobody else can any more. */
+	while (!STAILQ_EMPTY(&box->mails))
+		deliver_all(box);
 	event_free(box->ready);
 	close(box->event_fd);
 	pthread_mutex_destroy(&box->mutex);
