@@ -303,26 +303,13 @@ static void worker_is_quiet(void *arg, unsigned worker)
 
 /* ---- signals and turns ---- */
 
-static void pause_one(void *arg, struct shared_database *database)
-{
-	__atomic_store_n(&database->paused, *(bool *)arg, __ATOMIC_RELAXED);
-}
-
-static void unpark(void *arg, struct worker *worker)
-{
-	client_unpark_all(worker);
-}
-
-static void nothing(void *arg)
-{
-}
-
 static void pause_all(struct daemon *daemon, bool paused)
 {
 	log_info(paused ? "PAUSE by signal" : "RESUME by signal");
-	registry_each_database(pause_one, &paused);
-	if (!paused)
-		cluster_visit(&daemon->cluster, NULL, unpark, nothing, daemon);
+	if (paused)
+		console_pause_all(&daemon->cluster);
+	else
+		console_resume_all(&daemon->cluster);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -543,7 +530,7 @@ static void log_start(const struct daemon *daemon)
 
 static int serve(struct daemon *daemon)
 {
-	const struct config *config = daemon->settings->config;
+	char *pidfile = mem_strdup(daemon->settings->config->pidfile); /* a reload may drop the snapshot */
 	unsigned i;
 
 	open_cluster(daemon);
@@ -552,8 +539,9 @@ static int serve(struct daemon *daemon)
 		worker_start(&daemon->cluster.workers[i]);
 	loop_run(&daemon->loop);
 	close_cluster(daemon);
-	if (config->pidfile && config->pidfile[0])
-		(void)unlink(config->pidfile);
+	if (pidfile && pidfile[0])
+		(void)unlink(pidfile);
+	mem_free(pidfile);
 	log_info("pglane has ended");
 	return 0;
 }

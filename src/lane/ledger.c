@@ -208,11 +208,11 @@ enum lane_verdict lane_acquire(struct lane_ledger *l, struct lane_ticket *t, str
 	enum lane_verdict verdict = LANE_GRANTED;
 	int to = -1;
 
-	MUST(t->state == LANE_TICKET_NONE && lane < l->n_lanes && (int)lane != l->urgent &&
-		port < l->n_ports);
+	MUST(t->state == LANE_TICKET_NONE && port < l->n_ports);
 	MUST(priority >= LANE_PRIORITY_MIN && priority <= LANE_PRIORITY_MAX);
 	start_ticket(t, pool, lane, priority, port);
 	lane__lock(l, mono_us);
+	MUST(lane < l->n_lanes && (int)lane != l->urgent);
 	if (LIKELY(l->in_use < l->budget && lane__pool_has_room(pool)))
 		to = free_lane(l, lane, priority);
 	if (LIKELY(to >= 0)) {

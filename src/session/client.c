@@ -10,6 +10,7 @@
 #include "session/feed.h"
 #include "session/server.h"
 
+#define QUIET_TICKS 2
 #define LINGER_US 2000000u
 #define LINGER_MAX_BYTES (1u << 20)
 
@@ -392,6 +393,22 @@ static void notify_waiting(struct client *client, uint64_t now_us)
 	client_notice(client, &notice);
 }
 
+/*
+ * Data and a reset may share one edge, and libevent does not tell a reset from data: a short read
+ * then passes for drained. One look a while after the last input finds those who are gone.
+ */
+static void look_for_reset(struct client *client)
+{
+	if (client->quiet_ticks >= QUIET_TICKS || ++client->quiet_ticks < QUIET_TICKS)
+		return;
+	if ((client->state != CLIENT_IDLE && client->state != CLIENT_LINKED) ||
+		(client->stream.flags & STREAM_PAUSED))
+		return;
+	client->stream.flags |= STREAM_READABLE;
+	client_on_input(client);
+	client->quiet_ticks = QUIET_TICKS;
+}
+
 void client_janitor(struct client *client, uint64_t now_us)
 {
 	const struct config *config = worker_config(client->worker);
@@ -419,4 +436,6 @@ void client_janitor(struct client *client, uint64_t now_us)
 		end_with(client, PGW_FAULT_IDLE_TRANSACTION);
 	else if (xact_us && client->xact_start_us && now_us - client->xact_start_us > xact_us)
 		end_with(client, PGW_FAULT_TRANSACTION_TIMEOUT);
+	else
+		look_for_reset(client);
 }

@@ -89,6 +89,7 @@ struct client {
 	uint8_t xact;			     /* enum client_xact */
 	uint8_t class;			     /* enum query_class of the statement under way */
 	uint8_t begin_class, begin_priority; /* with CLIENT_CLASS_FIXED */
+	uint8_t quiet_ticks; /* of the janitor since its last input, up to QUIET_TICKS */
 	struct worker *worker;
 	struct pool *pool;     /* NULL before login */
 	struct server *server; /* linked, or connecting for us */

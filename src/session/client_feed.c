@@ -347,6 +347,7 @@ static void read_on(struct client *client)
 
 void client_on_input(struct client *client)
 {
+	client->quiet_ticks = 0;
 	if (client->state == CLIENT_IDLE || client->state == CLIENT_LINKED)
 		read_on(client);
 }

@@ -142,6 +142,37 @@ static struct param_set *pool_defaults(struct client *client, struct param_set *
 	return defaults;
 }
 
+/*
+ * application_name is as good as it was sent when PostgreSQL would not change it: printable ASCII
+ * (check_application_name() of guc.c). Then it needs no server to say what it becomes, and is left
+ * out of what is remembered.
+ */
+static const char *plain_name(const struct param_list *asked)
+{
+	const char *name = NULL, *at;
+	unsigned i;
+
+	for (i = 0; i < asked->n; i++)
+		if (strcasecmp(asked->items[i].name, "application_name") == 0)
+			name = asked->items[i].value;
+	for (at = name; at && *at; at++)
+		if (*at < ' ' || *at > '~')
+			return NULL;
+	return name;
+}
+
+/* What was asked for, without a plain application_name. */
+static struct param_set *intern_asked(const struct param_list *asked)
+{
+	struct param_set *all = param_set_intern(asked), *rest;
+
+	if (plain_name(asked) == NULL)
+		return all;
+	rest = param_set_with(all, "application_name", NULL);
+	param_set_unref(&all);
+	return rest;
+}
+
 static void welcome(struct client *client, struct param_set *canonical)
 {
 	struct param_set *facts, *defaults = pool_defaults(client, &facts);
@@ -155,9 +186,20 @@ static void welcome(struct client *client, struct param_set *canonical)
 	param_set_unref(&defaults);
 }
 
+/* The set is known but for the name. */
+static void welcome_known(struct client *client, struct param_set *canonical)
+{
+	const char *name = plain_name(&client->login->asked);
+	struct param_set *set = name ? param_set_with(canonical, "application_name", name)
+				     : param_set_ref(canonical);
+
+	welcome(client, set);
+	param_set_unref(&set);
+}
+
 void login_server_welcomed(struct client *client, bool ok, const char *why)
 {
-	struct param_set *asked, *canonical;
+	struct param_set *asked, *canonical, *defaults, *facts;
 	struct pgw_fault fault;
 
 	if (!ok) {
@@ -165,12 +207,19 @@ void login_server_welcomed(struct client *client, bool ok, const char *why)
 		client_fatal(client, &fault);
 		return;
 	}
-	asked = param_set_intern(&client->login->asked);
-	canonical = param_set_ref(client->server->params);
+	asked = intern_asked(&client->login->asked);
+	defaults = pool_defaults(client, &facts);
+	if (plain_name(&client->login->asked))
+		canonical = param_set_with(client->server->params, "application_name",
+			param_set_get(defaults, "application_name"));
+	else
+		canonical = param_set_ref(client->server->params);
 	shared_pool_learn(client->pool->shared, asked, canonical);
-	welcome(client, canonical);
+	welcome(client, client->server->params);
 	param_set_unref(&asked);
 	param_set_unref(&canonical);
+	param_set_unref(&defaults);
+	param_set_unref(&facts);
 }
 
 /* It has a server: what the client asked for is laid over what the server reports, and tried. */
@@ -214,7 +263,7 @@ void login_failed(struct client *client, const struct pgw_fault *fault)
 
 void login_want_server(struct client *client)
 {
-	if (client_want_server(client, QUERY_DEFAULT, LANE_PRIORITY_DEFAULT, false) == WANT_READY)
+	if (client_want_server(client, QUERY_DEFAULT, LANE_PRIORITY_MAX, false) == WANT_READY)
 		login_server_ready(client);
 }
 
@@ -315,9 +364,9 @@ void login_authenticated(struct client *client)
 		client_set(client, CLIENT_STATEMENT);
 	lane_pool_limit(client->worker->cluster->ledger, client->pool->shared->lane_pool,
 		pool_size_of(client->pool));
-	asked = param_set_intern(&login->asked);
+	asked = intern_asked(&login->asked);
 	if (shared_pool_welcome(client->pool->shared, asked, &canonical, &facts)) {
-		welcome(client, canonical);
+		welcome_known(client, canonical);
 		param_set_unref(&canonical);
 		param_set_unref(&facts);
 	} else {

@@ -211,7 +211,7 @@ void client_statement_ends(struct client *client, uint64_t now_us, bool idle)
 {
 	struct class_stats *class = &client->worker->classes[client->class];
 	struct pool_stats *stats = &client->pool->stats;
-	uint64_t took_us;
+	uint64_t took_us, slow_us = worker_config(client->worker)->slow_query_us;
 
 	timer_stop(&client->timer);
 	client_unset(client, CLIENT_LANE_TIMEOUT);
@@ -223,7 +223,7 @@ void client_statement_ends(struct client *client, uint64_t now_us, bool idle)
 		STAT_ADD(class->total_us, took_us);
 		if (took_us > STAT_READ(class->max_us))
 			STAT_SET(class->max_us, took_us);
-		if (took_us >= worker_config(client->worker)->slow_query_us)
+		if (slow_us > 0 && took_us >= slow_us)
 			STAT_ADD(class->n_slow, 1);
 		client->query_start_us = 0;
 	}

@@ -270,6 +270,8 @@ static void keep_input(struct client *client, const uint8_t *bytes, size_t n)
 	memcpy(client->input->data, bytes, n);
 }
 
+static void feed_auth(struct client *client, const uint8_t *bytes, size_t n);
+
 static bool is_cancel(const uint8_t *bytes, size_t n)
 {
 	struct pgw_reader reader = pgw_reader_on(bytes, n);
@@ -309,7 +311,11 @@ static void feed_startup(struct client *client, const uint8_t *bytes, size_t n)
 	}
 	if (client->state == CLIENT_GONE || client->state == CLIENT_CANCELING)
 		return;
-	keep_input(client, bytes, n);
+	/* What a client sends ahead of the answer is judged now: no further read may come. */
+	if (client->state == CLIENT_EXPECT_PASSWORD)
+		feed_auth(client, bytes, n);
+	else
+		keep_input(client, bytes, n);
 }
 
 static void feed_auth(struct client *client, const uint8_t *bytes, size_t n)

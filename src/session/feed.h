@@ -9,6 +9,7 @@
 
 #include "pgw/frame.h"
 #include "session/client.h"
+#include "session/expect.h"
 
 enum step {
 	STEP_NEXT, /* used up; go on */
@@ -26,13 +27,32 @@ struct feed {
 enum step feed_query(struct feed *feed, const struct pgw_frame *frame); /* feed_simple.c */
 enum step feed_parse(struct feed *feed, const struct pgw_frame *frame); /* feed_extended.c */
 enum step feed_bind(struct feed *feed, const struct pgw_frame *frame);
-enum step feed_target(struct feed *feed, const struct pgw_frame *frame); /* Describe, Close */
+/* feed_portal.c: Describe and Close, Execute */
+enum step feed_target(struct feed *feed, const struct pgw_frame *frame);
 enum step feed_execute(struct feed *feed, const struct pgw_frame *frame);
 
 enum step feed_skip_message(struct feed *feed,
 	const struct pgw_frame *frame); /* drops it, also what has not come yet */
 enum step feed_forward(struct feed *feed, const struct pgw_frame *frame);
 enum step feed_violation(struct feed *feed, enum pgw_err err);
+/* Between feed_extended.c and feed_portal.c. */
+/* A server for the batch, in the lane of this statement. STEP_NEXT: there is one. */
+enum step feed_want_server(
+	struct feed *feed, const struct pgw_frame *frame, const struct statement_route *given);
+/* A transaction that failed here hears only its end. true: the batch was refused. route may be
+ * NULL. */
+bool feed_refused(struct feed *feed, const struct pgw_frame *frame,
+	const struct statement_route *route, enum step *step_r);
+/* An error made here, because no server is linked: the batch is dropped up to its Sync. */
+enum step feed_fail_batch(
+	struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault);
+enum step feed_unknown_statement(
+	struct feed *feed, const struct pgw_frame *frame, const char *name);
+/* The statement that `name` means to this client; NULL: none. */
+struct statement *feed_find_statement(struct client *client, const char *name, size_t n_name);
+/* Session pooling: the message passes as it is. */
+enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind);
+
 /* The session's facts for classify(). */
 struct classify_session feed_session(const struct client *client);
 
@@ -41,6 +61,9 @@ bool feed_defer_begin(struct client *client, const char *sql, size_t n, bool cla
 	enum query_class class, unsigned priority);
 const char *feed_begin_tag(const char *sql, size_t n);
 bool feed_is_neutral(enum statement_kind kind); /* does not decide a class */
+
+/* A statement that sets pglane.class, which its server is about to run. */
+void feed_note_setting(struct client *client, const char *sql, size_t n);
 
 /* Elsewhere in session/, for these files only. */
 void client_feed_kept(struct client *client);

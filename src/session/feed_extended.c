@@ -10,9 +10,7 @@
 #include "base/mem.h"
 #include "session/server.h"
 
-#define MESSAGE_ROOM 512u /* of the small messages built here, names included */
-
-static enum step fail_batch(
+enum step feed_fail_batch(
 	struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault)
 {
 	client_set(feed->client, CLIENT_EXTENDED);
@@ -20,13 +18,12 @@ static enum step fail_batch(
 	return feed->client->state == CLIENT_GONE ? STEP_GONE : feed_skip_message(feed, frame);
 }
 
-static enum step unknown_statement(
-	struct feed *feed, const struct pgw_frame *frame, const char *name)
+enum step feed_unknown_statement(struct feed *feed, const struct pgw_frame *frame, const char *name)
 {
 	struct pgw_fault fault;
 
 	pgw_fault_set(&fault, PGW_FAULT_STATEMENT_UNKNOWN, name[0] ? name : "unnamed", NULL);
-	return fail_batch(feed, frame, &fault);
+	return feed_fail_batch(feed, frame, &fault);
 }
 
 /* ---- classes ---- */
@@ -110,7 +107,7 @@ static void look_ahead(
 }
 
 /* A server for the batch, in the lane of this statement. STEP_NEXT: there is one. */
-static enum step want_server(
+enum step feed_want_server(
 	struct feed *feed, const struct pgw_frame *frame, const struct statement_route *given)
 {
 	struct client *client = feed->client;
@@ -125,7 +122,7 @@ static enum step want_server(
 		(given->kind == STATEMENT_BEGIN || given->kind == STATEMENT_BEGIN_CHECKED)) {
 		struct pgw_fault fault = pgw_fault_make(PGW_FAULT_STATEMENT_POOLING);
 
-		return fail_batch(feed, frame, &fault);
+		return feed_fail_batch(feed, frame, &fault);
 	}
 	client_set(client, CLIENT_EXTENDED);
 	want = client_want_server(client, (enum query_class)route.class, route.priority, neutral);
@@ -140,7 +137,7 @@ static enum step want_server(
 }
 
 /* A transaction that failed here hears only its end. true: the batch was refused. */
-static bool refused_as_failed(struct feed *feed, const struct pgw_frame *frame,
+bool feed_refused(struct feed *feed, const struct pgw_frame *frame,
 	const struct statement_route *route, enum step *step_r)
 {
 	struct client *client = feed->client;
@@ -156,7 +153,7 @@ static bool refused_as_failed(struct feed *feed, const struct pgw_frame *frame,
 		return false;
 	}
 	client_failed_xact_fault(client, &fault);
-	*step_r = fail_batch(feed, frame, &fault);
+	*step_r = feed_fail_batch(feed, frame, &fault);
 	return true;
 }
 
@@ -300,14 +297,14 @@ static enum step parse_named(
 
 	if (taken && client->state != CLIENT_LINKED) {
 		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_EXISTS, parse->name, NULL);
-		return fail_batch(feed, frame, &fault);
+		return feed_fail_batch(feed, frame, &fault);
 	}
 	if (!taken && !within_memory(feed, parse, &fault))
-		return fail_batch(feed, frame, &fault);
+		return feed_fail_batch(feed, frame, &fault);
 	statement = statement_intern(&feed->worker->statements, parse);
 	route_statement(client, statement);
-	if (!refused_as_failed(feed, frame, &statement->route, &step))
-		step = want_server(feed, frame, &statement->route);
+	if (!feed_refused(feed, frame, &statement->route, &step))
+		step = feed_want_server(feed, frame, &statement->route);
 	if (step != STEP_NEXT || client->state != CLIENT_LINKED) {
 		statement_unref(&feed->worker->statements, &statement);
 		return step;
@@ -341,8 +338,8 @@ static enum step parse_unnamed(
 		client->unnamed = statement;
 		return STEP_NEXT;
 	}
-	if (!refused_as_failed(feed, frame, &statement->route, &step))
-		step = want_server(feed, frame, &statement->route);
+	if (!feed_refused(feed, frame, &statement->route, &step))
+		step = feed_want_server(feed, frame, &statement->route);
 	if (step != STEP_NEXT || client->state != CLIENT_LINKED) {
 		statement_unref(&feed->worker->statements, &statement);
 		return step;
@@ -350,6 +347,8 @@ static enum step parse_unnamed(
 	statement_unref(&feed->worker->statements, &client->unnamed);
 	client->unnamed = statement;
 	client_unset(client, CLIENT_BIG_UNNAMED);
+	if (statement->route.kind == STATEMENT_NEUTRAL && (statement->route.effects & EFFECT_SET))
+		feed_note_setting(client, statement->text, statement->n_query - 1);
 	client->server->unnamed = statement->hash;
 	unnamed_effects(client->server, statement);
 	expect_push(&client->server->expects,
@@ -373,16 +372,16 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 			"A named statement of %u bytes; max_client_prepared_bytes is the most that "
 			"is kept.",
 			frame->n_body_bytes);
-		return fail_batch(feed, frame, &fault);
+		return feed_fail_batch(feed, frame, &fault);
 	}
 	classify(feed->worker->settings->classifier, &session, (const char *)frame->body + 1,
 		frame->n_available - 1, &result);
 	route = (struct statement_route){.class = (uint8_t)result.class,
 		.priority = result.priority,
 		.kind = STATEMENT_WORK};
-	if (refused_as_failed(feed, frame, &route, &step))
+	if (feed_refused(feed, frame, &route, &step))
 		return step;
-	step = want_server(feed, frame, &route);
+	step = feed_want_server(feed, frame, &route);
 	if (step != STEP_NEXT || client->state != CLIENT_LINKED)
 		return step;
 	statement_unref(&feed->worker->statements, &client->unnamed);
@@ -395,10 +394,10 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 }
 
 /* Session pooling: messages pass as they are. */
-static enum step pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind)
+enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind)
 {
 	static const struct statement_route any = {.priority = LANE_PRIORITY_DEFAULT};
-	enum step step = want_server(feed, frame, &any);
+	enum step step = feed_want_server(feed, frame, &any);
 
 	if (step != STEP_NEXT || feed->client->state != CLIENT_LINKED)
 		return step;
@@ -407,13 +406,68 @@ static enum step pass(struct feed *feed, const struct pgw_frame *frame, enum exp
 	return feed_forward(feed, frame);
 }
 
+/*
+ * DEALLOCATE of a statement that came by the protocol. Here the name is forgotten; the server
+ * deallocates its copy, so that its answer comes in order.
+ */
+static enum step parse_deallocate(struct feed *feed, const struct pgw_frame *frame,
+	const struct pgw_parse *parse, const char *name)
+{
+	struct client *client = feed->client;
+	struct statement *statement = client_names_find(client->names, name);
+	static const struct statement_route neutral = {
+		.priority = LANE_PRIORITY_DEFAULT, .kind = STATEMENT_NEUTRAL};
+	char server_name[STATEMENT_NAME_BYTES], sql[STATEMENT_NAME_BYTES + 16];
+	struct pgw_writer writer;
+	enum step step = feed_want_server(feed, frame, &neutral);
+
+	if (step != STEP_NEXT || client->state != CLIENT_LINKED)
+		return step;
+	server_ensure_statement(client->server, statement);
+	statement_name(statement->hash, server_name);
+	(void)snprintf(sql, sizeof(sql), "DEALLOCATE %s", server_name);
+	server_copies_drop(&client->server->copies, statement->hash);
+	(void)client_names_drop(&client->names, &feed->worker->statements, name);
+	statement_unref(&feed->worker->statements, &client->unnamed);
+	client_set(client, CLIENT_BIG_UNNAMED);
+	client->server->unnamed = (struct pgw_hash128){0, 0};
+	writer = gather_writer(&feed->worker->to_server, sizeof(sql) + 64);
+	pgw_build_parse(&writer, parse->name, sql, strlen(sql), NULL, 0);
+	gather_commit(&feed->worker->to_server, &writer);
+	expect_push(&client->server->expects,
+		(struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED});
+	client_statement_begins(client, 0);
+	return feed_skip_message(feed, frame);
+}
+
+/* An unnamed DEALLOCATE whose name is one of the client's protocol statements: the name, else "".
+ */
+static void find_deallocated(
+	struct client *client, const struct pgw_parse *parse, char name[static CLASSIFY_NAME_BYTES])
+{
+	struct classify_session session;
+	struct classify_result result;
+
+	name[0] = '\0';
+	if (client->names == NULL || parse->n_name_bytes > 0 || parse->n_query_bytes < 10 ||
+		(parse->query[0] | 0x20) != 'd')
+		return;
+	session = feed_session(client);
+	classify(client->worker->settings->classifier, &session, parse->query, parse->n_query_bytes,
+		&result);
+	if (result.kind == STATEMENT_NEUTRAL &&
+		client_names_find(client->names, result.prepared_name))
+		memcpy(name, result.prepared_name, CLASSIFY_NAME_BYTES);
+}
+
 enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
 {
+	char deallocated[CLASSIFY_NAME_BYTES];
 	struct pgw_parse parse;
 	enum pgw_err err;
 
 	if (client_is(feed->client, CLIENT_SESSION))
-		return pass(feed, frame, EXPECT_PARSE);
+		return feed_pass(feed, frame, EXPECT_PARSE);
 	if (frame->n_available < frame->n_body_bytes) {
 		const struct config *config = worker_config(feed->worker);
 		/* A named statement is kept, so it is taken whole up to what a client may hold. */
@@ -431,6 +485,9 @@ enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
 	if (err != PGW_OK)
 		return feed_violation(feed, err);
 	STAT_ADD(feed->client->pool->stats.client_parse_count, 1);
+	find_deallocated(feed->client, &parse, deallocated);
+	if (deallocated[0] && feed->client->xact != XACT_FAILED)
+		return parse_deallocate(feed, frame, &parse, deallocated);
 	return parse.n_name_bytes ? parse_named(feed, frame, &parse)
 				  : parse_unnamed(feed, frame, &parse);
 }
@@ -438,7 +495,7 @@ enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
 /* ---- Bind ---- */
 
 /* The statement that `name` means to this client; NULL: none. */
-static struct statement *find_statement(struct client *client, const char *name, size_t n_name)
+struct statement *feed_find_statement(struct client *client, const char *name, size_t n_name)
 {
 	struct statement *statement =
 		n_name ? client_names_find(client->names, name) : client->unnamed;
@@ -477,7 +534,7 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	enum step step;
 
 	if (client_is(client, CLIENT_SESSION))
-		return pass(feed, frame, EXPECT_BIND);
+		return feed_pass(feed, frame, EXPECT_BIND);
 	err = pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind);
 	if (err == PGW_MORE)
 		return frame->n_available > GATHER_SCRATCH_BYTES / 2
@@ -486,17 +543,17 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	if (err != PGW_OK || bind.n_prefix_bytes > GATHER_SCRATCH_BYTES / 2)
 		return feed_violation(feed, err != PGW_OK ? err : PGW_E_TOO_LONG);
 	STAT_ADD(client->pool->stats.bind_count, 1);
-	statement = find_statement(client, bind.statement, bind.n_statement_bytes);
-	if (refused_as_failed(feed, frame, statement ? &statement->route : NULL, &step))
+	statement = feed_find_statement(client, bind.statement, bind.n_statement_bytes);
+	if (feed_refused(feed, frame, statement ? &statement->route : NULL, &step))
 		return step;
 	if (statement && defer_begin(feed, statement, feed->at, false))
 		return STEP_NEXT;
 	if (statement) {
-		step = want_server(feed, frame, &statement->route);
+		step = feed_want_server(feed, frame, &statement->route);
 		if (step != STEP_NEXT || client->state != CLIENT_LINKED)
 			return step;
 	} else if (client->state != CLIENT_LINKED) {
-		return unknown_statement(feed, frame, bind.statement);
+		return feed_unknown_statement(feed, frame, bind.statement);
 	}
 	client_statement_begins(client, 0);
 	if (statement)
@@ -517,118 +574,4 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	send_bind(feed, frame, &bind, server_name);
 	inject_evictions(client->server);
 	return STEP_NEXT;
-}
-
-/* ---- Describe, Close, Execute ---- */
-
-static enum step unknown_portal(struct feed *feed, const struct pgw_frame *frame, const char *name)
-{
-	struct pgw_fault fault;
-
-	pgw_fault_set(&fault, PGW_FAULT_PORTAL_UNKNOWN, name[0] ? name : "unnamed", NULL);
-	return fail_batch(feed, frame, &fault);
-}
-
-static enum step describe(
-	struct feed *feed, const struct pgw_frame *frame, const struct pgw_target *target)
-{
-	struct client *client = feed->client;
-	struct statement *statement = NULL;
-	char server_name[STATEMENT_NAME_BYTES] = "pglane_no_such_unnamed_statement";
-	struct pgw_writer writer;
-	enum step step;
-
-	if (refused_as_failed(feed, frame, NULL, &step))
-		return step;
-	if (target->kind == 'S')
-		statement = find_statement(client, target->name, target->n_name_bytes);
-	if (statement) {
-		step = want_server(feed, frame, &statement->route);
-		if (step != STEP_NEXT || client->state != CLIENT_LINKED)
-			return step;
-		server_ensure_statement_as(client->server, statement, target->n_name_bytes > 0);
-	} else if (client->state != CLIENT_LINKED) {
-		return target->kind == 'S' ? unknown_statement(feed, frame, target->name)
-					   : unknown_portal(feed, frame, target->name);
-	}
-	client_statement_begins(client, 0);
-	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_DESCRIBE});
-	if (target->kind == 'P' ||
-		(statement == NULL &&
-			(target->n_name_bytes > 0 || client_is(client, CLIENT_BIG_UNNAMED))) ||
-		(statement && target->n_name_bytes == 0))
-		return feed_forward(feed, frame);
-	if (statement)
-		statement_name(statement->hash, server_name);
-	writer = gather_writer(&feed->worker->to_server, MESSAGE_ROOM);
-	pgw_build_target(&writer, PGW_DESCRIBE, 'S', server_name);
-	gather_commit(&feed->worker->to_server, &writer);
-	return feed_skip_message(feed, frame);
-}
-
-static enum step close_target(
-	struct feed *feed, const struct pgw_frame *frame, const struct pgw_target *target)
-{
-	struct client *client = feed->client;
-	uint8_t reply[PGW_HEADER_BYTES];
-	struct pgw_writer writer = pgw_writer_on(reply, sizeof(reply));
-
-	if (target->kind == 'P' && client->state == CLIENT_LINKED) {
-		expect_push(&client->server->expects, (struct expect){.kind = EXPECT_CLOSE});
-		return feed_forward(feed, frame);
-	}
-	if (target->kind == 'S' && target->n_name_bytes > 0)
-		(void)client_names_drop(&client->names, &feed->worker->statements, target->name);
-	else if (target->kind == 'S')
-		statement_unref(&feed->worker->statements, &client->unnamed);
-	if (client->state == CLIENT_LINKED) {
-		expect_push(&client->server->expects,
-			(struct expect){.kind = EXPECT_CLOSE, .flags = EXPECT_LOCAL});
-	} else {
-		pgw_build_empty(&writer, PGW_CLOSE_COMPLETE);
-		client_reply(client, reply, writer.len);
-	}
-	return feed_skip_message(feed, frame);
-}
-
-enum step feed_target(struct feed *feed, const struct pgw_frame *frame)
-{
-	struct client *client = feed->client;
-	struct pgw_target target;
-	enum pgw_err err;
-
-	if (client_is(client, CLIENT_SESSION))
-		return pass(
-			feed, frame, frame->type == PGW_DESCRIBE ? EXPECT_DESCRIBE : EXPECT_CLOSE);
-	if (frame->n_body_bytes > GATHER_SCRATCH_BYTES / 2)
-		return feed_violation(feed, PGW_E_TOO_LONG);
-	if (frame->n_available < frame->n_body_bytes)
-		return STEP_MORE;
-	err = pgw_view_target(frame->body, frame->n_body_bytes, &target);
-	if (err != PGW_OK)
-		return feed_violation(feed, err);
-	return frame->type == PGW_DESCRIBE ? describe(feed, frame, &target)
-					   : close_target(feed, frame, &target);
-}
-
-enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
-{
-	struct client *client = feed->client;
-	struct pgw_execute execute;
-	enum step step;
-
-	if (client_is(client, CLIENT_SESSION))
-		return pass(feed, frame, EXPECT_EXECUTE);
-	if (refused_as_failed(feed, frame, NULL, &step))
-		return step;
-	if (client->state != CLIENT_LINKED) {
-		if (frame->n_available < frame->n_body_bytes)
-			return STEP_MORE;
-		if (pgw_view_execute(frame->body, frame->n_body_bytes, &execute) != PGW_OK)
-			return feed_violation(feed, PGW_E_VALUE);
-		return unknown_portal(feed, frame, execute.portal);
-	}
-	client_statement_begins(client, 0);
-	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_EXECUTE});
-	return feed_forward(feed, frame);
 }

@@ -16,15 +16,68 @@ struct classify_session feed_session(const struct client *client)
 {
 	const struct config *config = worker_config(client->worker);
 	const struct config_user *user = config_find_user(config, client->pool->shared->user->name);
-
-	return (struct classify_session){
+	struct classify_session session = {
 		.user = client->pool->shared->user->name,
 		.database = client->pool->shared->database->name,
 		.application_name = client_application_name(client),
-		.may_annotate = (user ? user->annotations : CONFIG_USER_ANNOTATIONS) != ANNOTATIONS_NONE,
+		.may_annotate =
+			(user ? user->annotations : CONFIG_USER_ANNOTATIONS) != ANNOTATIONS_NONE,
 		.max_priority = user ? user->max_priority : CONFIG_USER_MAX_PRIORITY,
 		.backslash_escapes = client->params->backslash_escapes,
 	};
+	const char *name = client->params->class_name;
+
+	if (name)
+		session.has_class = query_class_parse(name, strlen(name), &session.class);
+	return session;
+}
+
+/* SET pglane.class TO value, RESET pglane.class: *value_r NULL for RESET and DEFAULT. */
+static bool is_class_setting(const char *sql, size_t n, char *value, size_t cap, bool *reset_r)
+{
+	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
+	struct pgw_token token = pgw_lex(&lexer);
+
+	*reset_r = pgw_word_is(&token, "reset");
+	if (!*reset_r && !pgw_word_is(&token, "set"))
+		return false;
+	token = pgw_lex(&lexer);
+	if (pgw_word_is(&token, "session"))
+		token = pgw_lex(&lexer);
+	if (!pgw_word_is(&token, "pglane"))
+		return false;
+	token = pgw_lex(&lexer);
+	if (token.len != 1 || token.at[0] != '.')
+		return false;
+	token = pgw_lex(&lexer);
+	if (!pgw_word_is(&token, "class") || *reset_r)
+		return *reset_r && pgw_word_is(&token, "class");
+	token = pgw_lex(&lexer);
+	if (!pgw_word_is(&token, "to") && (token.len != 1 || token.at[0] != '='))
+		return false;
+	token = pgw_lex(&lexer);
+	*reset_r = pgw_word_is(&token, "default");
+	if (token.kind == PGW_TOK_STRING)
+		(void)pgw_token_string(&token, value, cap);
+	else
+		(void)pgw_token_ident(&token, value, cap);
+	return true;
+}
+
+void feed_note_setting(struct client *client, const char *sql, size_t n)
+{
+	struct param_set *set;
+	char value[32];
+	bool reset;
+
+	if (!is_class_setting(sql, n, value, sizeof(value), &reset))
+		return;
+	/* The server runs the statement itself: it has what the client has. */
+	set = param_set_with(client->params, "pglane.class", reset ? NULL : value);
+	param_set_unref(&client->params);
+	client->params = set;
+	param_set_unref(&client->server->params);
+	client->server->params = param_set_ref(set);
 }
 
 static void reply_complete(struct client *client, const char *tag)
@@ -99,6 +152,19 @@ static enum step query_of_failed(
 	return feed_skip_message(feed, frame);
 }
 
+/* DEALLOCATE of a statement that came by the protocol: servers know it by another name. */
+static bool deallocated_here(struct client *client, const struct classify_result *result)
+{
+	if (result->kind != STATEMENT_NEUTRAL || result->prepared_name[0] == '\0' ||
+		(client->server && client->server->xact == PGW_XACT_FAILED) ||
+		!client_names_drop(
+			&client->names, &client->worker->statements, result->prepared_name))
+		return false;
+	STAT_ADD(client->pool->stats.query_count, 1);
+	reply_complete(client, "DEALLOCATE");
+	return true;
+}
+
 /* Statements that are answered without a server. true: *step_r. */
 static bool answered_here(struct feed *feed, const struct pgw_frame *frame, const char *sql,
 	size_t n, const struct classify_result *result, enum step *step_r)
@@ -115,6 +181,10 @@ static bool answered_here(struct feed *feed, const struct pgw_frame *frame, cons
 		struct pgw_fault fault = pgw_fault_make(PGW_FAULT_STATEMENT_POOLING);
 
 		client_error_simple(client, &fault);
+		*step_r = feed_skip_message(feed, frame);
+		return true;
+	}
+	if (deallocated_here(client, result)) {
 		*step_r = feed_skip_message(feed, frame);
 		return true;
 	}
@@ -199,5 +269,7 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 			       ? STEP_GONE
 			       : feed_skip_message(feed, frame);
 	client->class = (uint8_t)result.class;
+	if (UNLIKELY(result.kind == STATEMENT_NEUTRAL && (result.effects & EFFECT_SET)))
+		feed_note_setting(client, sql, n);
 	return send_query(feed, frame, result.effects);
 }

@@ -144,6 +144,7 @@ static struct param_set *build(
 
 	set->hash = hash;
 	set->application_name = "";
+	set->class_name = NULL;
 	set->backslash_escapes = false;
 	set->refs = 1;
 	set->n = list->n;
@@ -157,6 +158,8 @@ static struct param_set *build(
 		text += n_value;
 		if (strcasecmp(set->items[i].name, "application_name") == 0)
 			set->application_name = set->items[i].value;
+		else if (strcasecmp(set->items[i].name, "pglane.class") == 0)
+			set->class_name = set->items[i].value;
 		else if (strcasecmp(set->items[i].name, "standard_conforming_strings") == 0)
 			set->backslash_escapes = strcasecmp(set->items[i].value, "off") == 0;
 	}

@@ -26,6 +26,7 @@ struct param_set {
 	struct pgw_hash128 hash;
 	int refs;		      /* guarded by the table's mutex when it falls */
 	const char *application_name; /* "" when it is not in the set */
+	const char *class_name;	      /* pglane.class; NULL when it is not in the set */
 	bool backslash_escapes;	      /* standard_conforming_strings is off */
 	unsigned n;
 	struct param items[]; /* sorted by name */

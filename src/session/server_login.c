@@ -10,36 +10,14 @@
 #include <openssl/crypto.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "io/listener.h"
 #include "io/tls.h"
 #include "pgw/frame.h"
 #include "pgw/startup.h"
-#include "session/server.h"
+#include "session/server_login.h"
 
 #define LOGIN_MESSAGE_MAX_BYTES 65536u
 #define LOGIN_BUFFER_BYTES 16384u
-
-enum login_phase {
-	PHASE_RESOLVE,
-	PHASE_CONNECT,
-	PHASE_EXPECT_TLS_ANSWER,
-	PHASE_TLS,
-	PHASE_EXPECT_AUTH,
-	PHASE_EXPECT_READY,
-	PHASE_EXPECT_SETUP
-};
-
-struct server_login {
-	enum login_phase phase;
-	struct resolve *resolve;
-	struct pgw_scram_client scram;
-	bool scram_verified;
-	bool sasl_asked;
-	struct param_list facts, params;
-	struct pgw_fault error; /* of connect_query */
-	bool setup_failed;
-};
 
 void server_login_free(struct server *server)
 {
@@ -55,7 +33,7 @@ void server_login_free(struct server *server)
 	server->login = NULL;
 }
 
-static void fail(struct server *server, enum pgw_fault_id id, const char *what)
+void server_login_fail(struct server *server, enum pgw_fault_id id, const char *what)
 {
 	struct pgw_fault fault;
 
@@ -65,9 +43,15 @@ static void fail(struct server *server, enum pgw_fault_id id, const char *what)
 	link_server_failed(server, &fault);
 }
 
+bool server_login_refuse(struct server *server, const char *what)
+{
+	server_login_fail(server, PGW_FAULT_SERVER_LOGIN_FAILED, what);
+	return false;
+}
+
 static void on_login_deadline(struct timer *timer)
 {
-	fail(CONTAINER_OF(timer, struct server, timer), PGW_FAULT_SERVER_UNREACHABLE,
+	server_login_fail(CONTAINER_OF(timer, struct server, timer), PGW_FAULT_SERVER_UNREACHABLE,
 		"no login within server_connect_timeout");
 }
 
@@ -77,7 +61,7 @@ static void on_early_failure(struct task *task)
 {
 	struct server *server = CONTAINER_OF(task, struct server, task);
 
-	fail(server, PGW_FAULT_SERVER_UNREACHABLE, server->last_words);
+	server_login_fail(server, PGW_FAULT_SERVER_UNREACHABLE, server->last_words);
 }
 
 static void fail_later(struct server *server, const char *what)
@@ -157,14 +141,14 @@ void server_connect(struct server *server)
 	}
 }
 
-static void send_message(struct server *server, const struct pgw_writer *writer)
+void server_login_send(struct server *server, const struct pgw_writer *writer)
 {
 	MUST(writer->err == PGW_OK);
 	(void)!stream_send(&server->stream, writer->data,
 		writer->len); /* a broken socket is seen by its reader */
 }
 
-static const char *login_user(const struct server *server)
+const char *server_login_user(const struct server *server)
 {
 	const struct config_database *entry = pool_entry(server->pool);
 
@@ -179,7 +163,7 @@ static void send_startup(struct server *server)
 	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
 	size_t n = 0;
 
-	params[n++] = (struct pgw_param){"user", login_user(server)};
+	params[n++] = (struct pgw_param){"user", server_login_user(server)};
 	params[n++] = (struct pgw_param){"database",
 		entry && entry->dbname ? entry->dbname : server->pool->shared->database->name};
 	if (entry && entry->client_encoding)
@@ -193,10 +177,11 @@ static void send_startup(struct server *server)
 	pgw_build_startup(&writer, PGW_PROTOCOL_3_0, params, n);
 	server->login->phase = PHASE_EXPECT_AUTH;
 	if (writer.err != PGW_OK) {
-		fail(server, PGW_FAULT_SERVER_UNREACHABLE, "user and database names are too long");
+		server_login_fail(server, PGW_FAULT_SERVER_UNREACHABLE,
+			"user and database names are too long");
 		return;
 	}
-	send_message(server, &writer);
+	server_login_send(server, &writer);
 }
 
 static bool is_unix(const struct server *server)
@@ -212,7 +197,7 @@ void server_login_on_connected(struct server *server, int error_number)
 	char text[128] = "";
 
 	if (error_number != 0) {
-		fail(server, PGW_FAULT_SERVER_UNREACHABLE,
+		server_login_fail(server, PGW_FAULT_SERVER_UNREACHABLE,
 			strerror_r(error_number, text, sizeof(text)));
 		return;
 	}
@@ -221,7 +206,7 @@ void server_login_on_connected(struct server *server, int error_number)
 	} else {
 		server->login->phase = PHASE_EXPECT_TLS_ANSWER;
 		pgw_build_ssl_request(&writer);
-		send_message(server, &writer);
+		server_login_send(server, &writer);
 	}
 	if (server->login && stream_has_input(&server->stream))
 		server_login_on_input(server);
@@ -246,7 +231,7 @@ static bool shake_hands(struct server *server)
 		return false;
 	case TLS_STEP_FAILED:
 	default:
-		fail(server, PGW_FAULT_SERVER_UNREACHABLE, error);
+		server_login_fail(server, PGW_FAULT_SERVER_UNREACHABLE, error);
 		return false;
 	}
 }
@@ -263,7 +248,8 @@ static bool read_tls_answer(struct server *server)
 	if (result == STREAM_AGAIN)
 		return false;
 	if (result != STREAM_OK) {
-		fail(server, PGW_FAULT_SERVER_UNREACHABLE, "server closed the connection");
+		server_login_fail(
+			server, PGW_FAULT_SERVER_UNREACHABLE, "server closed the connection");
 		return false;
 	}
 	if (answer == 'S') {
@@ -276,180 +262,10 @@ static bool read_tls_answer(struct server *server)
 		send_startup(server);
 		return true;
 	}
-	fail(server, PGW_FAULT_SERVER_UNREACHABLE,
+	server_login_fail(server, PGW_FAULT_SERVER_UNREACHABLE,
 		answer == 'N' ? "server does not offer TLS, and server_tls_sslmode demands it"
 			      : "unexpected answer to SSLRequest");
 	return false;
-}
-
-/* ---- authentication ---- */
-
-/* What we prove who we are with: the entry's password, the auth_file's, or the keys of a client's
- * own SCRAM login. */
-static void find_identity(struct server *server, struct pgw_scram_identity *identity)
-{
-	const struct config_database *entry = pool_entry(server->pool);
-	struct shared_user *user = server->pool->shared->user;
-	const char *secret = config_find_secret(worker_config(server->worker), login_user(server));
-	struct pgw_scram_secret parsed;
-
-	memset(identity, 0, sizeof(*identity));
-	if (entry && entry->password) {
-		identity->password = entry->password;
-		return;
-	}
-	if (secret && !pgw_scram_secret_parse(secret, &parsed)) {
-		identity->password = secret;
-		return;
-	}
-	if (secret == NULL || strcmp(login_user(server), user->name) != 0)
-		return;
-	registry_lock();
-	if (user->has_keys) {
-		identity->has_keys = true;
-		memcpy(identity->client_key, user->client_key, sizeof(identity->client_key));
-		memcpy(identity->server_key, parsed.server_key, sizeof(identity->server_key));
-	}
-	registry_unlock();
-}
-
-static bool refuse(struct server *server, const char *what)
-{
-	fail(server, PGW_FAULT_SERVER_LOGIN_FAILED, what);
-	return false;
-}
-
-static bool send_password(struct server *server, const char *password)
-{
-	uint8_t message[2048];
-	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
-
-	pgw_build_password(&writer, password);
-	if (writer.err != PGW_OK)
-		return refuse(server, "the password is too long");
-	send_message(server, &writer);
-	OPENSSL_cleanse(message, sizeof(message));
-	return true;
-}
-
-static bool answer_md5(struct server *server, const struct pgw_auth_request *request,
-	const struct pgw_scram_identity *identity)
-{
-	char secret[PGW_MD5_TEXT_BYTES], response[PGW_MD5_TEXT_BYTES];
-
-	if (request->n_data < 4)
-		return refuse(server, "malformed md5 request");
-	if (identity->password == NULL)
-		return refuse(server,
-			"no password for an md5 login: give one in [databases] or auth_file");
-	if (pgw_is_md5_secret(identity->password))
-		(void)snprintf(secret, sizeof(secret), "%s", identity->password);
-	else
-		pgw_md5_secret(identity->password, login_user(server), secret);
-	pgw_md5_response(secret, request->data, response);
-	return send_password(server, response);
-}
-
-static bool answer_sasl(struct server *server, const struct pgw_auth_request *request)
-{
-	struct server_login *login = server->login;
-	uint8_t cb_data[PGW_SCRAM_MAX_CB_BYTES], message[PGW_SCRAM_MAX_MESSAGE_BYTES + 64],
-		nonce[PGW_SCRAM_NONCE_RAW_BYTES];
-	size_t n_cb_data =
-		server->stream.ssl ? tls_server_end_point(server->stream.ssl, false, cb_data) : 0;
-	char first[PGW_SCRAM_MAX_MESSAGE_BYTES];
-	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
-	const char *mechanism;
-
-	rng_bytes(nonce, sizeof(nonce));
-	if (pgw_scram_client_init(&login->scram, request->data, request->n_data, cb_data, n_cb_data,
-		    &mechanism) != PGW_OK ||
-		pgw_scram_client_first(&login->scram, nonce, first) != PGW_OK)
-		return refuse(server, "the server offers no SASL mechanism that pglane has");
-	login->sasl_asked = true;
-	pgw_build_sasl_initial(&writer, mechanism, first, strlen(first));
-	send_message(server, &writer);
-	return true;
-}
-
-static bool answer_sasl_continue(struct server *server, const struct pgw_auth_request *request,
-	const struct pgw_scram_identity *identity)
-{
-	struct shared_user *user = server->pool->shared->user;
-	char final[PGW_SCRAM_MAX_MESSAGE_BYTES];
-	uint8_t message[PGW_SCRAM_MAX_MESSAGE_BYTES + 64];
-	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
-	struct pgw_scram_cache cache;
-	enum pgw_err err;
-
-	if (!server->login->sasl_asked)
-		return refuse(server, "SASL message out of order");
-	if (identity->password == NULL && !identity->has_keys)
-		return refuse(server, "no password or SCRAM keys for this user: give one in "
-				      "[databases] or auth_file");
-	registry_lock();
-	cache = user->server_cache;
-	registry_unlock();
-	err = pgw_scram_client_final(
-		&server->login->scram, request->data, request->n_data, identity, &cache, final);
-	if (err != PGW_OK)
-		return refuse(server, pgw_err_text(err));
-	registry_lock();
-	user->server_cache = cache;
-	registry_unlock();
-	OPENSSL_cleanse(&cache, sizeof(cache));
-	pgw_build_sasl_response(&writer, final, strlen(final));
-	send_message(server, &writer);
-	return true;
-}
-
-static bool on_auth(struct server *server, const struct pgw_frame *frame)
-{
-	struct server_login *login = server->login;
-	struct pgw_scram_identity identity;
-	struct pgw_auth_request request;
-	bool ok;
-
-	if (login->phase != PHASE_EXPECT_AUTH ||
-		pgw_view_auth(frame->body, frame->n_body_bytes, &request) != PGW_OK)
-		return refuse(server, "malformed authentication request");
-	find_identity(server, &identity);
-	switch (request.code) {
-	case PGW_AUTH_OK:
-		if (login->sasl_asked && !login->scram_verified)
-			return refuse(
-				server, "the server did not prove that it knows the password");
-		login->phase = PHASE_EXPECT_READY;
-		ok = true;
-		break;
-	case PGW_AUTH_CLEARTEXT:
-		ok = identity.password && !pgw_is_md5_secret(identity.password)
-			     ? send_password(server, identity.password)
-			     : refuse(server, "no plain password for this user");
-		break;
-	case PGW_AUTH_MD5:
-		ok = answer_md5(server, &request, &identity);
-		break;
-	case PGW_AUTH_SASL:
-		ok = answer_sasl(server, &request);
-		break;
-	case PGW_AUTH_SASL_CONTINUE:
-		ok = answer_sasl_continue(server, &request, &identity);
-		break;
-	case PGW_AUTH_SASL_FINAL:
-		login->scram_verified =
-			login->sasl_asked && pgw_scram_client_verify(&login->scram, request.data,
-						     request.n_data) == PGW_OK;
-		ok = login->scram_verified ||
-		     refuse(server, "the server did not prove that it knows the password");
-		break;
-	default:
-		ok = refuse(server,
-			"the server asks for an authentication method that pglane does not have");
-		break;
-	}
-	OPENSSL_cleanse(&identity, sizeof(identity));
-	return ok;
 }
 
 /* ---- the rest of the login ---- */
@@ -461,7 +277,7 @@ static bool on_error(struct server *server, const struct pgw_frame *frame)
 	struct pgw_fault fault;
 
 	if (pgw_view_error(frame->body, frame->n_body_bytes, &view) != PGW_OK)
-		return refuse(server, "malformed error");
+		return server_login_refuse(server, "malformed error");
 	if (login->phase == PHASE_EXPECT_SETUP)
 		login->setup_failed = true;
 	/* The server's own words: a client that logs in to a database that is not there should see
@@ -479,10 +295,10 @@ static bool on_parameter(struct server *server, const struct pgw_frame *frame)
 	const char *name, *value;
 
 	if (pgw_view_parameter_status(frame->body, frame->n_body_bytes, &name, &value) != PGW_OK)
-		return refuse(server, "malformed ParameterStatus");
+		return server_login_refuse(server, "malformed ParameterStatus");
 	if (!param_list_set(
 		    param_is_server_fact(name) ? &login->facts : &login->params, name, value))
-		return refuse(server, "too many parameters");
+		return server_login_refuse(server, "too many parameters");
 	return true;
 }
 
@@ -494,7 +310,7 @@ static bool on_key(struct server *server, const struct pgw_frame *frame)
 	if (pgw_view_key_data(frame->body, frame->n_body_bytes, &server->pid, &key, &n_key) !=
 			PGW_OK ||
 		n_key > PGW_CANCEL_KEY_MAX_BYTES)
-		return refuse(server, "malformed BackendKeyData");
+		return server_login_refuse(server, "malformed BackendKeyData");
 	mem_free(server->key);
 	server->key = mem_dup(key, n_key);
 	server->n_key_bytes = (uint16_t)n_key;
@@ -517,12 +333,12 @@ static bool on_ready(struct server *server)
 		writer = pgw_writer_on(message.data, n + 16);
 		pgw_build_query(&writer, entry->connect_query, n);
 		login->phase = PHASE_EXPECT_SETUP;
-		send_message(server, &writer);
+		server_login_send(server, &writer);
 		strbuf_release(&message);
 		return true;
 	}
 	if (login->phase < PHASE_EXPECT_READY)
-		return refuse(server, "ReadyForQuery before authentication");
+		return server_login_refuse(server, "ReadyForQuery before authentication");
 	facts = param_set_intern(&login->facts);
 	server->params = param_set_intern(&login->params);
 	shared_pool_set_facts(server->pool->shared, facts, server->params);
@@ -538,7 +354,7 @@ static bool on_message(struct server *server, const struct pgw_frame *frame)
 {
 	switch (frame->type) {
 	case PGW_AUTHENTICATION:
-		return on_auth(server, frame);
+		return server_login_on_auth(server, frame);
 	case PGW_ERROR_RESPONSE:
 		return on_error(server, frame);
 	case PGW_PARAMETER_STATUS:
@@ -553,7 +369,7 @@ static bool on_message(struct server *server, const struct pgw_frame *frame)
 	default:
 		if (server->login->phase == PHASE_EXPECT_SETUP) /* results of connect_query */
 			return true;
-		return refuse(server, "unexpected message during login");
+		return server_login_refuse(server, "unexpected message during login");
 	}
 }
 
@@ -571,7 +387,7 @@ static void feed_messages(struct server *server, const uint8_t *bytes, size_t n)
 			return;
 	}
 	if (err < 0 || (err == PGW_OK && frame.n_body_bytes > LOGIN_MESSAGE_MAX_BYTES)) {
-		(void)refuse(server, "malformed message during login");
+		(void)server_login_refuse(server, "malformed message during login");
 		return;
 	}
 	if (at < n) {
@@ -593,7 +409,7 @@ static bool read_messages(struct server *server)
 		return false;
 	if (result != STREAM_OK) {
 		server_set(server, SERVER_ENDED);
-		fail(server, PGW_FAULT_SERVER_UNREACHABLE,
+		server_login_fail(server, PGW_FAULT_SERVER_UNREACHABLE,
 			"server closed the connection during login");
 		return false;
 	}

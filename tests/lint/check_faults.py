@@ -18,6 +18,9 @@ NOT_ROWS = {"TEXT_BYTES", "ENUM"}  # other names that begin with PGW_FAULT_
 
 # (file, SQLSTATE): what a server's answer is compared with, and why we have to know it.
 COMPARED = {
+    ("src/service/sampler.c", "42P01"): "the table is not there: a log line says what to load",
+    ("src/service/sampler.c", "42703"): "a column is not there: the same",
+    ("src/service/sampler.c", "42501"): "no permission: a log line says what to grant",
     ("src/session/server_feed.c", "57014"): "the server's answer to our cancel at a lane's limit becomes LANE_TIMEOUT",
 }
 

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: ISC */
+/* Extended protocol: Describe, Close and Execute. */
+#include "session/feed.h"
+#include "session/server.h"
+
+#define MESSAGE_ROOM 512u /* of the small messages built here, names included */
+
+static enum step unknown_portal(struct feed *feed, const struct pgw_frame *frame, const char *name)
+{
+	struct pgw_fault fault;
+
+	pgw_fault_set(&fault, PGW_FAULT_PORTAL_UNKNOWN, name[0] ? name : "unnamed", NULL);
+	return feed_fail_batch(feed, frame, &fault);
+}
+
+static enum step describe(
+	struct feed *feed, const struct pgw_frame *frame, const struct pgw_target *target)
+{
+	struct client *client = feed->client;
+	struct statement *statement = NULL;
+	char server_name[STATEMENT_NAME_BYTES] = "pglane_no_such_unnamed_statement";
+	struct pgw_writer writer;
+	enum step step;
+
+	if (feed_refused(feed, frame, NULL, &step))
+		return step;
+	if (target->kind == 'S')
+		statement = feed_find_statement(client, target->name, target->n_name_bytes);
+	if (statement) {
+		step = feed_want_server(feed, frame, &statement->route);
+		if (step != STEP_NEXT || client->state != CLIENT_LINKED)
+			return step;
+		server_ensure_statement_as(client->server, statement, target->n_name_bytes > 0);
+	} else if (client->state != CLIENT_LINKED) {
+		return target->kind == 'S' ? feed_unknown_statement(feed, frame, target->name)
+					   : unknown_portal(feed, frame, target->name);
+	}
+	client_statement_begins(client, 0);
+	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_DESCRIBE});
+	if (target->kind == 'P' ||
+		(statement == NULL &&
+			(target->n_name_bytes > 0 || client_is(client, CLIENT_BIG_UNNAMED))) ||
+		(statement && target->n_name_bytes == 0))
+		return feed_forward(feed, frame);
+	if (statement)
+		statement_name(statement->hash, server_name);
+	writer = gather_writer(&feed->worker->to_server, MESSAGE_ROOM);
+	pgw_build_target(&writer, PGW_DESCRIBE, 'S', server_name);
+	gather_commit(&feed->worker->to_server, &writer);
+	return feed_skip_message(feed, frame);
+}
+
+static enum step close_target(
+	struct feed *feed, const struct pgw_frame *frame, const struct pgw_target *target)
+{
+	struct client *client = feed->client;
+	uint8_t reply[PGW_HEADER_BYTES];
+	struct pgw_writer writer = pgw_writer_on(reply, sizeof(reply));
+
+	if (target->kind == 'P' && client->state == CLIENT_LINKED) {
+		expect_push(&client->server->expects, (struct expect){.kind = EXPECT_CLOSE});
+		return feed_forward(feed, frame);
+	}
+	if (target->kind == 'S' && target->n_name_bytes > 0)
+		(void)client_names_drop(&client->names, &feed->worker->statements, target->name);
+	else if (target->kind == 'S')
+		statement_unref(&feed->worker->statements, &client->unnamed);
+	if (client->state == CLIENT_LINKED) {
+		expect_push(&client->server->expects,
+			(struct expect){.kind = EXPECT_CLOSE, .flags = EXPECT_LOCAL});
+	} else {
+		pgw_build_empty(&writer, PGW_CLOSE_COMPLETE);
+		client_reply(client, reply, writer.len);
+	}
+	return feed_skip_message(feed, frame);
+}
+
+enum step feed_target(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	struct pgw_target target;
+	enum pgw_err err;
+
+	if (client_is(client, CLIENT_SESSION))
+		return feed_pass(
+			feed, frame, frame->type == PGW_DESCRIBE ? EXPECT_DESCRIBE : EXPECT_CLOSE);
+	if (frame->n_body_bytes > GATHER_SCRATCH_BYTES / 2)
+		return feed_violation(feed, PGW_E_TOO_LONG);
+	if (frame->n_available < frame->n_body_bytes)
+		return STEP_MORE;
+	err = pgw_view_target(frame->body, frame->n_body_bytes, &target);
+	if (err != PGW_OK)
+		return feed_violation(feed, err);
+	return frame->type == PGW_DESCRIBE ? describe(feed, frame, &target)
+					   : close_target(feed, frame, &target);
+}
+
+enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	struct pgw_execute execute;
+	enum step step;
+
+	if (client_is(client, CLIENT_SESSION))
+		return feed_pass(feed, frame, EXPECT_EXECUTE);
+	if (feed_refused(feed, frame, NULL, &step))
+		return step;
+	if (client->state != CLIENT_LINKED) {
+		if (frame->n_available < frame->n_body_bytes)
+			return STEP_MORE;
+		if (pgw_view_execute(frame->body, frame->n_body_bytes, &execute) != PGW_OK)
+			return feed_violation(feed, PGW_E_VALUE);
+		return unknown_portal(feed, frame, execute.portal);
+	}
+	client_statement_begins(client, 0);
+	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_EXECUTE});
+	return feed_forward(feed, frame);
+}
