@@ -202,6 +202,7 @@ static void on_startup(struct client *client, const struct pgw_startup *startup)
 static void answer_byte(struct client *client, char answer)
 {
 	client_reply(client, &answer, 1);
+	(void)gather_flush(&client->worker->to_client); /* in the clear: TLS may begin behind it */
 }
 
 static void begin_tls(struct client *client)
@@ -381,6 +382,24 @@ static bool is_direct_tls(struct client *client)
 	       recv(client->stream.fd, &first, 1, MSG_PEEK) == 1 && first == 0x16;
 }
 
+/* The answers to one read leave in one send. */
+static void flush_answers(struct client *client)
+{
+	struct worker *worker = client->worker;
+
+	if (worker->to_server.stream) { /* its parameters, tried on a server that was idle */
+		(void)gather_flush(&worker->to_server);
+		worker->to_server.stream = NULL;
+	}
+	if (worker->to_client.stream) {
+		bool ok = gather_flush(&worker->to_client);
+
+		worker->to_client.stream = NULL;
+		if (!ok)
+			client_disconnect(client, "the client's socket broke");
+	}
+}
+
 static bool read_login(struct client *client)
 {
 	struct worker *worker = client->worker;
@@ -405,10 +424,12 @@ static bool read_login(struct client *client)
 		mem_free(old);
 		client->input = NULL;
 	}
+	gather_begin(&worker->to_client, &client->stream);
 	if (client->state == CLIENT_EXPECT_STARTUP)
 		feed_startup(client, worker->rx, n_old + n);
 	else
 		feed_auth(client, worker->rx, n_old + n);
+	flush_answers(client);
 	return true;
 }
 
