@@ -33,7 +33,7 @@ BUILDS = {
 }
 
 # How much of the volume a sanitizer build is given; what is being proven is the same.
-SCALES = {"build": "1", "build-asan": "0.25", "build-tsan": "0.1"}
+SCALES = {"build": "1", "build-asan": "0.5", "build-tsan": "0.25"}
 
 
 @dataclasses.dataclass
