@@ -185,7 +185,7 @@ static void spill_append(struct stream *stream, const void *bytes, size_t n)
 	spill->len += n;
 	if ((stream->flags & STREAM_UNIX) && !stream->ssl && !spill->writable_armed) {
 		MUST(event_assign(&spill->writable, stream->loop->base, stream->fd,
-			     EV_WRITE | EV_PERSIST, on_unix_writable, stream) == 0);
+			     EV_WRITE | EV_ET | EV_PERSIST, on_unix_writable, stream) == 0);
 		MUST(event_add(&spill->writable, NULL) == 0);
 		spill->writable_armed = true;
 	}
@@ -344,6 +344,7 @@ static void on_unix_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *stream = arg;
 
+	stream->loop->now_us = 0;
 	stream->flags |= STREAM_WRITABLE;
 	flush_spill(stream);
 }
@@ -362,6 +363,25 @@ static void finish_connect(struct stream *stream)
 		register_events(stream);
 	}
 	stream->ops->on_connected(stream, error_number);
+}
+
+/*
+ * A reset is an error of the socket, which libevent reports as readable and writable, without
+ * EV_CLOSED. Unix sockets are not asked whether they are writable, so there it is readable alone.
+ */
+static bool is_hangup(struct stream *stream, short what)
+{
+	int error_number = 0;
+	socklen_t len = sizeof(error_number);
+
+	if (what & EV_CLOSED)
+		return true;
+	if (stream->flags & STREAM_BROKEN)
+		return true; /* writing has met the error already, and used it up */
+	if (!(what & EV_READ) || !((what & EV_WRITE) || (stream->flags & STREAM_UNIX)))
+		return false;
+	return getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error_number, &len) == 0 &&
+		error_number != 0;
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
@@ -391,7 +411,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		}
 	}
 	if (stream->flags & STREAM_PAUSED) {
-		if ((what & EV_CLOSED) && stream->ops->on_hangup)
+		if (stream->ops->on_hangup && is_hangup(stream, what))
 			stream->ops->on_hangup(stream);
 	} else if (stream->flags & STREAM_READABLE) {
 		stream->ops->on_readable(stream);
