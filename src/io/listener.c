@@ -51,27 +51,32 @@ static void add_problem(
 		strerror_r(error_number, text, sizeof(text)));
 }
 
-static bool add_listener(struct listeners *listeners, int fd, bool is_unix, const char *path)
+static bool has_room(const struct listeners *listeners, const char *where, struct strbuf *problems)
 {
-	struct listener *listener;
+	if (listeners->n < LISTENER_MAX)
+		return true;
+	strbuf_addf(problems, "cannot listen on %s: at most %d addresses\n", where, LISTENER_MAX);
+	return false;
+}
 
-	if (listeners->n == LISTENER_MAX) {
-		close(fd);
-		return false;
-	}
-	listener = &listeners->items[listeners->n++];
+static void add_listener(struct listeners *listeners, int fd, bool is_unix, const char *path)
+{
+	struct listener *listener = &listeners->items[listeners->n++];
+
 	listener->fd = fd;
 	listener->is_unix = is_unix;
 	(void)snprintf(listener->path, sizeof(listener->path), "%s", path);
-	return true;
 }
 
 static bool open_tcp(struct listeners *listeners, const struct config *config,
 	const struct addrinfo *ai, const char *where, struct strbuf *problems)
 {
-	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	const char *failed = "socket";
+	int fd;
 
+	if (!has_room(listeners, where, problems))
+		return false;
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		goto out;
 	set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -83,8 +88,10 @@ static bool open_tcp(struct listeners *listeners, const struct config *config,
 	if (config->tcp_defer_accept)
 		set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, DEFER_ACCEPT_S);
 	failed = "listen";
-	if (listen(fd, (int)config->listen_backlog) == 0)
-		return add_listener(listeners, fd, false, "");
+	if (listen(fd, (int)config->listen_backlog) == 0) {
+		add_listener(listeners, fd, false, "");
+		return true;
+	}
 out:
 	add_problem(problems, where, failed, errno);
 	if (fd >= 0)
@@ -125,43 +132,62 @@ static bool is_alive(const struct netaddr *addr)
 	return alive;
 }
 
+/* NULL: done; else what failed, with errno. */
+static const char *set_rights(const char *path, const struct config *config)
+{
+	struct group *group;
+
+	if (chmod(path, config->unix_socket_mode) < 0)
+		return "chmod";
+	if (config->unix_socket_group == NULL || config->unix_socket_group[0] == '\0')
+		return NULL;
+	errno = 0;
+	group = getgrnam(config->unix_socket_group);
+	if (group == NULL) {
+		if (errno == 0)
+			errno = EINVAL; /* looked up well, and not there */
+		return "unix_socket_group";
+	}
+	return chown(path, (uid_t)-1, group->gr_gid) < 0 ? "chown" : NULL;
+}
+
 static bool open_unix(
 	struct listeners *listeners, const struct config *config, struct strbuf *problems)
 {
-	const char *path;
+	const char *path, *failed = "path is too long";
 	struct netaddr addr;
-	const char *failed = "path is too long";
-	struct group *group;
+	bool bound = false;
 	int fd = -1;
 
+	if (!has_room(listeners, config->unix_socket_dir, problems))
+		return false;
 	errno = ENAMETOOLONG;
 	if (!netaddr_unix(config->unix_socket_dir, config->listen_port, &addr))
 		goto out;
 	path = addr.un.sun_path;
-	failed = "another process listens there";
-	errno = EADDRINUSE;
-	if (is_alive(&addr))
+	if (is_alive(&addr)) {
+		failed = "another process listens there";
+		errno = EADDRINUSE;
 		goto out;
+	}
 	if (path[0])
 		(void)unlink(path); /* left by a process that is gone */
 	failed = "bind";
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, &addr.sa, addr.len) < 0)
 		goto out;
-	failed = "chmod";
-	if (path[0] && chmod(path, config->unix_socket_mode) < 0)
+	bound = true;
+	if (path[0] && (failed = set_rights(path, config)) != NULL)
 		goto out;
-	if (path[0] && config->unix_socket_group && config->unix_socket_group[0]) {
-		failed = "unix_socket_group";
-		group = getgrnam(config->unix_socket_group);
-		if (group == NULL || chown(path, (uid_t)-1, group->gr_gid) < 0)
-			goto out;
-	}
 	failed = "listen";
-	if (listen(fd, (int)config->listen_backlog) == 0)
-		return add_listener(listeners, fd, true, path);
+	if (listen(fd, (int)config->listen_backlog) == 0) {
+		add_listener(listeners, fd, true, path);
+		return true;
+	}
 out:
 	add_problem(problems, config->unix_socket_dir, failed, errno);
+	if (bound && addr.un.sun_path[0])
+		(void)unlink(addr.un.sun_path);
 	if (fd >= 0)
 		close(fd);
 	return false;
