@@ -66,7 +66,7 @@ static uint64_t since_us(uint64_t then_us)
 
 static void add_lane(struct rows *rows, const struct config *config, const struct lane_reading *reading, const struct config_lane *lane)
 {
-	uint64_t queue_timeout_us = config->pgbouncer_section ? config->query_wait_timeout_us : config->queue_timeout_us;
+	uint64_t queue_timeout_us = config->queue_timeout_us;
 
 	if (lane->queue_timeout_us != CONFIG_INHERIT_US)
 		queue_timeout_us = lane->queue_timeout_us;

@@ -81,7 +81,7 @@ bool log_rate_allows(struct log_rate *rate)
 
 		__atomic_store_n(&rate->window_us, now_us, __ATOMIC_RELAXED);
 		if (n > LOG_RATE_PER_S)
-			log_write(LOG_LEVEL_WARNING, "%llu lines like the next one were dropped",
+			log_write(LOG_LEVEL_WARNING, "%llu lines of the kind of the next one were dropped",
 				(unsigned long long)(n - LOG_RATE_PER_S));
 	}
 	return __atomic_fetch_add(&rate->n_in_window, 1, __ATOMIC_RELAXED) < LOG_RATE_PER_S;

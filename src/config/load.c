@@ -458,6 +458,30 @@ static bool has_key(const struct config_entries *entries, const char *key)
 	return false;
 }
 
+static bool has_lane_key(
+	const struct config_entries *entries, const char *lane, const char *key)
+{
+	for (size_t i = 0; i < entries->n; i++) {
+		const struct config_entry *entry = &entries->items[i];
+
+		if (entry->kind == ENTRY_PAIR && strncmp(entry->section, "lane:", 5) == 0 &&
+			strcmp(entry->section + 5, lane) == 0 && strcmp(entry->key, key) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* PgBouncer ends no statement unless it is told to: neither do the lanes of its files. */
+static void lift_lane_timeouts(struct loader *l)
+{
+	for (unsigned i = 0; i < l->config->n_lanes; i++) {
+		struct config_lane *lane = &l->config->lanes[i];
+
+		if (!has_lane_key(l->entries, lane->name, "statement_timeout"))
+			lane->statement_timeout_us = 0;
+	}
+}
+
 /* Defaults that depend on other values or on the machine. */
 static void resolve_defaults(struct loader *l)
 {
@@ -470,6 +494,8 @@ static void resolve_defaults(struct loader *l)
 		config->workers = automatic_workers();
 	if (config->pgbouncer_section && !has_key(l->entries, "queue_timeout"))
 		config->queue_timeout_us = config->query_wait_timeout_us;
+	if (config->pgbouncer_section)
+		lift_lane_timeouts(l);
 	if (config->instance_id == NULL) {
 		(void)gethostname(host, sizeof(host) - 1);
 		config->instance_id = mem_printf("%s:%u", host, config->listen_port);

@@ -23,6 +23,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "daemon/metrics.h"
+#include "io/netaddr.h"
 #include "session/client.h"
 #include "session/worker.h"
 
@@ -103,6 +104,25 @@ static bool same_lanes(const struct config *a, const struct config *b)
 	return true;
 }
 
+static int facility_of(const char *name)
+{
+	static const struct {
+		const char *name;
+		int facility;
+	} facilities[] = {{"auth", LOG_AUTH}, {"authpriv", LOG_AUTHPRIV}, {"cron", LOG_CRON},
+		{"daemon", LOG_DAEMON}, {"ftp", LOG_FTP}, {"local0", LOG_LOCAL0},
+		{"local1", LOG_LOCAL1}, {"local2", LOG_LOCAL2}, {"local3", LOG_LOCAL3},
+		{"local4", LOG_LOCAL4}, {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6},
+		{"local7", LOG_LOCAL7}, {"lpr", LOG_LPR}, {"mail", LOG_MAIL}, {"news", LOG_NEWS},
+		{"syslog", LOG_SYSLOG}, {"user", LOG_USER}, {"uucp", LOG_UUCP}};
+	unsigned i;
+
+	for (i = 0; name && i < N_ELEMENTS(facilities); i++)
+		if (strcmp(facilities[i].name, name) == 0)
+			return facilities[i].facility;
+	return LOG_DAEMON;
+}
+
 static bool open_log(const struct daemon_options *options, const struct config *config)
 {
 	unsigned verbose = config->verbose + options->verbose;
@@ -113,14 +133,14 @@ static bool open_log(const struct daemon_options *options, const struct config *
 		.to_stderr = !options->quiet && !options->background,
 		.file = config->logfile && config->logfile[0] ? config->logfile : NULL,
 		.syslog_ident = config->syslog ? config->syslog_ident : NULL,
-		.syslog_facility = LOG_DAEMON,
+		.syslog_facility = facility_of(config->syslog_facility),
 	};
 	char text[128];
 	int err = log_open(&log);
 
 	if (err == 0)
 		return true;
-	fprintf(stderr, "pglane: cannot open logfile %s: %s\n", config->logfile,
+	log_error("cannot open logfile %s: %s", config->logfile,
 		strerror_r(-err, text, sizeof(text)));
 	return false;
 }
@@ -135,6 +155,7 @@ static void change_settings(struct daemon *daemon, struct settings *fresh)
 	for (i = 0; i < daemon->cluster.n_workers; i++)
 		worker_change_settings(&daemon->cluster.workers[i], fresh);
 	metrics_change(daemon->metrics, fresh);
+	(void)!open_log(daemon->options, fresh->config); /* it says why not, into the old one */
 	settings_unref(&daemon->settings);
 	daemon->settings = fresh;
 }
@@ -153,16 +174,32 @@ static bool apply_fresh(struct daemon *daemon, struct settings *fresh, struct st
 	return true;
 }
 
+/* One log line of a text of several. */
+static char *one_line(const struct strbuf *text)
+{
+	char *line = mem_strndup(text->data, text->len), *at;
+	size_t n = text->len;
+
+	while (n > 0 && line[n - 1] == '\n')
+		line[--n] = '\0';
+	for (at = line; *at; at++)
+		if (*at == '\n')
+			*at = ';';
+	return line;
+}
+
 static bool reload(struct daemon *daemon, struct strbuf *text)
 {
 	struct settings *fresh = load_settings(daemon->config_file, text);
 	bool ok = fresh && apply_fresh(daemon, fresh, text);
+	char *line = one_line(text);
 
 	log_reopen();
 	if (ok)
-		log_info("RELOAD: configuration loaded%s%s", text->len ? ": " : "", text->data);
+		log_info("RELOAD: configuration loaded%s%s", line[0] ? ": " : "", line);
 	else
-		log_error("RELOAD failed, the old configuration stays: %s", text->data);
+		log_error("RELOAD failed, the old configuration stays: %s", line);
+	mem_free(line);
 	return ok;
 }
 
@@ -252,10 +289,10 @@ static void shut_down(struct daemon *daemon, enum shutdown_mode mode)
 {
 	static const char *const names[] = {
 		"", "waiting for servers", "waiting for clients", "at once"};
+	enum shutdown_mode now = (enum shutdown_mode)daemon->cluster.shutdown_mode;
 	unsigned i;
 
-	if (mode <= (enum shutdown_mode)daemon->cluster.shutdown_mode &&
-		mode != SHUTDOWN_WAIT_FOR_SERVERS)
+	if (now == SHUTDOWN_IMMEDIATE || now == mode)
 		return;
 	log_info("shutting down, %s", names[mode]);
 	__atomic_store_n(&daemon->cluster.shutdown_mode, (int)mode, __ATOMIC_RELAXED);
@@ -513,6 +550,18 @@ static void close_cluster(struct daemon *daemon)
 	listeners_close(&cluster->listeners);
 }
 
+static void log_listener(const struct listener *listener)
+{
+	char text[NETADDR_TEXT_BYTES];
+	struct netaddr addr;
+	uint16_t port;
+
+	if (listener->is_unix)
+		log_info("listening on unix:%s", listener->path[0] ? listener->path : "(abstract)");
+	else if (netaddr_of_local(listener->fd, &addr))
+		log_info("listening on %s:%u", netaddr_format(&addr, text, &port), port);
+}
+
 static void log_start(const struct daemon *daemon)
 {
 	const struct config *config = daemon->settings->config;
@@ -524,13 +573,16 @@ static void log_start(const struct daemon *daemon)
 		config->pool_mode == POOL_MODE_TRANSACTION ? "transaction"
 		: config->pool_mode == POOL_MODE_SESSION   ? "session"
 							   : "statement");
+	for (i = 0; i < daemon->cluster.listeners.n; i++)
+		log_listener(&daemon->cluster.listeners.items[i]);
 	for (i = 0; i < config->n_lanes; i++)
 		log_info("lane %s: %u permits", config->lanes[i].name, config->lanes[i].permits);
 }
 
 static int serve(struct daemon *daemon)
 {
-	char *pidfile = mem_strdup(daemon->settings->config->pidfile); /* a reload may drop the snapshot */
+	char *pidfile =
+		mem_strdup(daemon->settings->config->pidfile); /* a reload may drop the snapshot */
 	unsigned i;
 
 	open_cluster(daemon);
@@ -561,8 +613,8 @@ int daemon_run(const struct daemon_options *options)
 		daemon.config_file = absolute ? absolute : mem_strdup(options->config_file);
 		raise_descriptor_limit(daemon.settings->config);
 		if (drop_privileges(options, daemon.settings->config) &&
-			(!options->background || go_background(daemon.settings->config)) &&
 			open_log(options, daemon.settings->config) &&
+			(!options->background || go_background(daemon.settings->config)) &&
 			write_pidfile(daemon.settings->config))
 			exit_code = serve(&daemon);
 		else

@@ -36,7 +36,7 @@
 	X(SERVER_LOGIN_FAILED, "ERROR", "08006", "server refused the login", "")                                                         \
 	X(SERVER_LOST, "ERROR", "08006", "server closed the connection unexpectedly", "The transaction is rolled back; run it again.")   \
 	X(SERVER_LOST_FATAL, "FATAL", "08006", "server closed the connection unexpectedly", "")                                          \
-	X(QUEUE_TIMEOUT, "ERROR", "53300", "lane has no free permit", "See queue_timeout.")                                              \
+	X(QUEUE_TIMEOUT, "ERROR", "53300", "canceling statement due to queue timeout", "See queue_timeout.")                                              \
 	X(QUEUE_FULL, "ERROR", "53300", "lane queue is full", "See max_waiting.")                                                        \
 	X(LANE_TIMEOUT, "ERROR", "57014", "canceling statement due to lane timeout", "")                                                 \
 	X(QUEUE_CANCELED, "ERROR", "57014", "canceling statement due to user request", "")                                               \

@@ -34,7 +34,12 @@ static void five_lanes_by_default(void **state)
 	struct config *config = load_ok("");
 
 	expect("", DEFAULTS);
-	expect("[pgbouncer]\n", DEFAULTS);
+	/* PgBouncer ends no statement that it was not told to. */
+	expect("[pgbouncer]\n", "default 120 (default) 0; ml 30 (serving, hybrid) 0; vector 15 (vector) 0; "
+				"training 10 (training) 0; priority* 5 () 0; ");
+	expect("[pgbouncer]\n[lane:vector]\nstatement_timeout = 7\n",
+		"default 120 (default) 0; ml 30 (serving, hybrid) 0; vector 15 (vector) 7; "
+		"training 10 (training) 0; priority* 5 () 0; ");
 	expect("[lane:ml]\n", DEFAULTS);
 	assert_int_equal(config->budget, 180);
 	assert_true(config->lanes[0].queue_timeout_us == CONFIG_INHERIT_US);

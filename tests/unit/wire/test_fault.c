@@ -51,7 +51,7 @@ static void a_fault_is_its_row(void **state)
 
 	assert_string_equal(fault.severity, "ERROR");
 	assert_string_equal(fault.sqlstate, "53300");
-	assert_string_equal(fault.message, "lane has no free permit");
+	assert_string_equal(fault.message, "canceling statement due to queue timeout");
 	assert_string_equal(fault.hint, "See queue_timeout.");
 	assert_string_equal(pgw_fault_name(PGW_FAULT_QUEUE_TIMEOUT), "QUEUE_TIMEOUT");
 }
