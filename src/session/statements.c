@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 #include "session/statements.h"
 
+#include <pthread.h>
 #include <stddef.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
 
 /* The keys are hashes already: their low word is the hash value. */
 #undef HASH_FUNCTION
@@ -14,8 +16,21 @@
 
 #define FIRST_BUCKETS 256u
 
+/*
+ * A server's copies are told apart by hash alone, so nobody may be able to work out a text with the
+ * hash of another: it begins with a secret. One for the process: servers move between workers.
+ */
+static struct pgw_hash128 secret;
+static pthread_once_t secret_once = PTHREAD_ONCE_INIT;
+
+static void make_secret(void)
+{
+	rng_bytes(&secret, sizeof(secret));
+}
+
 void statement_table_init(struct statement_table *table)
 {
+	MUST(pthread_once(&secret_once, make_secret) == 0);
 	memset(table, 0, sizeof(*table));
 	table->n_buckets = FIRST_BUCKETS;
 	table->buckets = mem_zalloc(table->n_buckets * sizeof(struct statement *));
@@ -63,10 +78,9 @@ static bool is_same(const struct statement *s, const struct pgw_parse *parse)
 
 struct statement *statement_intern(struct statement_table *table, const struct pgw_parse *parse)
 {
-	/* The seed is the same in all workers: servers and their copies move between them. */
-	struct pgw_hash128 hash = pgw_hash128_more(
-		pgw_hash128_more((struct pgw_hash128){0, 0}, parse->query, parse->n_query_bytes),
-		parse->types, 4u * parse->n_types);
+	struct pgw_hash128 hash =
+		pgw_hash128_more(pgw_hash128_more(secret, parse->query, parse->n_query_bytes),
+			parse->types, 4u * parse->n_types);
 	struct statement **bucket = bucket_of(table, hash), *s;
 
 	for (s = *bucket; s; s = s->next)
@@ -136,7 +150,7 @@ struct client_names {
 
 static struct client_name *find_name(const struct client_names *names, const char *name)
 {
-	struct pgw_hash128 key = pgw_hash128(name, strlen(name), 1);
+	struct pgw_hash128 key = pgw_hash128_more(secret, name, strlen(name));
 	struct client_name *entry = NULL;
 
 	if (names)
@@ -162,7 +176,7 @@ void client_names_add(struct client_names **names, const char *name, struct stat
 		*names = mem_zalloc(sizeof(**names));
 	memset(entry, 0, sizeof(*entry));
 	memcpy(entry->name, name, n_name);
-	entry->key = pgw_hash128(name, n_name - 1, 1);
+	entry->key = pgw_hash128_more(secret, name, n_name - 1);
 	entry->statement = statement;
 	HASH_ADD(hh, (*names)->table, key, sizeof(entry->key), entry);
 	(*names)->n_bytes += sizeof(*entry) + n_name + statement_bytes(statement);
