@@ -23,6 +23,7 @@ import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build-tests"
+N_FAILURES_TOLD = 10
 SMOKE_S = int(os.environ.get("PGLANE_SMOKE_S", "10"))
 
 # Directory: compiler and meson options. TSan's own suites run with the same program as the integration suite.
@@ -240,9 +241,12 @@ def say(outcome):
           f" ({outcome.seconds:.0f} s)", flush=True)
     for name, reason in outcome.skipped:
         print(f"       skipped {name}: {reason}", flush=True)
-    for name, text in outcome.failed:
+    for i, (name, text) in enumerate(outcome.failed):
         print(f"       failed {name}", flush=True)
-        print("\n".join(f"       | {line}" for line in text.strip().splitlines()[-60:]), flush=True)
+        if i < N_FAILURES_TOLD:
+            print("\n".join(f"       | {line}" for line in text.strip().splitlines()[-60:]), flush=True)
+    if len(outcome.failed) > N_FAILURES_TOLD:
+        print(f"       the output of all of them is in {LOGS}/{outcome.suite}.log", flush=True)
 
 
 def groups(names):

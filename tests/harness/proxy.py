@@ -19,10 +19,13 @@ LIVING = weakref.WeakSet()
 # What no run may leave in its log: our own faults and what the sanitizers find.
 ALARM = re.compile(r"PANIC|ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|SUMMARY: \w+Sanitizer")
 
+# What the copy of the program finds beside it: it runs as a user who may not be able to reach the tree.
+SUPPRESSIONS = "tsan.supp"
+
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:quarantine_size_mb=16",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
-    "TSAN_OPTIONS": f"exitcode=99:halt_on_error=0:suppressions={system.ROOT}/tests/tsan.supp:history_size=4",
+    "TSAN_OPTIONS": "exitcode=99:halt_on_error=0:suppressions={directory}/" + SUPPRESSIONS + ":history_size=4",
 }
 
 
@@ -38,7 +41,14 @@ def installed_binary(directory):
     copy = directory / "pglane"
     shutil.copy2(binary(), copy)
     copy.chmod(0o755)
+    shutil.copy(system.ROOT / "tests" / SUPPRESSIONS, directory)
+    (directory / SUPPRESSIONS).chmod(0o644)
     return copy
+
+
+def command(program, *arguments):
+    """The program's command line, behind what PGLANE_WRAP wants before it."""
+    return [*os.environ.get("PGLANE_WRAP", "").split(), str(program), *map(str, arguments)]
 
 
 def ini(sections):
@@ -106,16 +116,15 @@ class Proxy:
     # life
 
     def start(self, wait=True):
-        environment = {**os.environ, **{key: os.environ.get(key, value) for key, value in SANITIZER_OPTIONS.items()}}
+        environment = {**os.environ, **{key: os.environ.get(key, value.format(directory=self.program.parent))
+                                      for key, value in SANITIZER_OPTIONS.items()}}
         symbolizer = shutil.which("llvm-symbolizer") or shutil.which("llvm-symbolizer-14")
         if symbolizer:
             environment["ASAN_SYMBOLIZER_PATH"] = symbolizer
         with open(self.log, "ab") as log:
             LIVING.add(self)
-            wrap = os.environ.get("PGLANE_WRAP", "").split()
-            self.process = subprocess.Popen([*wrap, str(self.program), *self.arguments, str(self.ini)], stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, cwd="/", env=environment,
-                                            **system.become(system.unprivileged_user()))
+            self.process = subprocess.Popen(command(self.program, *self.arguments, self.ini), stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, cwd="/", env=environment, **system.become(system.unprivileged_user()))
         if wait:
             system.eventually(self.listens, 30, "pglane's start")
 

@@ -7,6 +7,7 @@ import subprocess
 import psycopg2
 import pytest
 
+from harness import proxy as proxy_module
 from harness import system, wire
 from harness.traffic import Background, scaled
 
@@ -131,7 +132,7 @@ def test_boot_only_setting_is_kept_and_said(start):
 
 
 def check(program, ini):
-    return subprocess.run([str(program), "--check", str(ini)], capture_output=True, text=True, timeout=30)
+    return subprocess.run(proxy_module.command(program, "--check", ini), capture_output=True, text=True, timeout=30)
 
 
 def test_all_mistakes_are_reported_at_once_with_their_lines(program, tmp_path):
