@@ -188,16 +188,24 @@ void registry_each_pool(void (*visit)(void *arg, struct shared_pool *pool), void
 	registry_unlock();
 }
 
+static struct welcome_entry *find_welcome(
+	const struct shared_pool *pool, const struct param_set *asked)
+{
+	struct welcome_entry *entry;
+
+	LIST_FOREACH(entry, &pool->welcomes, link)
+		if (entry->asked == asked)
+			break;
+	return entry;
+}
+
 bool shared_pool_welcome(struct shared_pool *pool, struct param_set *asked,
 	struct param_set **canonical_r, struct param_set **facts_r)
 {
-	struct welcome_entry *entry = NULL;
+	struct welcome_entry *entry;
 
 	registry_lock();
-	if (pool->has_welcome)
-		LIST_FOREACH(entry, &pool->welcomes, link)
-	if (entry->asked == asked)
-		break;
+	entry = pool->has_welcome ? find_welcome(pool, asked) : NULL;
 	if (entry) {
 		*canonical_r = param_set_ref(entry->canonical);
 		*facts_r = param_set_ref(pool->facts);
@@ -209,15 +217,21 @@ bool shared_pool_welcome(struct shared_pool *pool, struct param_set *asked,
 void shared_pool_learn(
 	struct shared_pool *pool, struct param_set *asked, struct param_set *canonical)
 {
-	struct welcome_entry *entry = mem_zalloc(sizeof(*entry));
+	struct welcome_entry *entry;
 
-	entry->asked = param_set_ref(asked);
-	entry->canonical = param_set_ref(canonical);
 	registry_lock();
-	if (pool->n_welcomes >= WELCOMES_MAX)
-		forget_welcomes(pool);
-	LIST_INSERT_HEAD(&pool->welcomes, entry, link);
-	pool->n_welcomes++;
+	/* Clients that came at once all asked for the same, and all of them learn it. */
+	entry = find_welcome(pool, asked);
+	if (entry == NULL) {
+		if (pool->n_welcomes >= WELCOMES_MAX)
+			forget_welcomes(pool);
+		entry = mem_zalloc(sizeof(*entry));
+		entry->asked = param_set_ref(asked);
+		LIST_INSERT_HEAD(&pool->welcomes, entry, link);
+		pool->n_welcomes++;
+	}
+	param_set_unref(&entry->canonical);
+	entry->canonical = param_set_ref(canonical);
 	registry_unlock();
 }
 

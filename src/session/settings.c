@@ -28,8 +28,7 @@ struct settings *settings_new(struct config *config, struct strbuf *problems)
 	settings->classifier = classifier_new(
 		(const char *const *)config->rules, config->n_rules, &bad_line, error);
 	if (settings->classifier == NULL) {
-		strbuf_addf(problems, "%s: [rules]: rule %u: %s\n", config->file_name, bad_line + 1,
-			error);
+		strbuf_addf(problems, "%s: [rules] %s\n", config->rule_places[bad_line], error);
 		ok = false;
 	}
 	ok &= make_tls(&config->client_tls, true, "client_tls_*", &settings->client_tls, problems);
