@@ -60,27 +60,41 @@ void loop_task_drop(struct loop *loop, struct task *task)
 
 static void run_tasks(struct loop *loop)
 {
-	struct task *task;
+	struct task *task, last = {.queued = true};
 
-	while ((task = STAILQ_FIRST(&loop->tasks)) != NULL) {
+	/* What they queue themselves is for after the next look at the sockets: others have their
+	 * turn. */
+	STAILQ_INSERT_TAIL(&loop->tasks, &last, link);
+	while ((task = STAILQ_FIRST(&loop->tasks)) != &last) {
 		STAILQ_REMOVE_HEAD(&loop->tasks, link);
 		task->queued = false;
 		task->run(task);
 	}
+	STAILQ_REMOVE_HEAD(&loop->tasks, link);
+}
+
+static void end_turn(struct loop *loop)
+{
+	if (loop->turn_end)
+		loop->turn_end(loop->turn_end_arg);
 }
 
 void loop_run(struct loop *loop)
 {
 	while (!loop->stopping) {
-		MUST(event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) >= 0);
+		int wait = STAILQ_EMPTY(&loop->tasks) ? 0 : EVLOOP_NONBLOCK;
+
+		MUST(event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | wait) >=
+			0);
 		loop->now_us = 0;
-		do {
-			if (loop->turn_end)
-				loop->turn_end(loop->turn_end_arg);
-			run_tasks(loop);
-		} while (!STAILQ_EMPTY(&loop->tasks));
+		end_turn(loop);
+		run_tasks(loop);
+		end_turn(loop); /* what the tasks have brought about does not wait for the next
+				   event */
 		loop->now_us = 0;
 	}
+	while (!STAILQ_EMPTY(&loop->tasks))
+		run_tasks(loop);
 }
 
 void loop_stop(struct loop *loop)

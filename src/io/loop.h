@@ -32,7 +32,7 @@ struct loop {
 	bool stopping;
 	uint64_t now_us; /* see loop_now_us(); 0: to be read anew */
 	void (*turn_end)(
-		void *arg); /* after the callbacks of a turn, before its tasks; may be NULL */
+		void *arg); /* after the callbacks of a turn, and after its tasks; may be NULL */
 	void *turn_end_arg;
 };
 

@@ -82,7 +82,7 @@ static void adopt(struct worker *worker, int fd, bool is_unix)
 	client->id = worker_new_id(worker);
 	client->connect_wall_us = clock_wall_us();
 	client->last_active_us = clock_mono_us();
-	STAILQ_INIT(&client->pending_names);
+	TAILQ_INIT(&client->pending_names);
 	TAILQ_INSERT_TAIL(&worker->clients, client, link);
 	STAT_ADD(worker->n_clients, 1);
 	socket_tune(fd, is_unix, worker_config(worker));
@@ -141,12 +141,8 @@ void client_accept(struct worker *worker, int fd, bool is_unix)
 
 static void forget_statements(struct client *client)
 {
-	struct pending_name *pending;
-
-	while ((pending = STAILQ_FIRST(&client->pending_names)) != NULL) {
-		STAILQ_REMOVE_HEAD(&client->pending_names, link);
-		mem_free(pending);
-	}
+	while (!TAILQ_EMPTY(&client->pending_names))
+		client_name_confirmed(client);
 	client_names_clear(&client->names, &client->worker->statements);
 	statement_unref(&client->worker->statements, &client->unnamed);
 }
@@ -165,6 +161,7 @@ static void free_client(struct task *task)
 	param_set_unref(&client->params);
 	mem_free(client->input);
 	mem_free(client->begin);
+	mem_free(client->fault);
 	client->magic = 0;
 	mem_free(client);
 }
@@ -327,11 +324,16 @@ static void on_drained(struct stream *stream)
 		console_on_input(client);
 	else if (server && (server->stream.flags & STREAM_PAUSED))
 		server_resume(server);
+	/* Its own statements wait, too, while it does not read. */
+	if ((client->state == CLIENT_IDLE || client->state == CLIENT_LINKED) &&
+		(client->input || (client->stream.flags & STREAM_PAUSED)))
+		client_resume(client);
 }
 
 void client_on_hangup(struct client *client)
 {
 	if (client->state == CLIENT_WAITING || client->state == CLIENT_LINKED ||
+		(client->state == CLIENT_IDLE && stream_is_blocked(&client->stream)) ||
 		client->state == CLIENT_EXPECT_WELCOME || client->state == CLIENT_CONSOLE)
 		client_disconnect(client, "client unexpected eof");
 }

@@ -74,8 +74,10 @@ enum client_xact {
 	XACT_FAILED,   /* failed here: only ROLLBACK and COMMIT are heard */
 };
 
+/* What a message did to the client's names that the server has not come to yet. */
 struct pending_name {
-	STAILQ_ENTRY(pending_name) link;
+	TAILQ_ENTRY(pending_name) link;
+	struct statement *closed; /* Close: what the name was of; NULL: a Parse */
 	char name[];
 };
 
@@ -106,9 +108,9 @@ struct client {
 	char *begin; /* the text of a deferred BEGIN */
 	struct statement *unnamed;
 	struct client_names *names;
-	STAILQ_HEAD(, pending_name)
-	pending_names; /* named statements whose Parse is not confirmed, in order */
-	void *console; /* the console's own */
+	TAILQ_HEAD(pending_names, pending_name) pending_names; /* in order */
+	struct pgw_fault *fault; /* see feed_fail_batch(); until ReadyForQuery */
+	void *console;		 /* the console's own */
 	uint64_t id;
 	uint64_t connect_wall_us;
 	uint64_t wait_start_us, query_start_us, xact_start_us, last_active_us; /* mono */
@@ -174,6 +176,7 @@ void client_on_input(struct client *client);
 /* client_reply.c: what its server's replies mean to it */
 void client_on_ready(
 	struct client *client, int xact); /* enum pgw_xact of a ReadyForQuery that it gets */
+void client_name_pending(struct client *client, const char *name, struct statement *closed);
 void client_name_confirmed(struct client *client); /* the oldest pending named Parse is done */
 void client_name_failed(struct client *client);
 void client_unnamed_failed(struct client *client);

@@ -61,19 +61,18 @@ static enum step feed_sync(struct feed *feed, const struct pgw_frame *frame)
 
 	if (frame->n_body_bytes != 0)
 		return violation(feed, "Sync has a body");
+	if (is_linked(client) && server_is(client->server, SERVER_COPY_IN))
+		return feed_forward(feed, frame); /* the server drops it: the batch goes on */
 	client_unset(client, CLIENT_DISCARD);
 	client_unset(client, CLIENT_EXTENDED);
 	if (!is_linked(client) || failed_here) {
 		client_send_ready(client);
 		return feed_skip_message(feed, frame);
 	}
-	if (!server_is(client->server, SERVER_COPY_IN)) {
-		expect_push(&client->server->expects,
-			(struct expect){.kind = EXPECT_SYNC,
-				.flags = client_is(client, CLIENT_COPY_ENDED) ? EXPECT_AFTER_COPY
-									      : 0});
-		client_set(client, CLIENT_AWAITS_READY);
-	}
+	expect_push(&client->server->expects,
+		(struct expect){.kind = EXPECT_SYNC,
+			.flags = client_is(client, CLIENT_COPY_ENDED) ? EXPECT_AFTER_COPY : 0});
+	client_set(client, CLIENT_AWAITS_READY);
 	client_statement_begins(client, 0);
 	return feed_forward(feed, frame);
 }
@@ -104,12 +103,20 @@ static enum step feed_copy(struct feed *feed, const struct pgw_frame *frame)
 static enum step feed_function_call(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
-	enum want want = client_want_server(client, QUERY_DEFAULT, LANE_PRIORITY_DEFAULT, false);
+	struct pgw_fault fault;
+	enum want want;
 
+	if (client->xact == XACT_FAILED) {
+		client_failed_xact_fault(client, &fault);
+		client_error_simple(client, &fault);
+		return feed_skip_message(feed, frame);
+	}
+	want = client_want_server(client, QUERY_DEFAULT, LANE_PRIORITY_DEFAULT, false);
 	if (want != WANT_READY)
 		return want == WANT_WAIT ? STEP_WAIT : feed_skip_message(feed, frame);
 	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_QUERY});
 	client_set(client, CLIENT_AWAITS_READY);
+	client_unset(client, CLIENT_EXTENDED);
 	client_statement_begins(client, 0);
 	return feed_forward(feed, frame);
 }
@@ -122,8 +129,12 @@ static bool must_wait(const struct client *client, uint8_t type)
 	if (type == PGW_COPY_DATA || type == PGW_COPY_DONE || type == PGW_COPY_FAIL ||
 		type == PGW_TERMINATE)
 		return false;
+	if (stream_is_blocked(&client->stream)) /* it does not read: nothing more is answered */
+		return true;
 	if (!is_linked(client))
 		return false;
+	if (server_is(server, SERVER_RESET_SENT)) /* server_reset_query_always */
+		return true;
 	if (server_is(server, SERVER_COPY_IN) && (type == PGW_SYNC || type == PGW_FLUSH))
 		return false;
 	if (expect_is_full(&server->expects))

@@ -243,6 +243,10 @@ void client_on_ready(struct client *client, int xact)
 		return;
 	client_unset(client, CLIENT_AWAITS_READY);
 	client_unset(client, CLIENT_COPY_ENDED);
+	if (UNLIKELY(client->fault != NULL)) {
+		mem_free(client->fault);
+		client->fault = NULL;
+	}
 	client->xact = xact == PGW_XACT_IDLE ? XACT_NONE : XACT_SERVER;
 	if (xact == PGW_XACT_IDLE)
 		client_unset(client, CLIENT_CLASS_FIXED);
@@ -251,26 +255,42 @@ void client_on_ready(struct client *client, int xact)
 		client_resume(client);
 }
 
-static struct pending_name *take_pending(struct client *client)
+void client_name_pending(struct client *client, const char *name, struct statement *closed)
 {
-	struct pending_name *pending = STAILQ_FIRST(&client->pending_names);
+	size_t n = strlen(name) + 1;
+	struct pending_name *pending = mem_alloc(sizeof(*pending) + n);
 
-	if (pending)
-		STAILQ_REMOVE_HEAD(&client->pending_names, link);
-	return pending;
+	pending->closed = closed;
+	memcpy(pending->name, name, n);
+	TAILQ_INSERT_TAIL(&client->pending_names, pending, link);
 }
 
+/* The oldest. */
 void client_name_confirmed(struct client *client)
 {
-	mem_free(take_pending(client));
+	struct pending_name *pending = TAILQ_FIRST(&client->pending_names);
+
+	if (pending == NULL)
+		return;
+	TAILQ_REMOVE(&client->pending_names, pending, link);
+	statement_unref(&client->worker->statements, &pending->closed);
+	mem_free(pending);
 }
 
+/* The newest. */
 void client_name_failed(struct client *client)
 {
-	struct pending_name *pending = take_pending(client);
+	struct pending_name *pending = TAILQ_LAST(&client->pending_names, pending_names);
 
-	if (pending)
+	if (pending == NULL)
+		return;
+	TAILQ_REMOVE(&client->pending_names, pending, link);
+	if (pending->closed == NULL)
 		(void)client_names_drop(&client->names, &client->worker->statements, pending->name);
+	else if (client_names_find(client->names, pending->name) == NULL)
+		client_names_add(&client->names, pending->name, pending->closed);
+	else
+		statement_unref(&client->worker->statements, &pending->closed);
 	mem_free(pending);
 }
 

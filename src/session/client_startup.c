@@ -451,4 +451,6 @@ void login_on_input(struct client *client)
 		return;
 	if (client->state == CLIENT_IDLE || client->state == CLIENT_LINKED)
 		client_resume(client);
+	else if (client->state == CLIENT_CONSOLE)
+		console_on_input(client);
 }

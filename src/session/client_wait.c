@@ -11,6 +11,9 @@
 #include "session/feed.h"
 #include "session/server.h"
 
+/* Its error is read in PostgreSQL's log. */
+#define FAILED_TRANSACTION "BEGIN;SELECT 'this transaction failed in pglane'::pg_catalog.int4"
+
 static void enter_queue(struct client *client)
 {
 	if (client_is(client, CLIENT_QUEUED_HERE))
@@ -76,6 +79,8 @@ static void fail_waiting(struct client *client, const struct pgw_fault *fault)
 	}
 	if (client->server) /* a swap of lanes inside a transaction: that is lost */
 		link_abort_transaction(client);
+	if (client->state == CLIENT_GONE)
+		return;
 	client_to(client, CLIENT_IDLE);
 	client_error(client, fault);
 	client_drop_waiting_message(client);
@@ -277,6 +282,9 @@ static enum want want_other_lane(struct client *client, unsigned lane, unsigned 
 	client_unset(client, CLIENT_LANE_NEUTRAL);
 	if (lane == ticket->home_lane)
 		return WANT_READY;
+	/* In the middle of a batch a clock may run: that of the other lane begins with this one. */
+	timer_stop(&client->timer);
+	client->query_start_us = 0;
 	switch (lane_swap(client->worker->cluster->ledger, ticket, lane, priority,
 		loop_now_us(&client->worker->loop))) {
 	case LANE_GRANTED:
@@ -288,7 +296,7 @@ static enum want want_other_lane(struct client *client, unsigned lane, unsigned 
 	default:
 		queue_fault(client, PGW_FAULT_QUEUE_FULL, lane, &fault);
 		link_abort_transaction(client);
-		return refuse(client, &fault);
+		return client->state == CLIENT_GONE ? WANT_FAILED : refuse(client, &fault);
 	}
 }
 
@@ -301,6 +309,12 @@ static enum want prepare_server(struct client *client)
 		return WANT_READY; /* the login says what its parameters are */
 	if (UNLIKELY(server->params != client->params))
 		inject_params(server, client->params);
+	if (UNLIKELY(client->xact == XACT_FAILED)) {
+		/* It failed here, and is ended by the extended protocol: the answer is that to the
+		 * end of a failed transaction. */
+		inject_query(server, FAILED_TRANSACTION, 0);
+		client->xact = XACT_SERVER;
+	}
 	if (client->xact == XACT_DEFERRED) {
 		inject_begin(server, client->begin);
 		mem_free(client->begin);

@@ -26,17 +26,19 @@ enum expect_flag {
 	EXPECT_SWALLOW = 1 << 0, /* ours: the client sees nothing of it, errors of what it asked for
 				    excepted */
 	EXPECT_LOCAL = 1 << 1,	 /* nothing was sent: its reply is made here, in its turn */
-	EXPECT_COPY = 1 << 2,  /* PARSE: `hash` was put into the server's copies when it was sent */
-	EXPECT_NAMED = 1 << 3, /* PARSE: the client's newest name is of this statement */
-	EXPECT_UNNAMED = 1 << 4,    /* PARSE: of the unnamed statement */
+	/* PARSE: `hash` was put into the server's copies when it was sent; CLOSE: taken out of
+	 * them */
+	EXPECT_COPY = 1 << 2,
+	EXPECT_NAMED = 1 << 3,	 /* PARSE, CLOSE: it gave or took the newest of the pending names */
+	EXPECT_UNNAMED = 1 << 4, /* PARSE: of the unnamed statement */
 	EXPECT_AFTER_COPY = 1 << 6, /* SYNC: sent behind a CopyDone or CopyFail */
 	EXPECT_SETUP = 1 << 5,	    /* QUERY: parameters; a failure of it is the client's */
+	EXPECT_FAULT = 1 << 7,	    /* BIND: of nothing; its client is told client->fault instead */
 };
 
 struct expect {
 	uint8_t kind;
 	uint8_t flags;
-	uint32_t name_id; /* EXPECT_NAMED: which of the client's pending names */
 	struct pgw_hash128 hash;
 };
 

@@ -14,6 +14,14 @@ enum step feed_fail_batch(
 	struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault)
 {
 	client_set(feed->client, CLIENT_EXTENDED);
+	if (feed->client->state == CLIENT_LINKED) {
+		/* The server has its part of the batch, perhaps a transaction: it must fail there,
+		 * in its turn. */
+		if (feed->client->fault == NULL)
+			feed->client->fault = mem_dup(fault, sizeof(*fault));
+		inject_failure(feed->client->server);
+		return feed_skip_message(feed, frame);
+	}
 	client_error(feed->client, fault);
 	return feed->client->state == CLIENT_GONE ? STEP_GONE : feed_skip_message(feed, frame);
 }
@@ -146,11 +154,13 @@ bool feed_refused(struct feed *feed, const struct pgw_frame *frame,
 	if (client->xact != XACT_FAILED)
 		return false;
 	if (route && (route->kind == STATEMENT_COMMIT || route->kind == STATEMENT_ROLLBACK)) {
-		/* The server has rolled back long since; its ROLLBACK outside a transaction is a
-		 * warning. */
+		if (route->kind == STATEMENT_ROLLBACK || !client_is(client, CLIENT_SERVER_LOST)) {
+			client_unset(client, CLIENT_SERVER_LOST);
+			return false; /* prepare_server() makes a failed one for it to end */
+		}
+		/* It was not told before that nothing is committed. */
 		client->xact = XACT_NONE;
-		client_unset(client, CLIENT_SERVER_LOST);
-		return false;
+		client_unset(client, CLIENT_CLASS_FIXED);
 	}
 	client_failed_xact_fault(client, &fault);
 	*step_r = feed_fail_batch(feed, frame, &fault);
@@ -245,11 +255,7 @@ static bool within_memory(struct feed *feed, const struct pgw_parse *parse, stru
 
 static void remember_name(struct client *client, const char *name, struct statement *statement)
 {
-	size_t n = strlen(name) + 1;
-	struct pending_name *pending = mem_alloc(sizeof(*pending) + n);
-
-	memcpy(pending->name, name, n);
-	STAILQ_INSERT_TAIL(&client->pending_names, pending, link);
+	client_name_pending(client, name, NULL);
 	client_names_add(&client->names, name, statement);
 }
 
@@ -319,12 +325,6 @@ static enum step parse_named(
 	return feed_skip_message(feed, frame);
 }
 
-static void unnamed_effects(struct server *server, const struct statement *statement)
-{
-	if (statement->route.effects & EFFECT_DEALLOCATE_ALL)
-		server_set(server, SERVER_STATEMENTS_GOING);
-}
-
 static enum step parse_unnamed(
 	struct feed *feed, const struct pgw_frame *frame, const struct pgw_parse *parse)
 {
@@ -350,7 +350,6 @@ static enum step parse_unnamed(
 	if (statement->route.kind == STATEMENT_NEUTRAL && (statement->route.effects & EFFECT_SET))
 		feed_note_setting(client, statement->text, statement->n_query - 1);
 	client->server->unnamed = statement->hash;
-	unnamed_effects(client->server, statement);
 	expect_push(&client->server->expects,
 		(struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED});
 	client_statement_begins(client, 0);
@@ -566,10 +565,10 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		send_bind(feed, frame, &bind, "pglane_no_such_unnamed_statement");
 		return STEP_NEXT;
 	}
+	if (statement && (statement->route.effects & EFFECT_DEALLOCATE_ALL))
+		server_set(client->server, SERVER_STATEMENTS_GOING);
 	if (statement == NULL || bind.n_statement_bytes == 0)
 		return feed_forward(feed, frame);
-	if (statement->route.effects & EFFECT_DEALLOCATE_ALL)
-		server_set(client->server, SERVER_STATEMENTS_GOING);
 	statement_name(statement->hash, server_name);
 	send_bind(feed, frame, &bind, server_name);
 	inject_evictions(client->server);

@@ -56,19 +56,25 @@ static enum step close_target(
 	struct client *client = feed->client;
 	uint8_t reply[PGW_HEADER_BYTES];
 	struct pgw_writer writer = pgw_writer_on(reply, sizeof(reply));
+	struct expect expect = {.kind = EXPECT_CLOSE, .flags = EXPECT_LOCAL};
+	struct statement *closed = NULL;
 
 	if (target->kind == 'P' && client->state == CLIENT_LINKED) {
 		expect_push(&client->server->expects, (struct expect){.kind = EXPECT_CLOSE});
 		return feed_forward(feed, frame);
 	}
 	if (target->kind == 'S' && target->n_name_bytes > 0)
-		(void)client_names_drop(&client->names, &feed->worker->statements, target->name);
+		closed = client_names_take(&client->names, &feed->worker->statements, target->name);
 	else if (target->kind == 'S')
 		statement_unref(&feed->worker->statements, &client->unnamed);
 	if (client->state == CLIENT_LINKED) {
-		expect_push(&client->server->expects,
-			(struct expect){.kind = EXPECT_CLOSE, .flags = EXPECT_LOCAL});
+		if (closed) { /* behind an error it did not happen */
+			client_name_pending(client, target->name, closed);
+			expect.flags |= EXPECT_NAMED;
+		}
+		expect_push(&client->server->expects, expect);
 	} else {
+		statement_unref(&feed->worker->statements, &closed);
 		pgw_build_empty(&writer, PGW_CLOSE_COMPLETE);
 		client_reply(client, reply, writer.len);
 	}

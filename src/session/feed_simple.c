@@ -142,10 +142,13 @@ static enum step query_of_failed(
 
 	if (result->kind == STATEMENT_COMMIT || result->kind == STATEMENT_ROLLBACK) {
 		client->xact = XACT_NONE;
-		client_unset(client, CLIENT_SERVER_LOST);
 		client_unset(client, CLIENT_CLASS_FIXED);
-		reply_complete(client, "ROLLBACK");
-		return feed_skip_message(feed, frame);
+		if (result->kind == STATEMENT_ROLLBACK || !client_is(client, CLIENT_SERVER_LOST)) {
+			client_unset(client, CLIENT_SERVER_LOST);
+			reply_complete(client, "ROLLBACK");
+			return feed_skip_message(feed, frame);
+		}
+		/* Nobody reads the tag of a COMMIT: who was not told before is told now. */
 	}
 	client_failed_xact_fault(client, &fault);
 	client_error_simple(client, &fault);
@@ -225,6 +228,7 @@ static enum step send_query(struct feed *feed, const struct pgw_frame *frame, ui
 
 	expect_push(&server->expects, (struct expect){.kind = EXPECT_QUERY});
 	client_set(client, CLIENT_AWAITS_READY);
+	client_unset(client, CLIENT_EXTENDED); /* its ReadyForQuery ends a batch, too */
 	/* A simple query drops the unnamed statement, here and there. */
 	server->unnamed = (struct pgw_hash128){0, 0};
 	client_unset(client, CLIENT_BIG_UNNAMED);

@@ -125,6 +125,21 @@ void inject_sync(struct server *server)
 	close_gather(server, in_feed);
 }
 
+static void build_failure(struct pgw_writer *writer, const void *arg)
+{
+	pgw_build_bind_plain(writer, "", "pglane_refused_statement");
+}
+
+/* The server fails the batch and its transaction as it would with an error of its own. */
+void inject_failure(struct server *server)
+{
+	bool in_feed = open_gather(server);
+
+	put(server, build_failure, NULL, 128);
+	expect_push(&server->expects, (struct expect){.kind = EXPECT_BIND, .flags = EXPECT_FAULT});
+	close_gather(server, in_feed);
+}
+
 struct parse_arg {
 	const struct statement *statement;
 	const char *name;
@@ -189,14 +204,16 @@ void inject_evictions(struct server *server)
 	char name[STATEMENT_NAME_BYTES];
 	struct pgw_hash128 hash;
 
-	while (server_copies_evict(&server->copies, max, &hash)) {
+	while (!expect_is_full(&server->expects) &&
+		server_copies_evict(&server->copies, max, &hash)) {
 		bool in_feed = open_gather(server);
 
 		/* In order behind what uses it: PostgreSQL keeps the plan of an open portal. */
 		statement_name(hash, name);
 		put(server, build_close, name, 64 + sizeof(name));
-		expect_push(&server->expects,
-			(struct expect){.kind = EXPECT_CLOSE, .flags = EXPECT_SWALLOW});
+		expect_push(&server->expects, (struct expect){.kind = EXPECT_CLOSE,
+						      .flags = EXPECT_SWALLOW | EXPECT_COPY,
+						      .hash = hash});
 		close_gather(server, in_feed);
 	}
 }

@@ -110,6 +110,10 @@ static void recover(struct client *client, struct server *server)
 		inject_query(server, "ROLLBACK", 0);
 		return;
 	}
+	if (server->n_cancels > 0) { /* a late one must not hit the reset either */
+		server_to(server, SERVER_FENCED);
+		return;
+	}
 	if ((client_is(client, CLIENT_SESSION) || config->server_reset_query_always) &&
 		config->server_reset_query && config->server_reset_query[0] &&
 		!server_is(server, SERVER_RESET_SENT)) {
@@ -117,10 +121,8 @@ static void recover(struct client *client, struct server *server)
 		inject_query(server, config->server_reset_query, 0);
 		return;
 	}
-	if (server->n_cancels > 0) {
-		server_to(server, SERVER_FENCED);
+	if (stream_is_blocked(&server->stream)) /* link_server_drained() comes back here */
 		return;
-	}
 	if (server_is(server, SERVER_RESET_SENT)) { /* DISCARD ALL: what it had is gone */
 		server_unset(server, SERVER_RESET_SENT);
 		server_copies_clear(&server->copies);
@@ -140,6 +142,9 @@ void link_client_gone(struct client *client)
 
 	if (server == NULL)
 		return;
+	/* A login that it helped with is over; it welcomes nobody else. */
+	server_unset(server, SERVER_WELCOMING);
+	server_unset(server, SERVER_SETUP_FAILED);
 	if (server->state == SERVER_CONNECTING || client->skip_bytes > 0) {
 		/* Half a message was sent on: the server waits for the rest, which nobody has. */
 		struct lane_ledger *ledger = client->worker->cluster->ledger;
@@ -161,7 +166,10 @@ void link_client_gone(struct client *client)
 	}
 	if (client_is(client, CLIENT_EXTENDED) && !client_is(client, CLIENT_AWAITS_READY)) {
 		expect_push(&server->expects,
-			(struct expect){.kind = EXPECT_SYNC, .flags = EXPECT_SWALLOW});
+			(struct expect){.kind = EXPECT_SYNC,
+				.flags = EXPECT_SWALLOW |
+					 (client_is(client, CLIENT_COPY_ENDED) ? EXPECT_AFTER_COPY
+									       : 0)});
 		inject_sync(server);
 	}
 	if (server->expects.n > 0)
@@ -174,7 +182,7 @@ void link_client_gone(struct client *client)
 static bool is_at_rest(const struct client *client, const struct server *server)
 {
 	return server->expects.n == 0 && server->xact == PGW_XACT_IDLE && client->skip_bytes == 0 &&
-	       !client_is(client, CLIENT_EXTENDED) &&
+	       !client_is(client, CLIENT_EXTENDED) && !stream_is_blocked(&server->stream) &&
 	       !server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH);
 }
 
@@ -278,6 +286,23 @@ void link_cancel_finished(struct server *server)
 		client_resume(client);
 }
 
+/* It has taken what was kept for it. What it had not read of a failed COPY may outlast the reply.
+ */
+void link_server_drained(struct server *server)
+{
+	struct client *client = server->client;
+
+	if (client == NULL)
+		return;
+	if (client->state == CLIENT_GONE && server->expects.n == 0 &&
+		server->state == SERVER_RECOVERING)
+		recover(client, server);
+	else if (client->state == CLIENT_LINKED) {
+		link_maybe_release(client);
+		client_resume(client);
+	}
+}
+
 /* ---- new servers ---- */
 
 void link_server_ready(struct server *server)
@@ -354,16 +379,22 @@ static void tell_lost(struct client *client, struct server *server, const char *
 	}
 }
 
+/* Half a message of it went out to its client. */
+static bool is_in_reply(const struct server *server)
+{
+	return server->skip_bytes > 0 && !server_is(server, SERVER_SKIP_SWALLOW);
+}
+
 static void pending_names_fail(struct client *client)
 {
-	while (!STAILQ_EMPTY(&client->pending_names))
+	while (!TAILQ_EMPTY(&client->pending_names))
 		client_name_failed(client);
 }
 
 void link_server_lost(struct server *server, const char *why)
 {
 	struct client *client = server->client;
-	bool in_reply = server->skip_bytes > 0 && !server_is(server, SERVER_SKIP_SWALLOW);
+	bool in_reply = is_in_reply(server);
 
 	if (client == NULL) {
 		server_dead(server, why);
@@ -390,6 +421,7 @@ void link_server_lost(struct server *server, const char *why)
 		return;
 	}
 	client_unset(client, CLIENT_BIG_UNNAMED);
+	client_unset(client, CLIENT_COPY_ENDED);
 	client_to(client, CLIENT_IDLE);
 	pending_names_fail(client);
 	if (client->skip_bytes)
@@ -405,9 +437,16 @@ void link_abort_transaction(struct client *client)
 
 	if (server == NULL)
 		return;
+	if (is_in_reply(server)) { /* nothing can be said behind half a message */
+		client_disconnect(client, "transaction aborted in the middle of a message");
+		return;
+	}
 	unlink_pair(client, server);
 	(void)!lane_release(
 		client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());
 	server_close(server, "its client's transaction was aborted");
 	client_to(client, CLIENT_IDLE);
+	client_statement_ends(client, clock_mono_us(), true);
+	client_unset(client, CLIENT_BIG_UNNAMED);
+	pending_names_fail(client);
 }

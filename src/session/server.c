@@ -243,10 +243,7 @@ static void on_readable(struct stream *stream)
 
 static void on_drained(struct stream *stream)
 {
-	struct client *client = server_of(stream)->client;
-
-	if (client && client->state == CLIENT_LINKED)
-		client_resume(client);
+	link_server_drained(server_of(stream));
 }
 
 static void on_connected(struct stream *stream, int error_number)

@@ -119,6 +119,7 @@ void inject_params(struct server *server, struct param_set *wanted); /* nothing 
 void inject_begin(struct server *server, const char *begin);
 void inject_query(struct server *server, const char *sql, uint8_t expect_flags);
 void inject_sync(struct server *server);
+void inject_failure(struct server *server); /* its error is replaced by client->fault */
 void inject_raw_parse(struct server *server, const struct statement *statement,
 	const char *name);		      /* the caller pushes what it expects */
 void inject_evictions(struct server *server); /* closes its copies beyond max_prepared_statements */
@@ -141,6 +142,7 @@ void link_server_lost(
 void link_client_gone(
 	struct client *client); /* its client vanished: cancel, rollback, reset, or close */
 void link_cancel_finished(struct server *server);
+void link_server_drained(struct server *server); /* its spill is empty again */
 void link_login_done(struct client *client); /* its login is over: the server that helped goes back
 						(or stays, in session pooling) */
 bool server_reset_due(struct server *server);

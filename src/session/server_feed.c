@@ -67,6 +67,10 @@ static void undo(struct walk *walk, const struct expect *expect)
 {
 	struct server *server = walk->server;
 
+	if ((expect->flags & EXPECT_NAMED) && server->client)
+		client_name_failed(server->client);
+	if (expect->kind == EXPECT_CLOSE && (expect->flags & EXPECT_COPY))
+		server_copies_add(&server->copies, expect->hash);
 	if (expect->kind != EXPECT_PARSE)
 		return;
 	if (expect->flags & EXPECT_COPY)
@@ -78,26 +82,48 @@ static void undo(struct walk *walk, const struct expect *expect)
 	}
 	if ((expect->flags & EXPECT_SWALLOW) && !(expect->flags & EXPECT_COPY))
 		server->unnamed = (struct pgw_hash128){0, 0};
-	if ((expect->flags & EXPECT_NAMED) && server->client)
-		client_name_failed(server->client);
+}
+
+/* n replies will not come. The last first: a name may have been closed and given anew. */
+static void undo_front(struct walk *walk, uint32_t n)
+{
+	struct expect_queue *expects = &walk->server->expects;
+	uint32_t i;
+
+	for (i = n; i > 0; i--)
+		undo(walk, expect_at(expects, i - 1));
+	for (i = 0; i < n; i++)
+		expect_pop(expects);
+}
+
+/* A simple query behind a batch that failed: the server waits for a Sync that was not sent. If the
+ * batch was our own BEGIN, the client knows of none. */
+static void query_unheard(struct server *server, bool ours)
+{
+	struct client *client = server->client;
+
+	if (ours || client == NULL || client->state == CLIENT_GONE) {
+		expect_push(&server->expects, (struct expect){.kind = EXPECT_SYNC});
+		inject_sync(server);
+		return;
+	}
+	client_unset(client, CLIENT_AWAITS_READY);
+	client_set(client, CLIENT_EXTENDED);
+	client_resume(client);
 }
 
 /* An extended batch failed: the server is deaf up to the next Sync. */
 static void drop_to_sync(struct walk *walk)
 {
 	struct expect_queue *expects = &walk->server->expects;
-	bool had_query = false;
+	bool had_query = false, ours = (expect_front(expects)->flags & EXPECT_SWALLOW) != 0;
+	uint32_t n;
 
-	while (expects->n > 0 && expect_front(expects)->kind != EXPECT_SYNC) {
-		had_query |= expect_front(expects)->kind == EXPECT_QUERY;
-		undo(walk, expect_front(expects));
-		expect_pop(expects);
-	}
-	if (expects->n == 0 && had_query) {
-		/* Our own BEGIN ahead of a simple query failed, and the query went unheard. */
-		expect_push(expects, (struct expect){.kind = EXPECT_SYNC});
-		inject_sync(walk->server);
-	}
+	for (n = 0; n < expects->n && expect_at(expects, n)->kind != EXPECT_SYNC; n++)
+		had_query |= expect_at(expects, n)->kind == EXPECT_QUERY;
+	undo_front(walk, n);
+	if (expects->n == 0 && had_query)
+		query_unheard(walk->server, ours);
 }
 
 static void statements_settled(struct server *server, bool failed)
@@ -132,15 +158,15 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	bool failed = server_is(server, SERVER_BATCH_FAILED);
 	struct expect expect;
 	enum pgw_xact xact;
+	uint32_t n = 0;
 
 	if (pgw_view_ready(frame->body, frame->n_body_bytes, &xact) != PGW_OK)
 		return false;
 	emit_locals(server, walk->client, out_of(walk));
-	while (expects->n > 0 && expect_front(expects)->kind != EXPECT_SYNC &&
-		expect_front(expects)->kind != EXPECT_QUERY) {
-		undo(walk, expect_front(expects));
-		expect_pop(expects);
-	}
+	while (n < expects->n && expect_at(expects, n)->kind != EXPECT_SYNC &&
+		expect_at(expects, n)->kind != EXPECT_QUERY)
+		n++;
+	undo_front(walk, n);
 	if (expects->n == 0)
 		return false;
 	expect = *expect_front(expects);
@@ -151,6 +177,8 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
 		if (expect.flags & EXPECT_SETUP)
 			setup_settled(server, failed);
+		else if (failed && server_is(server, SERVER_RESET_SENT))
+			server_set(server, SERVER_RETIRE); /* who knows what it still has */
 	} else {
 		if (UNLIKELY(server_is(server, SERVER_STATEMENTS_GOING)))
 			statements_settled(server, failed);
@@ -183,11 +211,18 @@ static void copy_in_begins(struct walk *walk)
 		return;
 	*expect_at(&server->expects, 1) = *front;
 	expect_pop(&server->expects);
-	if (server->client) {
+	if (server->client && server->client->state == CLIENT_LINKED) {
 		client_unset(server->client, CLIENT_AWAITS_READY);
 		client_set(server->client, CLIENT_EXTENDED);
 		client_resume(server->client);
 	}
+}
+
+static bool is_swallowed(struct walk *walk)
+{
+	struct expect *front = expect_front(&walk->server->expects);
+
+	return front && (front->flags & EXPECT_SWALLOW);
 }
 
 static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame)
@@ -196,6 +231,11 @@ static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame
 	const char *name, *value;
 	struct param_set *set;
 
+	if (frame->n_available < frame->n_body_bytes) { /* too long to be kept track of */
+		if (!is_swallowed(walk))
+			forward(walk, frame);
+		return true;
+	}
 	if (pgw_view_parameter_status(frame->body, frame->n_body_bytes, &name, &value) != PGW_OK)
 		return false;
 	if (!param_is_server_fact(name)) {
@@ -203,7 +243,7 @@ static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame
 		param_set_unref(&server->params);
 		server->params = set;
 	}
-	if (server->expects.n > 0 && (expect_front(&server->expects)->flags & EXPECT_SWALLOW))
+	if (is_swallowed(walk))
 		return true;
 	if (walk->client && !param_is_server_fact(name)) {
 		param_set_unref(&walk->client->params);
@@ -213,14 +253,35 @@ static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame
 	return true;
 }
 
-static void send_lane_timeout(struct walk *walk)
+static void send_fault(struct walk *walk, const struct pgw_fault *fault)
 {
 	struct pgw_writer writer = gather_writer(out_of(walk), 4 * PGW_FAULT_TEXT_BYTES);
+
+	pgw_build_fault(&writer, fault);
+	gather_commit(out_of(walk), &writer);
+}
+
+static void send_lane_timeout(struct walk *walk)
+{
 	struct pgw_fault fault;
 
 	client_lane_timeout_fault(walk->client, &fault);
-	pgw_build_fault(&writer, &fault);
-	gather_commit(out_of(walk), &writer);
+	send_fault(walk, &fault);
+}
+
+static void forward_error(struct walk *walk, const struct pgw_frame *frame)
+{
+	server_unset(walk->server, SERVER_SKIP_SWALLOW); /* what has not come of it follows, too */
+	forward(walk, frame);
+}
+
+/* All of a flushed batch is answered: until more of it comes no statement runs, and no clock. */
+static void batch_paused(struct server *server)
+{
+	struct client *client = server->client;
+
+	if (server->expects.n == 0 && client && client->state == CLIENT_LINKED)
+		client_statement_ends(client, loop_now_us(&server->worker->loop), false);
 }
 
 static bool on_error(struct walk *walk, const struct pgw_frame *frame)
@@ -230,7 +291,9 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 	struct pgw_error_view view;
 	bool swallow;
 
-	if (pgw_view_error(frame->body, frame->n_body_bytes, &view) != PGW_OK)
+	/* Of a long one only the beginning is here; severity and SQLSTATE come first. */
+	if (pgw_view_error(frame->body, frame->n_available, &view) != PGW_OK &&
+		frame->n_available == frame->n_body_bytes)
 		return false;
 	server_set(server, SERVER_BATCH_FAILED);
 	server_unset(server, SERVER_COPY_IN);
@@ -238,12 +301,13 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",
 			view.message, view.sqlstate);
 		if (walk->client == NULL || !client_is(walk->client, CLIENT_SESSION))
-			return true; /* the end of file comes next; the client hears of it in band
-				      */
+			return true; /* the end of file comes next: the client hears of it then */
 	}
 	emit_locals(server, walk->client, out_of(walk));
 	front = expect_front(&server->expects);
-	swallow = front && (front->flags & EXPECT_SETUP);
+	/* Errors of what was sent for the client's statement are the client's; those of whole
+	 * queries of our own are not. */
+	swallow = front && front->kind == EXPECT_QUERY && (front->flags & EXPECT_SWALLOW);
 	if (swallow && server_is(server, SERVER_WELCOMING))
 		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",
 			view.message, view.sqlstate);
@@ -252,11 +316,14 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
 			     strcmp(view.sqlstate, "57014") == 0))
 			send_lane_timeout(walk);
+		else if (UNLIKELY(front && (front->flags & EXPECT_FAULT) && walk->client->fault))
+			send_fault(walk, walk->client->fault);
 		else
-			forward(walk, frame);
+			forward_error(walk, frame);
 	}
 	if (front && front->kind != EXPECT_QUERY && front->kind != EXPECT_SYNC)
 		drop_to_sync(walk);
+	batch_paused(server);
 	return true;
 }
 
@@ -280,14 +347,9 @@ static bool on_reply(
 	if ((front->flags & EXPECT_NAMED) && server->client)
 		client_name_confirmed(server->client);
 	expect_pop(&server->expects);
+	if (UNLIKELY(server->expects.n == 0))
+		batch_paused(server);
 	return true;
-}
-
-static bool is_swallowed(struct walk *walk)
-{
-	struct expect *front = expect_front(&walk->server->expects);
-
-	return front && (front->flags & EXPECT_SWALLOW);
 }
 
 /* One whole message, or (stream on) the head of one. false: the server does not speak the protocol.
@@ -406,8 +468,8 @@ static bool walk_one(struct walk *walk)
 	err = pgw_frame_read(walk->at, (size_t)(walk->end - walk->at), &frame);
 	if (err == PGW_MORE)
 		return false;
-	if (err == PGW_OK && frame.n_available < frame.n_body_bytes && must_be_whole(frame.type) &&
-		frame.n_body_bytes <= WHOLE_MAX_BYTES)
+	if (err == PGW_OK && must_be_whole(frame.type) &&
+		frame.n_available < MIN_OF(frame.n_body_bytes, WHOLE_MAX_BYTES))
 		return false;
 	server_unset(server, SERVER_SKIP_SWALLOW);
 	if (is_swallowed(walk) && frame.type != PGW_NOTIFICATION_RESPONSE)
@@ -439,11 +501,17 @@ static void protocol_broken(struct server *server)
 	link_server_lost(server, "protocol violation of the server");
 }
 
+/* A swap of lanes waits with its server: what an open batch was answered is still the client's. */
+static bool is_listening(const struct client *client)
+{
+	return client->state == CLIENT_LINKED || client->state == CLIENT_WAITING;
+}
+
 static void walk_bytes(struct server *server, const uint8_t *bytes, size_t n)
 {
 	struct worker *worker = server->worker;
 	struct client *client =
-		server->client && server->client->state == CLIENT_LINKED ? server->client : NULL;
+		server->client && is_listening(server->client) ? server->client : NULL;
 	struct walk walk = {.server = server,
 		.worker = worker,
 		.client = client,

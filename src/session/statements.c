@@ -206,6 +206,18 @@ bool client_names_drop(struct client_names **names, struct statement_table *tabl
 	return true;
 }
 
+struct statement *client_names_take(
+	struct client_names **names, struct statement_table *table, const char *name)
+{
+	struct statement *statement = client_names_find(*names, name);
+
+	if (statement) {
+		statement->refs++;
+		(void)client_names_drop(names, table, name);
+	}
+	return statement;
+}
+
 void client_names_clear(struct client_names **names, struct statement_table *table)
 {
 	struct client_name *entry, *next;

@@ -70,6 +70,9 @@ void client_names_add(struct client_names **names, const char *name, struct stat
 /* Forgets it; false when it is not there. */
 bool client_names_drop(
 	struct client_names **names, struct statement_table *table, const char *name);
+/* Forgets it; a reference of the caller's own, NULL when it is not there. */
+struct statement *client_names_take(
+	struct client_names **names, struct statement_table *table, const char *name);
 void client_names_clear(struct client_names **names, struct statement_table *table);
 uint64_t client_names_bytes(const struct client_names *names);
 unsigned client_names_count(const struct client_names *names);
