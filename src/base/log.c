@@ -126,16 +126,16 @@ void log_write(enum log_level level, const char *fmt, ...)
 	char text[1024];
 	char line[2048];
 	va_list ap;
-	size_t len;
+	size_t n_prefix, len;
 	ssize_t done = 0;
 
-	if (level > __atomic_load_n(&log_current_level, __ATOMIC_RELAXED))
+	if (level > log_level_now())
 		return;
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	len = (size_t)format_prefix(line, sizeof(line), level);
-	len += copy_visible(line + len, sizeof(line) - len - 1, text);
+	n_prefix = (size_t)format_prefix(line, sizeof(line), level);
+	len = n_prefix + copy_visible(line + n_prefix, sizeof(line) - n_prefix - 1, text);
 	line[len++] = '\n';
 	pthread_mutex_lock(&log_mutex);
 	if (sinks.to_stderr)
@@ -143,7 +143,7 @@ void log_write(enum log_level level, const char *fmt, ...)
 	if (log_fd >= 0)
 		done = write(log_fd, line, len);
 	if (log_ident)
-		syslog(syslog_levels[level], "%.*s", (int)sizeof(text), text);
+		syslog(syslog_levels[level], "%.*s", (int)(len - 1 - n_prefix), line + n_prefix);
 	pthread_mutex_unlock(&log_mutex);
 	(void)done; /* a full disk must not stop the proxy */
 }

@@ -34,7 +34,7 @@ struct log_config {
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...)                                                                             \
 	do {                                                                                       \
-		if (UNLIKELY(log_current_level >= LOG_LEVEL_DEBUG))                                \
+		if (UNLIKELY(log_level_now() >= LOG_LEVEL_DEBUG))                                  \
 			log_write(LOG_LEVEL_DEBUG, __VA_ARGS__);                                   \
 	} while (0)
 
@@ -51,7 +51,11 @@ struct log_rate {
 			log_write(level, __VA_ARGS__);                                             \
 	} while (0)
 
-extern enum log_level log_current_level; /* written before threads start and by log_set_level() */
+extern enum log_level log_current_level; /* relaxed atomic; written by log_set_level() */
+static inline enum log_level log_level_now(void)
+{
+	return __atomic_load_n(&log_current_level, __ATOMIC_RELAXED);
+}
 
 int log_open(const struct log_config *config)
 	WARN_UNUSED; /* 0, or -errno when the file cannot be opened */
