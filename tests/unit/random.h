@@ -20,7 +20,7 @@ static inline struct random random_open(void)
 	uint64_t seed = text ? strtoull(text, NULL, 10) : RANDOM_SEED_DEFAULT;
 
 	printf("PGLANE_SEED=%" PRIu64 "\n", seed);
-	return (struct random){ .state = seed };
+	return (struct random){.state = seed};
 }
 
 /* splitmix64 */

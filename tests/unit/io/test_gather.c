@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What goes out in one send. The stream under it is a SOCK_SEQPACKET socket, so that each send(2) arrives as one packet of its own and can be
- * counted; the random histories use a byte stream.
+ * What goes out in one send. The stream under it is a SOCK_SEQPACKET socket, so that each send(2)
+ * arrives as one packet of its own and can be counted; the random histories use a byte stream.
  */
 #include "io/gather.h"
 
@@ -29,7 +29,7 @@ static void ignore(struct stream *s)
 {
 }
 
-static const struct stream_ops ops = { .on_readable = ignore, .on_drained = ignore };
+static const struct stream_ops ops = {.on_readable = ignore, .on_drained = ignore};
 
 static int open_with(int type)
 {
@@ -166,8 +166,9 @@ static void a_full_list_still_merges(void **state)
 
 static void a_copy_into_a_full_list_comes_after_it(void **state)
 {
-	static const char bytes[] = "abababababababababababababababababababababababababababababababababababababababab"
-				    "ababababababababababababababababababababababababab";
+	static const char bytes[] =
+		"abababababababababababababababababababababababababababababababababababababababab"
+		"ababababababababababababababababababababababababab";
 
 	for (size_t i = 0; i < GATHER_PIECES; i++)
 		gather_ref(&gather, bytes + 2 * i, 1);
@@ -213,12 +214,13 @@ static void a_copy_larger_than_scratch_is_sent_at_once(void **state)
 	assert_int_equal(gather.n_bytes, 4 + n);
 }
 
-/* Up to GATHER_JOIN_BYTES the pieces are copied side by side, beyond it they are sent from where they lie: the bytes are the same. */
+/* Up to GATHER_JOIN_BYTES the pieces are copied side by side, beyond it they are sent from where
+ * they lie: the bytes are the same. */
 static void joined_or_not_the_bytes_are_the_same(void **state)
 {
 	static uint8_t bytes[2 * GATHER_JOIN_BYTES];
-	static const size_t sizes[] = { 1, GATHER_JOIN_BYTES / 2 - 1, GATHER_JOIN_BYTES / 2, GATHER_JOIN_BYTES / 2 + 1,
-		GATHER_JOIN_BYTES - 1 };
+	static const size_t sizes[] = {1, GATHER_JOIN_BYTES / 2 - 1, GATHER_JOIN_BYTES / 2,
+		GATHER_JOIN_BYTES / 2 + 1, GATHER_JOIN_BYTES - 1};
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i * 31 + i / 256);
@@ -345,7 +347,8 @@ static void random_histories(void **state)
 
 	for (unsigned step = 0; step < N_STEPS; step++) {
 		if (step % 100 == 0) {
-			assert_true(gather_flush(&gather)); /* what is borrowed may change from here on */
+			assert_true(gather_flush(
+				&gather)); /* what is borrowed may change from here on */
 			for (size_t i = 0; i < N_SOURCE; i++)
 				source[i] = (uint8_t)random_u64(&random);
 		}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Listening sockets: opened all or none, what is said of those that fail, and who is handed over to whom. */
+/* Listening sockets: opened all or none, what is said of those that fail, and who is handed over to
+ * whom. */
 #include "io/listener.h"
 
 #include <setjmp.h>
@@ -25,12 +26,15 @@ static struct strbuf problems;
 
 static struct config tcp_config(char *addresses)
 {
-	return (struct config){ .listen_addr = addresses, .listen_backlog = 16 };
+	return (struct config){.listen_addr = addresses, .listen_backlog = 16};
 }
 
 static struct config unix_config(uint16_t port)
 {
-	return (struct config){ .unix_socket_dir = dir, .unix_socket_mode = 0750, .listen_port = port, .listen_backlog = 16 };
+	return (struct config){.unix_socket_dir = dir,
+		.unix_socket_mode = 0750,
+		.listen_port = port,
+		.listen_backlog = 16};
 }
 
 static int count_fds(void)
@@ -110,7 +114,7 @@ static void a_list_of_addresses(void **state)
 static void nowhere(void **state)
 {
 	char empty[] = "", blanks[] = " , ";
-	struct config config = { .listen_backlog = 1 };
+	struct config config = {.listen_backlog = 1};
 
 	assert_fails(&config, "nowhere to listen: set listen_addr or unix_socket_dir");
 	config.unix_socket_dir = empty;
@@ -230,11 +234,13 @@ static void an_abstract_name(void **state)
 static void unix_sockets_that_cannot_be(void **state)
 {
 	struct config config = unix_config(6434);
-	char missing[] = "/tmp/pglane_no_such_directory", group[] = "no such group", long_dir[200], path[128];
+	char missing[] = "/tmp/pglane_no_such_directory", group[] = "no such group", long_dir[200],
+	     path[128];
 	struct stat info;
 
 	config.unix_socket_dir = missing;
-	assert_fails(&config, "cannot listen on /tmp/pglane_no_such_directory: bind: No such file or directory");
+	assert_fails(&config,
+		"cannot listen on /tmp/pglane_no_such_directory: bind: No such file or directory");
 	memset(long_dir, 'd', sizeof(long_dir));
 	long_dir[sizeof(long_dir) - 1] = '\0';
 	config.unix_socket_dir = long_dir;
@@ -285,7 +291,7 @@ static void door_close(struct door *door)
 
 static void whoever_comes_is_handed_over(void **state)
 {
-	struct config configs[] = { tcp_config(tcp_any), unix_config(6435) };
+	struct config configs[] = {tcp_config(tcp_any), unix_config(6435)};
 	struct listeners listeners;
 	int clients[130];
 	struct door door;
@@ -343,7 +349,8 @@ static void two_watches_of_one_listener(void **state)
 	door_open(&doors[1], &listeners.items[0]);
 	client = connect_to(&listeners.items[0]);
 	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(event_base_loop(doors[i].loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0);
+		assert_int_equal(
+			event_base_loop(doors[i].loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0);
 	assert_int_equal(doors[0].n + doors[1].n, 1);
 	close(client);
 	door_close(&doors[0]);
@@ -414,8 +421,12 @@ static int option(int fd, int level, int name)
 
 static void options_of_the_configuration(void **state)
 {
-	struct config config = { .tcp_keepalive = 1, .tcp_keepidle = 61, .tcp_keepintvl = 7, .tcp_keepcnt = 3, .tcp_user_timeout_ms = 12345,
-		.tcp_socket_buffer = 20000 };
+	struct config config = {.tcp_keepalive = 1,
+		.tcp_keepidle = 61,
+		.tcp_keepintvl = 7,
+		.tcp_keepcnt = 3,
+		.tcp_user_timeout_ms = 12345,
+		.tcp_socket_buffer = 20000};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	socket_tune(fd, false, &config);
@@ -432,13 +443,14 @@ static void options_of_the_configuration(void **state)
 
 static void zero_is_the_systems_own(void **state)
 {
-	struct config config = { .tcp_keepalive = 0 };
+	struct config config = {.tcp_keepalive = 0};
 	int fd = socket(AF_INET, SOCK_STREAM, 0), plain = socket(AF_INET, SOCK_STREAM, 0);
 
 	socket_tune(fd, false, &config);
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
 	assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
-	assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), option(plain, IPPROTO_TCP, TCP_KEEPIDLE));
+	assert_int_equal(
+		option(fd, IPPROTO_TCP, TCP_KEEPIDLE), option(plain, IPPROTO_TCP, TCP_KEEPIDLE));
 	assert_int_equal(option(fd, SOL_SOCKET, SO_RCVBUF), option(plain, SOL_SOCKET, SO_RCVBUF));
 	close(fd);
 	close(plain);

@@ -73,7 +73,7 @@ static void run_letter(struct task *task)
 		loop_stop(&loop);
 }
 
-static struct letter a = { .c = 'a' }, b = { .c = 'b' }, c = { .c = 'c', .stop = true };
+static struct letter a = {.c = 'a'}, b = {.c = 'b'}, c = {.c = 'c', .stop = true};
 
 static void queue_abc(void)
 {
@@ -209,7 +209,7 @@ static void on_alarm(struct timer *timer)
 
 static void timers_fire_after_their_time(void **state)
 {
-	struct alarm alarm = { .deadline_us = clock_mono_us() + 5000, .n_left = 3 };
+	struct alarm alarm = {.deadline_us = clock_mono_us() + 5000, .n_left = 3};
 
 	loop_timer_at(&loop, &alarm.timer, alarm.deadline_us, on_alarm);
 	loop_run(&loop);
@@ -219,7 +219,7 @@ static void timers_fire_after_their_time(void **state)
 /* An idle loop sleeps: the tick is armed only while a timer is. */
 static void the_tick_rests_without_timers(void **state)
 {
-	struct alarm alarm = { .deadline_us = 1, .n_left = 2 };
+	struct alarm alarm = {.deadline_us = 1, .n_left = 2};
 
 	assert_false(event_pending(loop.tick, EV_TIMEOUT, NULL));
 	loop_timer(&loop, &alarm.timer, 0, on_alarm);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Mail between threads: nothing lost, nothing twice, the order of each sender kept, one wake for many. */
+/* Mail between threads: nothing lost, nothing twice, the order of each sender kept, one wake for
+ * many. */
 #include "io/mailbox.h"
 
 #include <setjmp.h>
@@ -103,8 +104,9 @@ static void four_senders_keep_their_order(void **state)
 	receiver_open(&receiver);
 	receiver.n_expected = N_SENDERS * N_MAILS;
 	for (unsigned i = 0; i < N_SENDERS; i++) {
-		senders[i] = (struct sender){ .receiver = &receiver, .index = i };
-		assert_int_equal(pthread_create(&senders[i].thread, NULL, send_all, &senders[i]), 0);
+		senders[i] = (struct sender){.receiver = &receiver, .index = i};
+		assert_int_equal(
+			pthread_create(&senders[i].thread, NULL, send_all, &senders[i]), 0);
 	}
 	loop_run(&receiver.loop);
 	for (unsigned i = 0; i < N_SENDERS; i++) {
@@ -132,7 +134,8 @@ static void many_posts_wake_once(void **state)
 	receiver.n_expected = 100;
 	loop_run(&receiver.loop);
 	assert_int_equal(receiver.n_turns, 1);
-	assert_int_equal(read(receiver.box.event_fd, &n_wakes, sizeof(n_wakes)), -1); /* not left set */
+	assert_int_equal(
+		read(receiver.box.event_fd, &n_wakes, sizeof(n_wakes)), -1); /* not left set */
 
 	/* The next one wakes again. */
 	receiver.loop.stopping = false;
@@ -186,7 +189,8 @@ static void a_mail_may_be_posted_on(void **state)
 	mailbox_post(&receiver.box, &letter->mail, post_on);
 	loop_run(&receiver.loop);
 	assert_int_equal(receiver.next[0], 1);
-	assert_int_equal(receiver.n_turns, 2); /* not in the same one: a ring of mails starves nobody */
+	assert_int_equal(
+		receiver.n_turns, 2); /* not in the same one: a ring of mails starves nobody */
 	receiver_close(&receiver);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Addresses as text, of sockets and by name. Names come from the machine's own hosts file: no question leaves it. */
+/* Addresses as text, of sockets and by name. Names come from the machine's own hosts file: no
+ * question leaves it. */
 #include "io/netaddr.h"
 
 #include <setjmp.h>
@@ -35,13 +36,15 @@ static void literals(void **state)
 	assert_int_equal(addr.sa.sa_family, AF_INET6);
 	assert_int_equal(addr.len, sizeof(struct sockaddr_in6));
 	assert_text(&addr, "::1", 65535);
-	assert_true(netaddr_literal("2001:db8:1:2:3:4:255.255.255.255", 0, &addr)); /* the longest there is */
+	assert_true(netaddr_literal(
+		"2001:db8:1:2:3:4:255.255.255.255", 0, &addr)); /* the longest there is */
 	assert_text(&addr, "2001:db8:1:2:3:4:ffff:ffff", 0);
 }
 
 static void no_literals(void **state)
 {
-	static const char *const texts[] = { "", "localhost", "127.0.0.1 ", "127.1", "1.2.3.256", "[::1]", "::1%lo", "/tmp", "@x" };
+	static const char *const texts[] = {"", "localhost", "127.0.0.1 ", "127.1", "1.2.3.256",
+		"[::1]", "::1%lo", "/tmp", "@x"};
 	struct netaddr addr;
 
 	for (unsigned i = 0; i < N_ELEMENTS(texts); i++)
@@ -57,7 +60,8 @@ static void unix_directories(void **state)
 	assert_true(netaddr_unix("/var/run/postgresql", 5432, &addr));
 	assert_int_equal(addr.sa.sa_family, AF_UNIX);
 	assert_string_equal(addr.un.sun_path, "/var/run/postgresql/.s.PGSQL.5432");
-	assert_int_equal(addr.len, offsetof(struct sockaddr_un, sun_path) + strlen(addr.un.sun_path) + 1);
+	assert_int_equal(
+		addr.len, offsetof(struct sockaddr_un, sun_path) + strlen(addr.un.sun_path) + 1);
 	assert_text(&addr, "unix", 0);
 
 	/* The longest path keeps its NUL. */
@@ -140,7 +144,7 @@ static void names_of_this_machine(void **state)
 	struct loop loop;
 	struct resolver *resolver;
 	struct resolve *resolve;
-	struct answer answer = { .n = 0 };
+	struct answer answer = {.n = 0};
 	char buf[NETADDR_TEXT_BYTES];
 	uint16_t port;
 
@@ -173,7 +177,7 @@ static void a_name_that_cannot_be(void **state)
 	struct loop loop;
 	struct resolver *resolver;
 	struct resolve *resolve;
-	struct answer answer = { .n = 0 };
+	struct answer answer = {.n = 0};
 
 	memset(name, 'x', sizeof(name)); /* one label of more than 63 bytes: no server is asked */
 	name[sizeof(name) - 1] = '\0';
@@ -194,7 +198,7 @@ static void a_question_that_is_taken_back(void **state)
 	struct loop loop;
 	struct resolver *resolver;
 	struct resolve *resolve;
-	struct answer answer = { .n = 0 };
+	struct answer answer = {.n = 0};
 
 	loop_init(&loop);
 	resolver = resolver_new(&loop);

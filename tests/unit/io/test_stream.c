@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A stream against a peer that is a plain socket, on unix sockets, TCP over the loopback and TLS over that. Buffers are as small as
- * the kernel allows, so that little is needed to block.
+ * A stream against a peer that is a plain socket, on unix sockets, TCP over the loopback and TLS
+ * over that. Buffers are as small as the kernel allows, so that little is needed to block.
  */
 #include "io/stream.h"
 
@@ -82,7 +82,7 @@ static void on_hangup(struct stream *stream)
 	pair_of(stream)->n_hangup++;
 }
 
-static const struct stream_ops ops = { on_readable, on_drained, on_connected, on_hangup };
+static const struct stream_ops ops = {on_readable, on_drained, on_connected, on_hangup};
 
 /* ---- turns ---- */
 
@@ -100,7 +100,7 @@ static void turns(struct loop *loop, unsigned n)
 /* The loopback is no other machine, but it may take its time. */
 static void wait_for(int fd, short what)
 {
-	struct pollfd ask = { .fd = fd, .events = what };
+	struct pollfd ask = {.fd = fd, .events = what};
 
 	while (poll(&ask, 1, -1) < 0)
 		assert_int_equal(errno, EINTR);
@@ -109,7 +109,8 @@ static void wait_for(int fd, short what)
 /* Until the peer can read or the stream can write. */
 static void wait_for_movement(const struct pair *p)
 {
-	struct pollfd ask[2] = { { .fd = p->peer, .events = POLLIN }, { .fd = p->stream.fd, .events = POLLOUT } };
+	struct pollfd ask[2] = {
+		{.fd = p->peer, .events = POLLIN}, {.fd = p->stream.fd, .events = POLLOUT}};
 
 	while (poll(ask, 2, -1) < 0)
 		assert_int_equal(errno, EINTR);
@@ -119,7 +120,7 @@ static void wait_for_movement(const struct pair *p)
 
 static void set_small(int fd)
 {
-	int least = 1; /* the kernel makes it its minimum */
+	int least = 1;	 /* the kernel makes it its minimum */
 	int few = 32768; /* TCP waits for its timers when a window opens by less than a segment */
 
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
@@ -205,7 +206,7 @@ static void peer_close(struct pair *p)
 
 static void peer_reset(struct pair *p)
 {
-	struct linger at_once = { .l_onoff = 1 };
+	struct linger at_once = {.l_onoff = 1};
 
 	assert_int_equal(setsockopt(p->peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
 	peer_close(p);
@@ -227,7 +228,8 @@ static bool peer_take(struct pair *p, size_t n, struct strbuf *got)
 	ssize_t done;
 
 	strbuf_reserve(got, n);
-	done = p->peer_ssl ? SSL_read(p->peer_ssl, got->data + got->len, (int)n) : recv(p->peer, got->data + got->len, n, 0);
+	done = p->peer_ssl ? SSL_read(p->peer_ssl, got->data + got->len, (int)n)
+			   : recv(p->peer, got->data + got->len, n, 0);
 	if (done <= 0)
 		return false;
 	got->len += (size_t)done;
@@ -238,7 +240,8 @@ static bool peer_take(struct pair *p, size_t n, struct strbuf *got)
 /* Up to n bytes; how many went. */
 static size_t peer_give(struct pair *p, const void *bytes, size_t n)
 {
-	ssize_t done = p->peer_ssl ? SSL_write(p->peer_ssl, bytes, (int)n) : send(p->peer, bytes, n, MSG_NOSIGNAL);
+	ssize_t done = p->peer_ssl ? SSL_write(p->peer_ssl, bytes, (int)n)
+				   : send(p->peer, bytes, n, MSG_NOSIGNAL);
 
 	return done > 0 ? (size_t)done : 0;
 }
@@ -257,7 +260,7 @@ static void peer_take_until(struct pair *p, size_t n, struct strbuf *got, size_t
 static uint8_t *make_bulk(void)
 {
 	uint8_t *bulk = mem_alloc(BULK_BYTES);
-	struct random random = { .state = 1 };
+	struct random random = {.state = 1};
 
 	for (size_t i = 0; i < BULK_BYTES; i++)
 		bulk[i] = (uint8_t)random_u64(&random);
@@ -274,20 +277,23 @@ static void fill(struct pair *p)
 }
 
 #define EACH_KIND(p)                                                                               \
-	for (enum kind kind_ = UNIX; kind_ <= TLS && (pair_open(&(p), kind_), true); pair_close(&(p)), kind_++)
+	for (enum kind kind_ = UNIX; kind_ <= TLS && (pair_open(&(p), kind_), true);               \
+		pair_close(&(p)), kind_++)
 #define EACH_PLAIN_KIND(p)                                                                         \
-	for (enum kind kind_ = UNIX; kind_ <= TCP && (pair_open(&(p), kind_), true); pair_close(&(p)), kind_++)
+	for (enum kind kind_ = UNIX; kind_ <= TCP && (pair_open(&(p), kind_), true);               \
+		pair_close(&(p)), kind_++)
 
 /* ---- writing ---- */
 
 static void what_fits_is_sent_at_once(void **state)
 {
-	struct iovec pieces[] = { { .iov_base = (char[]){ "one " }, .iov_len = 4 }, { .iov_base = (char[]){ "" } },
-		{ .iov_base = (char[]){ "two" }, .iov_len = 3 } };
+	struct iovec pieces[] = {{.iov_base = (char[]){"one "}, .iov_len = 4},
+		{.iov_base = (char[]){""}}, {.iov_base = (char[]){"two"}, .iov_len = 3}};
 	struct strbuf got = STRBUF_INIT;
 	struct pair p;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		struct iovec copy[N_ELEMENTS(pieces)];
 
 		memcpy(copy, pieces, sizeof(pieces));
@@ -311,7 +317,8 @@ static void what_does_not_fit_waits_in_order(void **state)
 	uint8_t *bulk = make_bulk();
 	struct pair p;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		size_t at = 0, piece = 1;
 
 		strbuf_reset(&got);
@@ -349,9 +356,11 @@ static void large_and_small_pieces_in_one_call(void **state)
 	uint8_t *bulk = make_bulk();
 	struct pair p;
 
-	EACH_KIND(p) {
-		struct iovec pieces[] = { { bulk, 10 }, { bulk + 10, 100 }, { bulk + 110, 40000 }, { bulk + 40110, 5 }, { bulk + 40115, 200000 },
-			{ bulk + 240115, 0 }, { bulk + 240115, 1 } };
+	EACH_KIND(p)
+	{
+		struct iovec pieces[] = {{bulk, 10}, {bulk + 10, 100}, {bulk + 110, 40000},
+			{bulk + 40110, 5}, {bulk + 40115, 200000}, {bulk + 240115, 0},
+			{bulk + 240115, 1}};
 
 		strbuf_reset(&got);
 		assert_true(stream_sendv(&p.stream, pieces, (int)N_ELEMENTS(pieces)));
@@ -372,7 +381,8 @@ static void a_short_read_means_drained(void **state)
 	struct pair p;
 	size_t n;
 
-	EACH_PLAIN_KIND(p) {
+	EACH_PLAIN_KIND(p)
+	{
 		assert_int_equal(peer_give(&p, "abc", 3), 3);
 		wait_for(p.stream.fd, POLLIN);
 		turns(&p.loop, 3);
@@ -403,7 +413,8 @@ static void data_and_end_of_file_in_one_edge(void **state)
 	struct pair p;
 	size_t n;
 
-	EACH_PLAIN_KIND(p) {
+	EACH_PLAIN_KIND(p)
+	{
 		assert_int_equal(peer_give(&p, "bye", 3), 3);
 		peer_close(&p);
 		wait_for(p.stream.fd, POLLRDHUP);
@@ -423,7 +434,8 @@ static void end_of_file_after_the_data(void **state)
 	struct pair p;
 	size_t n;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		assert_int_equal(peer_give(&p, "bye", 3), 3);
 		wait_for(p.stream.fd, POLLIN);
 		turns(&p.loop, 3);
@@ -447,7 +459,8 @@ static void half_closed(void **state)
 	struct pair p;
 	size_t n;
 
-	EACH_PLAIN_KIND(p) {
+	EACH_PLAIN_KIND(p)
+	{
 		stream_shutdown(&p.stream);
 		wait_for(p.peer, POLLIN);
 		assert_int_equal(recv(p.peer, buf, sizeof(buf), 0), 0);
@@ -469,7 +482,8 @@ static void a_paused_stream_remembers_its_edge(void **state)
 	struct pair p;
 	size_t n;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		stream_pause(&p.stream);
 		assert_int_equal(peer_give(&p, "abc", 3), 3);
 		wait_for(p.stream.fd, POLLIN);
@@ -493,7 +507,8 @@ static void a_paused_stream_hears_its_peer_hang_up(void **state)
 	struct pair p;
 	size_t n;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		stream_pause(&p.stream);
 		assert_int_equal(peer_give(&p, "abc", 3), 3);
 		wait_for(p.stream.fd, POLLIN);
@@ -533,7 +548,8 @@ static void a_paused_stream_that_is_blocked_hears_it_too(void **state)
 {
 	struct pair p;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		stream_pause(&p.stream);
 		fill(&p);
 		turns(&p.loop, 3);
@@ -555,7 +571,8 @@ static void a_blocked_stream_does_not_spin(void **state)
 	struct strbuf got = STRBUF_INIT;
 	struct pair p;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		strbuf_reset(&got);
 		assert_int_equal(peer_give(&p, "abc", 3), 3);
 		wait_for(p.stream.fd, POLLIN);
@@ -583,7 +600,8 @@ static void writing_to_a_peer_that_is_gone(void **state)
 	struct pair p;
 	size_t n;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		if (p.kind == UNIX)
 			peer_close(&p);
 		else
@@ -601,7 +619,8 @@ static void a_blocked_stream_whose_peer_goes(void **state)
 	struct pair p;
 	size_t n;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		fill(&p);
 		turns(&p.loop, 2);
 		p.n_readable = 0;
@@ -625,7 +644,8 @@ static void nothing_is_called_after_close(void **state)
 	struct pair p;
 	size_t n;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		fill(&p);
 		assert_int_equal(peer_give(&p, "abc", 3), 3);
 		wait_for(p.stream.fd, POLLIN);
@@ -646,7 +666,8 @@ static void closing_inside_callbacks(void **state)
 	struct strbuf got = STRBUF_INIT;
 	struct pair p;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		p.close_when_readable = true;
 		assert_int_equal(peer_give(&p, "abc", 3), 3);
 		wait_for(p.stream.fd, POLLIN);
@@ -654,7 +675,8 @@ static void closing_inside_callbacks(void **state)
 		assert_int_equal(p.n_readable, 1);
 		assert_int_equal(p.stream.fd, -1);
 	}
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		p.close_when_drained = true;
 		strbuf_reset(&got);
 		fill(&p);
@@ -677,7 +699,8 @@ static void closing_says_goodbye(void **state)
 	struct pair p;
 	char c;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		stream_close(&p.stream);
 		wait_for(p.peer, POLLIN);
 		if (p.peer_ssl) {
@@ -700,7 +723,8 @@ static void moving_between_loops(void **state)
 	size_t n;
 
 	loop_init(&other);
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		strbuf_reset(&got);
 		stream_detach(&p.stream);
 		assert_null(p.stream.loop);
@@ -728,7 +752,8 @@ static void moving_between_loops(void **state)
 		turns(&p.loop, 1);
 	}
 	/* Somebody hangs up between two loops. */
-	EACH_PLAIN_KIND(p) {
+	EACH_PLAIN_KIND(p)
+	{
 		stream_detach(&p.stream);
 		peer_close(&p);
 		wait_for(p.stream.fd, POLLRDHUP);
@@ -745,7 +770,8 @@ static void closing_while_it_has_no_loop(void **state)
 {
 	struct pair p;
 
-	EACH_KIND(p) {
+	EACH_KIND(p)
+	{
 		stream_detach(&p.stream);
 		stream_close(&p.stream);
 		assert_int_equal(p.stream.fd, -1);
@@ -756,7 +782,7 @@ static void closing_while_it_has_no_loop(void **state)
 
 static void connecting_over_tcp(void **state)
 {
-	struct pair p = { .kind = TCP };
+	struct pair p = {.kind = TCP};
 	struct netaddr addr;
 	int listener = listen_tcp(&addr);
 	uint8_t buf[8];
@@ -786,7 +812,7 @@ static void connecting_over_tcp(void **state)
 
 static void a_refusal_over_tcp(void **state)
 {
-	struct pair p = { .kind = TCP, .peer = -1 };
+	struct pair p = {.kind = TCP, .peer = -1};
 	struct netaddr addr;
 	int listener = listen_tcp(&addr);
 
@@ -806,7 +832,7 @@ static void a_refusal_over_tcp(void **state)
 
 static void connecting_over_a_unix_socket(void **state)
 {
-	struct pair p = { .kind = UNIX };
+	struct pair p = {.kind = UNIX};
 	struct netaddr addr;
 	char dir[64];
 	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -844,7 +870,8 @@ struct way {
 	struct strbuf sent, got;
 };
 
-static void stream_gives(struct pair *p, struct random *random, const uint8_t *bulk, struct way *out)
+static void stream_gives(
+	struct pair *p, struct random *random, const uint8_t *bulk, struct way *out)
 {
 	struct iovec pieces[5];
 	int n_pieces = 1 + (int)random_below(random, 5);
@@ -853,9 +880,12 @@ static void stream_gives(struct pair *p, struct random *random, const uint8_t *b
 		return;
 	for (int i = 0; i < n_pieces; i++) {
 		size_t n = random_below(random, random_below(random, 20) ? 500 : 60000);
-		union { const uint8_t *in; void *out; } at = { .in = bulk + random_below(random, BULK_BYTES - n) };
+		union {
+			const uint8_t *in;
+			void *out;
+		} at = {.in = bulk + random_below(random, BULK_BYTES - n)};
 
-		pieces[i] = (struct iovec){ at.out, n };
+		pieces[i] = (struct iovec){at.out, n};
 		strbuf_add(&out->sent, at.in, n);
 	}
 	assert_true(stream_sendv(&p->stream, pieces, n_pieces));
@@ -874,8 +904,10 @@ static void stream_takes(struct pair *p, struct random *random, struct way *in)
 	}
 }
 
-/* A TLS peer must say the same again until it is taken: it always sends from the first byte not taken. */
-static void peer_gives(struct pair *p, struct random *random, const uint8_t *bulk, struct way *in, size_t *n_taken)
+/* A TLS peer must say the same again until it is taken: it always sends from the first byte not
+ * taken. */
+static void peer_gives(
+	struct pair *p, struct random *random, const uint8_t *bulk, struct way *in, size_t *n_taken)
 {
 	if (*n_taken == in->sent.len) {
 		size_t n = 1 + random_below(random, 30000);
@@ -893,7 +925,7 @@ static void assert_same_way(const struct way *way)
 
 static void random_history(struct pair *p, struct random *random, const uint8_t *bulk)
 {
-	struct way in = { STRBUF_INIT, STRBUF_INIT }, out = { STRBUF_INIT, STRBUF_INIT };
+	struct way in = {STRBUF_INIT, STRBUF_INIT}, out = {STRBUF_INIT, STRBUF_INIT};
 	unsigned n_unblocked = 0;
 	size_t n_taken = 0;
 
@@ -942,7 +974,7 @@ static void random_histories(void **state)
 	struct pair p;
 
 	EACH_KIND(p)
-		random_history(&p, &random, bulk);
+	random_history(&p, &random, bulk);
 	mem_free(bulk);
 }
 
@@ -951,10 +983,10 @@ static struct cert server;
 static int tls_setup(void **state)
 {
 	char error[TLS_ERROR_BYTES];
-	struct config_tls cfg = { .mode = TLS_REQUIRE };
+	struct config_tls cfg = {.mode = TLS_REQUIRE};
 
 	assert_non_null(mkdtemp(certs_dir));
-	server = cert_make((struct cert_request){ .name = "server", .cn = "localhost" }, NULL);
+	server = cert_make((struct cert_request){.name = "server", .cn = "localhost"}, NULL);
 	cfg.cert_file = server.cert_file;
 	cfg.key_file = server.key_file;
 	accepting = tls_context_new(&cfg, true, error);

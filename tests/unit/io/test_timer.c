@@ -18,8 +18,8 @@
 struct probe {
 	struct timer timer; /* first: a probe is recovered from it */
 	unsigned n_fired;
-	unsigned order;	    /* the how-manieth of all to fire last */
-	uint64_t again_us;  /* deadline to start with again when it fires; 0: none */
+	unsigned order;	   /* the how-manieth of all to fire last */
+	uint64_t again_us; /* deadline to start with again when it fires; 0: none */
 	struct probe *stops;
 	struct probe *starts;
 	uint64_t starts_us;
@@ -61,7 +61,7 @@ static void fire(struct timer *timer)
 static void never_early_and_soon_after(void **state)
 {
 	for (uint64_t delay_us = 0; delay_us < 5 * TIMER_TICK_US; delay_us += 777) {
-		struct probe probe = { .n_fired = 0 };
+		struct probe probe = {.n_fired = 0};
 		uint64_t deadline_us = now_us + delay_us;
 
 		timer_start(&wheel, &probe.timer, deadline_us, fire);
@@ -81,7 +81,7 @@ static void never_early_and_soon_after(void **state)
 
 static void a_deadline_of_zero_is_in_the_past(void **state)
 {
-	struct probe probe = { .n_fired = 0 };
+	struct probe probe = {.n_fired = 0};
 
 	timer_start(&wheel, &probe.timer, 0, fire);
 	assert_true(timer_is_armed(&probe.timer));
@@ -104,7 +104,7 @@ static void one_sweep_after_a_long_pause_finds_all(void **state)
 
 static void the_same_slot_of_a_later_round_stays(void **state)
 {
-	struct probe soon = { .n_fired = 0 }, later = { .n_fired = 0 }, last = { .n_fired = 0 };
+	struct probe soon = {.n_fired = 0}, later = {.n_fired = 0}, last = {.n_fired = 0};
 	uint64_t at_us = now_us + 5 * TIMER_TICK_US;
 
 	timer_start(&wheel, &later.timer, at_us + ROUND_US, fire);
@@ -124,7 +124,7 @@ static void the_same_slot_of_a_later_round_stays(void **state)
 
 static void starting_again_moves_it(void **state)
 {
-	struct probe probe = { .n_fired = 0 };
+	struct probe probe = {.n_fired = 0};
 	uint64_t begin_us = now_us;
 
 	timer_start(&wheel, &probe.timer, begin_us + 2 * TIMER_TICK_US, fire);
@@ -141,7 +141,7 @@ static void starting_again_moves_it(void **state)
 
 static void stopping(void **state)
 {
-	struct probe probe = { .n_fired = 0 };
+	struct probe probe = {.n_fired = 0};
 
 	timer_stop(&probe.timer); /* not armed, never was */
 	timer_start(&wheel, &probe.timer, now_us, fire);
@@ -155,7 +155,7 @@ static void stopping(void **state)
 
 static void a_callback_starts_its_timer_again(void **state)
 {
-	struct probe probe = { .n_fired = 0 };
+	struct probe probe = {.n_fired = 0};
 	unsigned n;
 
 	timer_start(&wheel, &probe.timer, now_us, fire);
@@ -176,7 +176,7 @@ static void a_callback_starts_its_timer_again(void **state)
 /* What is overdue for ever costs one call a tick, not an endless sweep. */
 static void starting_again_in_the_past_waits_for_the_next_tick(void **state)
 {
-	struct probe probe = { .again_us = 1 };
+	struct probe probe = {.again_us = 1};
 
 	timer_start(&wheel, &probe.timer, 1, fire);
 	for (unsigned n = 1; n < 10; n++) {
@@ -190,9 +190,10 @@ static void starting_again_in_the_past_waits_for_the_next_tick(void **state)
 
 static void a_callback_stops_a_neighbour(void **state)
 {
-	struct probe first = { .n_fired = 0 }, second = { .n_fired = 0 };
+	struct probe first = {.n_fired = 0}, second = {.n_fired = 0};
 
-	/* Either may be the one that fires first: both are due in one slot and each stops the other. */
+	/* Either may be the one that fires first: both are due in one slot and each stops the
+	 * other. */
 	first.stops = &second;
 	second.stops = &first;
 	timer_start(&wheel, &first.timer, now_us, fire);
@@ -204,7 +205,7 @@ static void a_callback_stops_a_neighbour(void **state)
 
 static void a_callback_puts_a_neighbour_off(void **state)
 {
-	struct probe early = { .n_fired = 0 }, neighbour = { .n_fired = 0 };
+	struct probe early = {.n_fired = 0}, neighbour = {.n_fired = 0};
 	uint64_t begin_us = now_us;
 
 	/* To the same slot, one round on. */
@@ -256,7 +257,8 @@ static void a_callback_may_free_its_timer(void **state)
 	assert_int_equal(n_fired_of_all, 100);
 }
 
-/* One slot, two rounds, in turns: the ones that stay must not be walked again for each that goes. */
+/* One slot, two rounds, in turns: the ones that stay must not be walked again for each that goes.
+ */
 static void thousands_at_once(void **state)
 {
 	struct probe *probes = mem_zalloc(N_MANY * sizeof(*probes));
@@ -274,7 +276,8 @@ static void thousands_at_once(void **state)
 	mem_free(probes);
 }
 
-/* ---- random histories against a model: one number for each timer, the tick that must fire it ---- */
+/* ---- random histories against a model: one number for each timer, the tick that must fire it ----
+ */
 
 #define N_MODEL 200u
 #define N_STEPS 20000u
@@ -305,7 +308,8 @@ static void model_advance(struct model *models, struct random *random)
 	advance_to(now_us + random_below(random, step_us));
 	for (unsigned i = 0; i < N_MODEL; i++) {
 		struct model *m = &models[i];
-		/* After a whole round the sweep may meet it one tick sooner: late enough is enough. */
+		/* After a whole round the sweep may meet it one tick sooner: late enough is enough.
+		 */
 		bool may = m->deadline_us <= now_us && !timer_is_armed(&m->probe.timer);
 
 		if (m->due_tick && (m->due_tick <= now_us / TIMER_TICK_US || may)) {
@@ -338,7 +342,8 @@ static void random_histories(void **state)
 		}
 		for (unsigned i = 0; i < N_MODEL; i++) {
 			assert_int_equal(models[i].probe.n_fired, models[i].n_expected);
-			assert_int_equal(timer_is_armed(&models[i].probe.timer), models[i].due_tick != 0);
+			assert_int_equal(
+				timer_is_armed(&models[i].probe.timer), models[i].due_tick != 0);
 			n_armed += models[i].due_tick != 0;
 		}
 		assert_int_equal(wheel.n_armed, n_armed);

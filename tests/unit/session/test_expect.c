@@ -12,7 +12,8 @@
 
 static struct expect numbered(uint64_t number)
 {
-	return (struct expect){ .kind = (uint8_t)(number % 7), .flags = (uint8_t)number, .hash = { number, ~number } };
+	return (struct expect){
+		.kind = (uint8_t)(number % 7), .flags = (uint8_t)number, .hash = {number, ~number}};
 }
 
 static void assert_numbered(const struct expect *expect, uint64_t number)
@@ -36,7 +37,8 @@ static void an_empty_queue(void **state)
 	expect_release(&queue);
 }
 
-/* Each beginning of the ring, filled past its first size: what has wrapped around comes out in order. */
+/* Each beginning of the ring, filled past its first size: what has wrapped around comes out in
+ * order. */
 static void growing_wherever_it_begins(void **state)
 {
 	for (uint32_t begin = 0; begin < EXPECT_INLINE; begin++) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Sets of parameters: equal sets are one pointer, and the difference of two is SQL that really turns one into the other. That SQL is read
- * here by a small reader of its own, which knows PostgreSQL's literals.
+ * Sets of parameters: equal sets are one pointer, and the difference of two is SQL that really
+ * turns one into the other. That SQL is read here by a small reader of its own, which knows
+ * PostgreSQL's literals.
  */
 #include "session/params.h"
 
@@ -78,7 +79,8 @@ static void read_quoted(const char **at, char *out, size_t cap)
 			assert_true(**at == c); /* no other escape is ever written */
 			++*at;
 		} else {
-			/* Without E a backslash means what standard_conforming_strings says: never rely on it. */
+			/* Without E a backslash means what standard_conforming_strings says: never
+			 * rely on it. */
 			assert_false(c == '\\' && quote == '\'');
 		}
 		out[n++] = c;
@@ -137,7 +139,8 @@ static void assert_difference_works(const struct param_set *from, const struct p
 	strbuf_release(&sql);
 }
 
-static void assert_difference(const struct param_set *from, const struct param_set *to, const char *expected)
+static void assert_difference(
+	const struct param_set *from, const struct param_set *to, const char *expected)
 {
 	struct strbuf sql = STRBUF_INIT;
 
@@ -169,7 +172,8 @@ static struct param_set *make(const char *name, ...)
 static void equal_sets_are_one_pointer(void **state)
 {
 	struct param_set *a = make("TimeZone", "UTC", "application_name", "x", NULL);
-	struct param_set *b = make("application_name", "x", "TimeZone", "UTC", NULL); /* in another order */
+	struct param_set *b =
+		make("application_name", "x", "TimeZone", "UTC", NULL); /* in another order */
 	struct param_set *c = make("application_name", "x", "TimeZone", "utc", NULL);
 	struct param_set *other;
 
@@ -196,8 +200,9 @@ static void equal_sets_are_one_pointer(void **state)
 
 static void boundaries_are_not_confused(void **state)
 {
-	struct param_set *sets[] = { make("ab", "c", NULL), make("a", "bc", NULL), make("a", "b", "c", "", NULL), make("abc", "", NULL),
-		make("a", "", "b", "c", NULL), make(NULL, NULL) };
+	struct param_set *sets[] = {make("ab", "c", NULL), make("a", "bc", NULL),
+		make("a", "b", "c", "", NULL), make("abc", "", NULL), make("a", "", "b", "c", NULL),
+		make(NULL, NULL)};
 
 	for (unsigned i = 0; i < N_ELEMENTS(sets); i++)
 		for (unsigned j = 0; j < i; j++)
@@ -249,7 +254,8 @@ static void what_is_looked_up_often_is_at_hand(void **state)
 
 static void with_and_without(void **state)
 {
-	struct param_set *empty = param_set_with(NULL, "x", NULL), *a = param_set_with(NULL, "x", "1");
+	struct param_set *empty = param_set_with(NULL, "x", NULL),
+			 *a = param_set_with(NULL, "x", "1");
 	struct param_set *b = param_set_with(a, "y", "2"), *back = param_set_with(b, "Y", NULL);
 	char *huge = mem_alloc(PARAMS_VALUE_MAX_BYTES + 2);
 	struct param_set *same;
@@ -273,13 +279,14 @@ static void with_and_without(void **state)
 
 static void items_are_sorted_without_case(void **state)
 {
-	static const char *const sorted[] = { "a", "B", "c", "D.d", "e" };
-	struct param_set *set = make("e", "5", "D.d", "4", "a", "1", "c", "3", "B", "2", "E", "6", "d.D", "7", NULL);
+	static const char *const sorted[] = {"a", "B", "c", "D.d", "e"};
+	struct param_set *set = make(
+		"e", "5", "D.d", "4", "a", "1", "c", "3", "B", "2", "E", "6", "d.D", "7", NULL);
 
 	assert_int_equal(set->n, N_ELEMENTS(sorted));
 	for (unsigned i = 0; i < set->n; i++)
 		assert_string_equal(set->items[i].name, sorted[i]); /* as first written */
-	assert_string_equal(param_set_get(set, "e"), "6");	     /* as last set */
+	assert_string_equal(param_set_get(set, "e"), "6");	    /* as last set */
 	assert_string_equal(param_set_get(set, "D.D"), "7");
 	param_set_unref(&set);
 }
@@ -318,7 +325,8 @@ static void limits(void **state)
 	mem_free(longest);
 }
 
-/* The list's text moves as it grows, names and values with it; those of the set it began with stay where they are. */
+/* The list's text moves as it grows, names and values with it; those of the set it began with stay
+ * where they are. */
 static void a_list_that_grows_keeps_its_strings(void **state)
 {
 	struct param_set *base = make("base", "from the set", "zone", "also", NULL), *set;
@@ -377,15 +385,22 @@ static void the_same_name_in_another_case_is_no_difference(void **state)
 	param_set_unref(&b);
 }
 
-/* What would end the literal, or mean something else inside one, on a server with either setting of standard_conforming_strings. */
+/* What would end the literal, or mean something else inside one, on a server with either setting of
+ * standard_conforming_strings. */
 static void quoting(void **state)
 {
-	struct param_set *a = make("application_name", "it's", NULL), *b = make("application_name", "back\\slash", NULL);
-	struct param_set *c = make("application_name", "\\'; DROP TABLE t; --", NULL), *d = make("a\"b", "", NULL);
+	struct param_set *a = make("application_name", "it's", NULL),
+			 *b = make("application_name", "back\\slash", NULL);
+	struct param_set *c = make("application_name", "\\'; DROP TABLE t; --", NULL),
+			 *d = make("a\"b", "", NULL);
 
-	assert_difference(NULL, a, "SELECT pg_catalog.set_config('application_name','it''s',false);");
-	assert_difference(NULL, b, "SELECT pg_catalog.set_config('application_name', E'back\\\\slash',false);");
-	assert_difference(NULL, c, "SELECT pg_catalog.set_config('application_name', E'\\\\''; DROP TABLE t; --',false);");
+	assert_difference(
+		NULL, a, "SELECT pg_catalog.set_config('application_name','it''s',false);");
+	assert_difference(NULL, b,
+		"SELECT pg_catalog.set_config('application_name', E'back\\\\slash',false);");
+	assert_difference(NULL, c,
+		"SELECT pg_catalog.set_config('application_name', E'\\\\''; DROP TABLE t; "
+		"--',false);");
 	assert_difference(d, NULL, "RESET \"a\"\"b\";");
 	param_set_unref(&a);
 	param_set_unref(&b);
@@ -395,10 +410,11 @@ static void quoting(void **state)
 
 static void facts_of_the_server(void **state)
 {
-	static const char *const facts[] = { "server_version", "SERVER_ENCODING", "is_superuser", "session_authorization", "integer_datetimes",
-		"in_hot_standby" };
-	static const char *const ours[] = { "TimeZone", "DateStyle", "client_encoding", "standard_conforming_strings", "application_name", "",
-		"server", "server_version_num" };
+	static const char *const facts[] = {"server_version", "SERVER_ENCODING", "is_superuser",
+		"session_authorization", "integer_datetimes", "in_hot_standby"};
+	static const char *const ours[] = {"TimeZone", "DateStyle", "client_encoding",
+		"standard_conforming_strings", "application_name", "", "server",
+		"server_version_num"};
 
 	for (unsigned i = 0; i < N_ELEMENTS(facts); i++)
 		assert_true(param_is_server_fact(facts[i]));
@@ -408,8 +424,8 @@ static void facts_of_the_server(void **state)
 
 static struct param_set *random_set(struct random *random)
 {
-	static const char *const names[] = { "TimeZone", "timezone", "DateStyle", "application_name", "Application_Name", "search_path", "x.y",
-		"we\"ird", "it's", "role" };
+	static const char *const names[] = {"TimeZone", "timezone", "DateStyle", "application_name",
+		"Application_Name", "search_path", "x.y", "we\"ird", "it's", "role"};
 	static const char alphabet[] = "ab'\\\";, \n$-";
 	struct param_list list;
 	struct param_set *set;
@@ -454,11 +470,12 @@ static void random_differences(void **state)
 static void *intern_and_let_go(void *arg)
 {
 	uint64_t seed = (uintptr_t)arg;
-	struct random random = { .state = seed };
+	struct random random = {.state = seed};
 
 	for (unsigned i = 0; i < N_ROUNDS; i++) {
 		/* Eight sets, made and freed again and again by all. */
-		struct param_set *set = param_set_with(NULL, "n", (char[]){ (char)('a' + random_below(&random, 8)), '\0' });
+		struct param_set *set = param_set_with(
+			NULL, "n", (char[]){(char)('a' + random_below(&random, 8)), '\0'});
 		struct param_set *again = param_set_ref(set);
 
 		MUST(set->n == 1 && strlen(set->items[0].value) == 1);
@@ -476,11 +493,12 @@ static void many_threads_share_the_table(void **state)
 	pthread_t threads[N_THREADS];
 
 	for (uintptr_t i = 0; i < N_THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, intern_and_let_go, (void *)(i + 1)), 0);
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, intern_and_let_go, (void *)(i + 1)), 0);
 	for (unsigned i = 0; i < N_THREADS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 	for (char c = 'a'; c < 'a' + 8; c++) {
-		struct param_set *set = param_set_with(NULL, "n", (char[]){ c, '\0' });
+		struct param_set *set = param_set_with(NULL, "n", (char[]){c, '\0'});
 
 		assert_int_equal(set->refs, 1);
 		param_set_unref(&set);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* What all workers share of databases, users and pools: one entry for a name, and a bounded memory of welcomes. */
+/* What all workers share of databases, users and pools: one entry for a name, and a bounded memory
+ * of welcomes. */
 #include "session/registry.h"
 
 #include <setjmp.h>
@@ -22,7 +23,7 @@ static void ignore_wake(void *arg, unsigned port)
 
 static int registry_setup(void **state)
 {
-	static const struct lane_spec spec = { .name = "default", .size = 4 };
+	static const struct lane_spec spec = {.name = "default", .size = 4};
 
 	ledger = lane_ledger_new(&spec, 1, 4, 1, ignore_wake, NULL);
 	registry_open(ledger);
@@ -149,7 +150,7 @@ static void what_was_learned_is_said_again(void **state)
 	assert_int_equal(welcome(pool, 2), 200);
 	assert_int_equal(welcome(pool, 3), -1);
 	assert_int_equal(welcome(registry_pool("shop", "bob"), 1), -1); /* each pool has its own */
-	set_facts(pool, 16, 1);						 /* the same again changes nothing */
+	set_facts(pool, 16, 1); /* the same again changes nothing */
 	assert_int_equal(welcome(pool, 1), 100);
 }
 
@@ -210,7 +211,7 @@ static void welcomes_are_bounded(void **state)
 		assert_int_equal(welcome(pool, i), i + 1);
 	}
 	LIST_FOREACH(entry, &pool->welcomes, link)
-		n++;
+	n++;
 	assert_int_equal(n, pool->n_welcomes);
 }
 
@@ -223,7 +224,8 @@ static void ask(struct shared_pool *pool, unsigned asked)
 	struct param_set *a = set_of("asked", asked), *canonical = NULL, *facts = NULL;
 
 	if (shared_pool_welcome(pool, a, &canonical, &facts))
-		MUST(strtoul(param_set_get(canonical, "canonical"), NULL, 10) == asked && facts->n == 1);
+		MUST(strtoul(param_set_get(canonical, "canonical"), NULL, 10) == asked &&
+			facts->n == 1);
 	param_set_unref(&a);
 	param_set_unref(&canonical);
 	param_set_unref(&facts);
@@ -248,7 +250,7 @@ static void *use_it(void *arg)
 
 static void many_threads_share_it(void **state)
 {
-	struct shared_pool *seen[N_THREADS][2] = { { NULL } };
+	struct shared_pool *seen[N_THREADS][2] = {{NULL}};
 	pthread_t threads[N_THREADS];
 
 	for (unsigned i = 0; i < N_THREADS; i++)

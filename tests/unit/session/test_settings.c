@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* A configuration made ready for use: what is compiled from it, and every mistake that only the compiling finds. */
+/* A configuration made ready for use: what is compiled from it, and every mistake that only the
+ * compiling finds. */
 #include "session/settings.h"
 
 #include <setjmp.h>
@@ -71,7 +72,8 @@ static void a_plain_configuration(void **state)
 
 static void tls_contexts_where_the_modes_want_them(void **state)
 {
-	struct settings *settings = settings_new(load("[pglane]\nserver_tls_sslmode = prefer\n"), &problems);
+	struct settings *settings =
+		settings_new(load("[pglane]\nserver_tls_sslmode = prefer\n"), &problems);
 
 	assert_non_null(settings);
 	assert_null(settings->client_tls);
@@ -79,11 +81,13 @@ static void tls_contexts_where_the_modes_want_them(void **state)
 	settings_unref(&settings);
 }
 
-/* The place of a rule is known from the file; a number among the rules would have to be counted there. */
+/* The place of a rule is known from the file; a number among the rules would have to be counted
+ * there. */
 static void a_bad_rule_is_shown_by_file_and_line(void **state)
 {
-	struct config *config = config_ref(load("[pglane]\nserver_tls_sslmode = disable\n\n[rules]\n"
-						"training if user=etl_*\n; a comment\n\ntraining when user=etl_*\n"));
+	struct config *config = config_ref(
+		load("[pglane]\nserver_tls_sslmode = disable\n\n[rules]\n"
+		     "training if user=etl_*\n; a comment\n\ntraining when user=etl_*\n"));
 
 	assert_null(settings_new(config, &problems));
 	assert_problem("t.ini:8: [rules] ");
@@ -94,9 +98,12 @@ static void a_bad_rule_is_shown_by_file_and_line(void **state)
 
 static void every_mistake_has_its_line(void **state)
 {
-	struct settings *settings = settings_new(load("[pglane]\nclient_tls_sslmode = require\nclient_tls_cert_file = /nonexistent/a.crt\n"
-						      "client_tls_key_file = /nonexistent/a.key\nserver_tls_sslmode = verify-ca\n"
-						      "server_tls_ca_file = /nonexistent/ca.crt\n[rules]\ntraining when user=etl_*\n"),
+	struct settings *settings = settings_new(
+		load("[pglane]\nclient_tls_sslmode = require\nclient_tls_cert_file = "
+		     "/nonexistent/a.crt\n"
+		     "client_tls_key_file = /nonexistent/a.key\nserver_tls_sslmode = verify-ca\n"
+		     "server_tls_ca_file = /nonexistent/ca.crt\n[rules]\ntraining when "
+		     "user=etl_*\n"),
 		&problems);
 
 	assert_null(settings);

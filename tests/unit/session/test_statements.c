@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Prepared statements: one copy of a text for all names, names of their own for each client, copies on servers by age. */
+/* Prepared statements: one copy of a text for all names, names of their own for each client, copies
+ * on servers by age. */
 #include "session/statements.h"
 
 #include <setjmp.h>
@@ -30,9 +31,14 @@ static int table_teardown(void **state)
 	return 0;
 }
 
-static struct statement *intern_typed(const char *query, size_t n_query, const void *types, size_t n_types)
+static struct statement *intern_typed(
+	const char *query, size_t n_query, const void *types, size_t n_types)
 {
-	struct pgw_parse parse = { .name = "", .query = query, .n_query_bytes = n_query, .types = types, .n_types = n_types };
+	struct pgw_parse parse = {.name = "",
+		.query = query,
+		.n_query_bytes = n_query,
+		.types = types,
+		.n_types = n_types};
 
 	return statement_intern(&table, &parse);
 }
@@ -61,8 +67,9 @@ static void tell_name(int fd)
 }
 
 /*
- * Texts are found on servers by their hash alone. Who could work out a text with the hash of somebody else's statement would have it run in that one's place,
- * so the hash depends on a secret of the process.
+ * Texts are found on servers by their hash alone. Who could work out a text with the hash of
+ * somebody else's statement would have it run in that one's place, so the hash depends on a secret
+ * of the process.
  */
 static void names_cannot_be_foretold(void **state)
 {
@@ -77,7 +84,8 @@ static void names_cannot_be_foretold(void **state)
 		assert_true(child >= 0);
 		if (child == 0)
 			tell_name(fds[1]);
-		assert_int_equal(read(fds[0], names[i], STATEMENT_NAME_BYTES), STATEMENT_NAME_BYTES);
+		assert_int_equal(
+			read(fds[0], names[i], STATEMENT_NAME_BYTES), STATEMENT_NAME_BYTES);
 		assert_int_equal(waitpid(child, &status, 0), child);
 		assert_int_equal(status, 0);
 		close(fds[0]);
@@ -90,9 +98,10 @@ static void a_name_is_the_hash_in_hex(void **state)
 {
 	char name[STATEMENT_NAME_BYTES];
 
-	statement_name((struct pgw_hash128){ .hi = 0x0123456789abcdefu, .lo = 0xfedcba9876543210u }, name);
+	statement_name(
+		(struct pgw_hash128){.hi = 0x0123456789abcdefu, .lo = 0xfedcba9876543210u}, name);
 	assert_string_equal(name, "pglane_0123456789abcdeffedcba9876543210");
-	statement_name((struct pgw_hash128){ 0, 0 }, name);
+	statement_name((struct pgw_hash128){0, 0}, name);
 	assert_string_equal(name, "pglane_00000000000000000000000000000000");
 }
 
@@ -118,10 +127,13 @@ static void tables_agree_on_hashes(void **state)
 
 static void equal_statements_are_one(void **state)
 {
-	static const uint32_t types[] = { 23, 25 };
-	struct statement *a = intern("SELECT $1"), *b = intern("SELECT $1"), *c = intern("SELECT $2");
-	struct statement *d = intern_typed("SELECT $1", 9, types, 1), *e = intern_typed("SELECT $1", 9, types, 2),
-			 *f = intern_typed("SELECT $1", 9, types + 1, 1), *g = intern_typed("SELECT $1", 9, types, 2);
+	static const uint32_t types[] = {23, 25};
+	struct statement *a = intern("SELECT $1"), *b = intern("SELECT $1"),
+			 *c = intern("SELECT $2");
+	struct statement *d = intern_typed("SELECT $1", 9, types, 1),
+			 *e = intern_typed("SELECT $1", 9, types, 2),
+			 *f = intern_typed("SELECT $1", 9, types + 1, 1),
+			 *g = intern_typed("SELECT $1", 9, types, 2);
 
 	assert_ptr_equal(a, b);
 	assert_int_equal(a->refs, 2);
@@ -137,7 +149,9 @@ static void equal_statements_are_one(void **state)
 	assert_int_equal(e->n_types, 2);
 	assert_memory_equal(statement_types(e), types, sizeof(types));
 	assert_int_equal(statement_bytes(e), sizeof(*e) + 10 + 8);
-	assert_int_equal(table.n_bytes, statement_bytes(a) + statement_bytes(c) + statement_bytes(d) + statement_bytes(e) + statement_bytes(f));
+	assert_int_equal(table.n_bytes, statement_bytes(a) + statement_bytes(c) +
+						statement_bytes(d) + statement_bytes(e) +
+						statement_bytes(f));
 	assert_false(a->route.decided);
 
 	statement_unref(&table, &b);
@@ -157,7 +171,9 @@ static void equal_statements_are_one(void **state)
 static void text_and_types_are_not_confused(void **state)
 {
 	static const char bytes[] = "SELECT 1----";
-	struct statement *a = intern_typed(bytes, 12, NULL, 0), *b = intern_typed(bytes, 8, bytes + 8, 1), *c = intern_typed("", 0, bytes, 3);
+	struct statement *a = intern_typed(bytes, 12, NULL, 0),
+			 *b = intern_typed(bytes, 8, bytes + 8, 1),
+			 *c = intern_typed("", 0, bytes, 3);
 
 	assert_int_equal(table.n, 3);
 	assert_memory_not_equal(&a->hash, &b->hash, sizeof(a->hash));
@@ -223,7 +239,8 @@ static void names_of_a_client(void **state)
 
 	client_names_add(&names, "a", one);
 	client_names_add(&names, "b", two);
-	client_names_add(&names, "A", intern("SELECT 1")); /* names have case; a text may have two */
+	client_names_add(
+		&names, "A", intern("SELECT 1")); /* names have case; a text may have two */
 	assert_ptr_equal(client_names_find(names, "a"), one);
 	assert_ptr_equal(client_names_find(names, "b"), two);
 	assert_ptr_equal(client_names_find(names, "A"), one);
@@ -269,7 +286,8 @@ static void two_clients_with_one_name(void **state)
 	client_names_clear(&yours, &table);
 }
 
-/* Random names against a model; what is counted is what is there, and nothing is left in the end. */
+/* Random names against a model; what is counted is what is there, and nothing is left in the end.
+ */
 static void random_names(void **state)
 {
 	enum { N_NAMES = 300, N_TEXTS = 40 };
@@ -291,15 +309,18 @@ static void random_names(void **state)
 			struct statement *s;
 
 			text_of[i] = (int)random_below(&random, N_TEXTS);
-			(void)snprintf(query, sizeof(query), "SELECT %*d", text_of[i] + 1, text_of[i]);
+			(void)snprintf(
+				query, sizeof(query), "SELECT %*d", text_of[i] + 1, text_of[i]);
 			s = intern(query);
 			client_names_add(&names, name, s);
-			assert_true(client_names_bytes(names) >= n_before + statement_bytes(s) + strlen(name));
+			assert_true(client_names_bytes(names) >=
+				    n_before + statement_bytes(s) + strlen(name));
 			n++;
 		} else if (random_below(&random, 3)) {
 			struct statement *s = client_names_find(names, name);
 
-			(void)snprintf(query, sizeof(query), "SELECT %*d", text_of[i] + 1, text_of[i]);
+			(void)snprintf(
+				query, sizeof(query), "SELECT %*d", text_of[i] + 1, text_of[i]);
 			assert_string_equal(s->text, query);
 		} else {
 			assert_true(client_names_drop(&names, &table, name));
@@ -323,7 +344,7 @@ static void random_names(void **state)
 
 static void the_least_recently_used_goes_first(void **state)
 {
-	struct server_copies copies = { NULL };
+	struct server_copies copies = {NULL};
 	struct pgw_hash128 gone, hash[4];
 
 	for (unsigned i = 0; i < 4; i++)
@@ -353,7 +374,7 @@ static void the_least_recently_used_goes_first(void **state)
 
 static void dropping_copies(void **state)
 {
-	struct server_copies copies = { NULL };
+	struct server_copies copies = {NULL};
 
 	server_copies_drop(&copies, hash_number(1));
 	server_copies_add(&copies, hash_number(1));
@@ -372,9 +393,9 @@ static void dropping_copies(void **state)
 static void random_copies(void **state)
 {
 	enum { N_HASHES = 60, CAP = 20 };
-	uint64_t used_at[N_HASHES] = { 0 }; /* 0: not there */
+	uint64_t used_at[N_HASHES] = {0}; /* 0: not there */
 	struct random random = random_open();
-	struct server_copies copies = { NULL };
+	struct server_copies copies = {NULL};
 	struct pgw_hash128 gone;
 	unsigned n = 0;
 
@@ -386,7 +407,8 @@ static void random_copies(void **state)
 			n -= used_at[i] != 0;
 			used_at[i] = 0;
 		} else if (random_below(&random, 2)) {
-			assert_int_equal(server_copies_touch(&copies, hash_number(i)), used_at[i] != 0);
+			assert_int_equal(
+				server_copies_touch(&copies, hash_number(i)), used_at[i] != 0);
 			if (used_at[i])
 				used_at[i] = now;
 		} else {
@@ -415,7 +437,8 @@ int main(void)
 {
 #define TABLE_TEST(name) cmocka_unit_test_setup_teardown(name, table_setup, table_teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names_cannot_be_foretold), /* first: no table was made in this process yet */
+		cmocka_unit_test(names_cannot_be_foretold), /* first: no table was made in this
+							       process yet */
 		cmocka_unit_test(a_name_is_the_hash_in_hex),
 		TABLE_TEST(tables_agree_on_hashes),
 		TABLE_TEST(equal_statements_are_one),
