@@ -99,12 +99,73 @@ static void queue_chain(void)
 	note(')');
 }
 
-static void a_task_may_queue_a_task_of_the_same_turn(void **state)
+static void note_turn_end(void *arg)
+{
+	note(*(const char *)arg);
+}
+
+static char mark = '|';
+
+static void what_a_task_queues_is_for_the_next_turn(void **state)
 {
 	a.next = &c;
+	loop.turn_end = note_turn_end;
+	loop.turn_end_arg = &mark;
 	run_with(queue_chain);
 	a.next = NULL;
+	assert_string_equal(order, "()|ab||c|");
+}
+
+/* A task that queues itself for ever leaves the sockets their turns, and the loop does not sleep
+ * meanwhile. */
+static struct task busy;
+static struct event *sign;
+static unsigned n_busy;
+static bool over;
+
+static void on_sign(evutil_socket_t fd, short what, void *arg)
+{
+	over = true;
+}
+
+static void be_busy(struct task *task)
+{
+	if (++n_busy == 10)
+		event_active(sign, EV_READ, 0);
+	if (over)
+		loop_stop(&loop);
+	else
+		loop_task(&loop, task, be_busy);
+}
+
+static void start_busy(void)
+{
+	loop_task(&loop, &busy, be_busy);
+}
+
+static void a_busy_task_starves_nobody(void **state)
+{
+	n_busy = 0;
+	over = false;
+	sign = event_new(loop.base, -1, 0, on_sign, NULL);
+	run_with(start_busy);
+	event_free(sign);
+	assert_in_range(n_busy, 10, 12);
+}
+
+static void queue_chain_and_stop(void)
+{
+	queue_chain();
+	loop_stop(&loop);
+}
+
+static void a_loop_that_stops_runs_what_is_queued(void **state)
+{
+	a.next = &c;
+	run_with(queue_chain_and_stop);
+	a.next = NULL;
 	assert_string_equal(order, "()abc");
+	assert_true(STAILQ_EMPTY(&loop.tasks));
 }
 
 static void queue_and_drop(void)
@@ -124,19 +185,12 @@ static void a_dropped_task_does_not_run(void **state)
 	loop_task_drop(&loop, &b.task);
 }
 
-static void note_turn_end(void *arg)
+static void a_turn_ends_before_and_after_its_tasks(void **state)
 {
-	note(*(const char *)arg);
-}
-
-static void the_end_of_a_turn_comes_before_its_tasks(void **state)
-{
-	static char mark = '|';
-
 	loop.turn_end = note_turn_end;
 	loop.turn_end_arg = &mark;
 	run_with(queue_abc);
-	assert_string_equal(order, "()|abc");
+	assert_string_equal(order, "()|abc|");
 }
 
 /* What a turn's end queues still belongs to this turn. */
@@ -155,7 +209,7 @@ static void the_end_of_a_turn_may_queue_tasks(void **state)
 {
 	loop.turn_end = queue_c_at_the_end;
 	run_with(nothing);
-	assert_string_equal(order, "|c");
+	assert_string_equal(order, "|c|");
 }
 
 static uint64_t seen_us;
@@ -242,9 +296,11 @@ int main(void)
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, loop_setup, loop_teardown)
 	const struct CMUnitTest tests[] = {
 		LOOP_TEST(tasks_run_once_in_order_after_the_callbacks),
-		LOOP_TEST(a_task_may_queue_a_task_of_the_same_turn),
+		LOOP_TEST(what_a_task_queues_is_for_the_next_turn),
+		LOOP_TEST(a_busy_task_starves_nobody),
+		LOOP_TEST(a_loop_that_stops_runs_what_is_queued),
 		LOOP_TEST(a_dropped_task_does_not_run),
-		LOOP_TEST(the_end_of_a_turn_comes_before_its_tasks),
+		LOOP_TEST(a_turn_ends_before_and_after_its_tasks),
 		LOOP_TEST(the_end_of_a_turn_may_queue_tasks),
 		LOOP_TEST(time_stands_still_for_a_callback_only),
 		LOOP_TEST(timers_fire_after_their_time),
