@@ -159,6 +159,7 @@ static void free_client(struct task *task)
 	STAT_ADD(client->worker->n_clients, (uint32_t)-1);
 	forget_statements(client);
 	param_set_unref(&client->params);
+	param_set_unref(&client->params_before);
 	mem_free(client->input);
 	mem_free(client->begin);
 	mem_free(client->fault);

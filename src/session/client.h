@@ -104,6 +104,7 @@ struct client {
 	struct input *input;
 	uint64_t skip_bytes;	  /* of the message that is being forwarded as it comes */
 	struct param_set *params; /* what its session must have */
+	struct param_set *params_before; /* a SET is under way: what holds if it fails */
 	struct login *login;
 	char *begin; /* the text of a deferred BEGIN */
 	struct statement *unnamed;

@@ -62,9 +62,6 @@ bool feed_defer_begin(struct client *client, const char *sql, size_t n, bool cla
 const char *feed_begin_tag(const char *sql, size_t n);
 bool feed_is_neutral(enum statement_kind kind); /* does not decide a class */
 
-/* A statement that sets pglane.class, which its server is about to run. */
-void feed_note_setting(struct client *client, const char *sql, size_t n);
-
 /* Elsewhere in session/, for these files only. */
 void client_feed_kept(struct client *client);
 void client_on_hangup(struct client *client);

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "session/server.h"
+#include "session/setting.h"
 
 enum step feed_fail_batch(
 	struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault)
@@ -347,8 +348,6 @@ static enum step parse_unnamed(
 	statement_unref(&feed->worker->statements, &client->unnamed);
 	client->unnamed = statement;
 	client_unset(client, CLIENT_BIG_UNNAMED);
-	if (statement->route.kind == STATEMENT_NEUTRAL && (statement->route.effects & EFFECT_SET))
-		feed_note_setting(client, statement->text, statement->n_query - 1);
 	client->server->unnamed = statement->hash;
 	expect_push(&client->server->expects,
 		(struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED});
@@ -565,6 +564,9 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		send_bind(feed, frame, &bind, "pglane_no_such_unnamed_statement");
 		return STEP_NEXT;
 	}
+	if (statement)
+		setting_note(client, (enum statement_kind)statement->route.kind,
+			statement->route.effects, statement->text, statement->n_query - 1);
 	if (statement && (statement->route.effects & EFFECT_DEALLOCATE_ALL))
 		server_set(client->server, SERVER_STATEMENTS_GOING);
 	if (statement == NULL || bind.n_statement_bytes == 0)

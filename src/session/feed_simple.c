@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "pgw/sqllex.h"
 #include "session/server.h"
+#include "session/setting.h"
 
 #define BEGIN_MAX_BYTES 256u /* longer ones (comments) are not deferred */
 
@@ -30,54 +31,6 @@ struct classify_session feed_session(const struct client *client)
 	if (name)
 		session.has_class = query_class_parse(name, strlen(name), &session.class);
 	return session;
-}
-
-/* SET pglane.class TO value, RESET pglane.class: *value_r NULL for RESET and DEFAULT. */
-static bool is_class_setting(const char *sql, size_t n, char *value, size_t cap, bool *reset_r)
-{
-	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
-	struct pgw_token token = pgw_lex(&lexer);
-
-	*reset_r = pgw_word_is(&token, "reset");
-	if (!*reset_r && !pgw_word_is(&token, "set"))
-		return false;
-	token = pgw_lex(&lexer);
-	if (pgw_word_is(&token, "session"))
-		token = pgw_lex(&lexer);
-	if (!pgw_word_is(&token, "pglane"))
-		return false;
-	token = pgw_lex(&lexer);
-	if (token.len != 1 || token.at[0] != '.')
-		return false;
-	token = pgw_lex(&lexer);
-	if (!pgw_word_is(&token, "class") || *reset_r)
-		return *reset_r && pgw_word_is(&token, "class");
-	token = pgw_lex(&lexer);
-	if (!pgw_word_is(&token, "to") && (token.len != 1 || token.at[0] != '='))
-		return false;
-	token = pgw_lex(&lexer);
-	*reset_r = pgw_word_is(&token, "default");
-	if (token.kind == PGW_TOK_STRING)
-		(void)pgw_token_string(&token, value, cap);
-	else
-		(void)pgw_token_ident(&token, value, cap);
-	return true;
-}
-
-void feed_note_setting(struct client *client, const char *sql, size_t n)
-{
-	struct param_set *set;
-	char value[32];
-	bool reset;
-
-	if (!is_class_setting(sql, n, value, sizeof(value), &reset))
-		return;
-	/* The server runs the statement itself: it has what the client has. */
-	set = param_set_with(client->params, "pglane.class", reset ? NULL : value);
-	param_set_unref(&client->params);
-	client->params = set;
-	param_set_unref(&client->server->params);
-	client->server->params = param_set_ref(set);
 }
 
 static void reply_complete(struct client *client, const char *tag)
@@ -273,7 +226,6 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 			       ? STEP_GONE
 			       : feed_skip_message(feed, frame);
 	client->class = (uint8_t)result.class;
-	if (UNLIKELY(result.kind == STATEMENT_NEUTRAL && (result.effects & EFFECT_SET)))
-		feed_note_setting(client, sql, n);
+	setting_note(client, result.kind, result.effects, sql, n);
 	return send_query(feed, frame, result.effects);
 }

@@ -11,6 +11,7 @@
 #include "session/client.h"
 #include "session/feed.h"
 #include "session/server.h"
+#include "session/setting.h"
 
 void link_client(struct client *client, struct server *server)
 {
@@ -95,6 +96,19 @@ static void on_recovery_deadline(struct timer *timer)
 	link_server_lost(server, "recovery took longer than cancel_grace");
 }
 
+/* DISCARD ALL: what its session had is gone. */
+static void reset_done(struct server *server)
+{
+	server_unset(server, SERVER_RESET_SENT);
+	server_unset(server, SERVER_TAINTED);
+	server_copies_clear(&server->copies);
+	server->unnamed = (struct pgw_hash128){0, 0};
+	param_set_unref(&server->params);
+	registry_lock();
+	server->params = param_set_ref(server->pool->shared->defaults);
+	registry_unlock();
+}
+
 static void recover(struct client *client, struct server *server)
 {
 	const struct config *config = worker_config(server->worker);
@@ -114,7 +128,8 @@ static void recover(struct client *client, struct server *server)
 		server_to(server, SERVER_FENCED);
 		return;
 	}
-	if ((client_is(client, CLIENT_SESSION) || config->server_reset_query_always) &&
+	if ((client_is(client, CLIENT_SESSION) || config->server_reset_query_always ||
+		    server_is(server, SERVER_TAINTED)) &&
 		config->server_reset_query && config->server_reset_query[0] &&
 		!server_is(server, SERVER_RESET_SENT)) {
 		server_set(server, SERVER_RESET_SENT);
@@ -123,15 +138,8 @@ static void recover(struct client *client, struct server *server)
 	}
 	if (stream_is_blocked(&server->stream)) /* link_server_drained() comes back here */
 		return;
-	if (server_is(server, SERVER_RESET_SENT)) { /* DISCARD ALL: what it had is gone */
-		server_unset(server, SERVER_RESET_SENT);
-		server_copies_clear(&server->copies);
-		server->unnamed = (struct pgw_hash128){0, 0};
-		param_set_unref(&server->params);
-		registry_lock();
-		server->params = param_set_ref(server->pool->shared->defaults);
-		registry_unlock();
-	}
+	if (server_is(server, SERVER_RESET_SENT))
+		reset_done(server);
 	timer_stop(&server->timer);
 	release(client, server);
 }
@@ -229,7 +237,9 @@ void link_maybe_release(struct client *client)
 		return;
 	if (server->n_cancels > 0) /* link_cancel_finished() comes back here */
 		return;
-	if (worker_config(client->worker)->server_reset_query_always && server_reset_due(server))
+	if (UNLIKELY(server_is(server, SERVER_TAINTED) ||
+		    worker_config(client->worker)->server_reset_query_always) &&
+		server_reset_due(server))
 		return;
 	release(client, server);
 }
@@ -243,13 +253,7 @@ bool server_reset_due(struct server *server)
 	if (reset == NULL || reset[0] == '\0')
 		return false;
 	if (server_is(server, SERVER_RESET_SENT)) {
-		server_unset(server, SERVER_RESET_SENT);
-		server_copies_clear(&server->copies);
-		server->unnamed = (struct pgw_hash128){0, 0};
-		param_set_unref(&server->params);
-		registry_lock();
-		server->params = param_set_ref(server->pool->shared->defaults);
-		registry_unlock();
+		reset_done(server);
 		return false;
 	}
 	server_set(server, SERVER_RESET_SENT);
@@ -422,6 +426,7 @@ void link_server_lost(struct server *server, const char *why)
 	}
 	client_unset(client, CLIENT_BIG_UNNAMED);
 	client_unset(client, CLIENT_COPY_ENDED);
+	setting_settled(client, true);
 	client_to(client, CLIENT_IDLE);
 	pending_names_fail(client);
 	if (client->skip_bytes)

@@ -29,6 +29,7 @@ enum server_flag {
 	SERVER_FREED =
 		1
 		<< 12, /* its slot is given back; the memory goes when no cancel request needs it */
+	SERVER_TAINTED = 1 << 14, /* its session has something of its client's: reset before reuse */
 	SERVER_ENDED = 1 << 13, /* its end of file, or an error, was read */
 };
 

@@ -11,6 +11,7 @@
 #include "session/client.h"
 #include "session/feed.h"
 #include "session/server.h"
+#include "session/setting.h"
 
 #define ROUNDS_PER_EVENT 4
 #define WHOLE_MAX_BYTES 65536u /* messages that are looked at are kept whole up to this */
@@ -183,8 +184,10 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		if (UNLIKELY(server_is(server, SERVER_STATEMENTS_GOING)))
 			statements_settled(server, failed);
 		forward(walk, frame);
-		if (server->client)
+		if (server->client) {
+			setting_settled(server->client, failed);
 			client_on_ready(server->client, xact);
+		}
 	}
 	if (expects->n == 0) {
 		link_on_ready(server);

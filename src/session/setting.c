@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: ISC */
+#include "session/setting.h"
+
+#include "pgw/sqllex.h"
+#include "session/server.h"
+
+#define SETTING_TEXT_BYTES 1024u
+#define TAINTING                                                                                   \
+	(EFFECT_SET | EFFECT_LISTEN | EFFECT_TEMP_TABLE | EFFECT_ADVISORY_LOCK |                   \
+		EFFECT_HOLD_CURSOR | EFFECT_LOAD | EFFECT_PREPARE)
+
+/* Forms of SET whose first word is no parameter's name (PostgreSQL manual, SET). */
+static bool is_special(const struct pgw_token *token)
+{
+	static const char *const words[] = {"local", "role", "time", "transaction", "names",
+		"constraints", "xml", "characteristics", "authorization", "all", "session",
+		"schema", "catalog"};
+	unsigned i;
+
+	for (i = 0; i < N_ELEMENTS(words); i++)
+		if (pgw_word_is(token, words[i]))
+			return true;
+	return false;
+}
+
+static bool is_end(const struct pgw_token *token)
+{
+	return token->kind == PGW_TOK_END || (token->len == 1 && token->at[0] == ';');
+}
+
+static void add_ident(struct strbuf *out, const struct pgw_token *token)
+{
+	char text[SETTING_TEXT_BYTES];
+
+	(void)pgw_token_ident(token, text, sizeof(text));
+	strbuf_adds(out, text);
+}
+
+/* name or namespace.name; *next_r is the token behind it. */
+static bool parse_name(struct pgw_lexer *lexer, struct strbuf *name, struct pgw_token *next_r)
+{
+	struct pgw_token token = pgw_lex(lexer);
+
+	if (pgw_word_is(&token, "session"))
+		token = pgw_lex(lexer);
+	if ((token.kind != PGW_TOK_WORD && token.kind != PGW_TOK_QUOTED_IDENT) ||
+		is_special(&token))
+		return false;
+	add_ident(name, &token);
+	*next_r = pgw_lex(lexer);
+	if (next_r->len != 1 || next_r->at[0] != '.')
+		return true;
+	token = pgw_lex(lexer);
+	if (token.kind != PGW_TOK_WORD && token.kind != PGW_TOK_QUOTED_IDENT)
+		return false;
+	strbuf_addc(name, '.');
+	add_ident(name, &token);
+	*next_r = pgw_lex(lexer);
+	return true;
+}
+
+/* A single literal is the value; of a list, literals become quoted names, as SET itself makes them.
+ */
+static bool parse_value(struct pgw_lexer *lexer, struct strbuf *value, bool *reset_r)
+{
+	struct pgw_token token = pgw_lex(lexer), next;
+	char text[SETTING_TEXT_BYTES];
+	unsigned n;
+
+	*reset_r = pgw_word_is(&token, "default");
+	for (n = 0; !is_end(&token); n++) {
+		next = pgw_lex(lexer);
+		if (token.kind == PGW_TOK_STRING) {
+			(void)pgw_token_string(&token, text, sizeof(text));
+			if (n == 0 && is_end(&next))
+				strbuf_adds(value, text);
+			else
+				strbuf_add_ident(value, text);
+		} else if (token.kind == PGW_TOK_WORD || token.kind == PGW_TOK_NUMBER ||
+			   token.kind == PGW_TOK_QUOTED_IDENT || token.kind == PGW_TOK_OPERATOR ||
+			   (token.kind == PGW_TOK_PUNCT && token.at[0] == ',')) {
+			strbuf_add(value, token.at, token.len);
+			if (token.at[0] == ',')
+				strbuf_addc(value, ' ');
+		} else {
+			return false;
+		}
+		token = next;
+	}
+	next = token.kind == PGW_TOK_END ? token : pgw_lex(lexer);
+	return n > 0 && next.kind == PGW_TOK_END && value->len < SETTING_TEXT_BYTES;
+}
+
+bool setting_parse(
+	const char *sql, size_t n, struct strbuf *name, struct strbuf *value, bool *reset_r)
+{
+	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
+	struct pgw_token token = pgw_lex(&lexer);
+	bool reset = pgw_word_is(&token, "reset");
+
+	if (n > SETTING_TEXT_BYTES || (!reset && !pgw_word_is(&token, "set")) ||
+		!parse_name(&lexer, name, &token))
+		return false;
+	*reset_r = reset;
+	if (reset)
+		return is_end(&token);
+	if (!pgw_word_is(&token, "to") && (token.len != 1 || token.at[0] != '='))
+		return false;
+	return parse_value(&lexer, value, reset_r);
+}
+
+static bool note(struct client *client, const char *sql, size_t n)
+{
+	struct strbuf name = STRBUF_INIT, value = STRBUF_INIT;
+	bool reset, ok = setting_parse(sql, n, &name, &value, &reset);
+	struct param_set *set;
+
+	/* The server runs the statement itself: it will have what the client has. */
+	if (ok) {
+		set = param_set_with(client->params, name.data, reset ? NULL : value.data);
+		if (client->params_before == NULL)
+			client->params_before = param_set_ref(client->params);
+		param_set_unref(&client->params);
+		client->params = set;
+		param_set_unref(&client->server->params);
+		client->server->params = param_set_ref(set);
+	}
+	strbuf_release(&name);
+	strbuf_release(&value);
+	return ok;
+}
+
+void setting_note(struct client *client, enum statement_kind kind, uint32_t effects,
+	const char *sql, size_t n)
+{
+	if (LIKELY(!(effects & TAINTING)) || client_is(client, CLIENT_SESSION))
+		return;
+	if (kind == STATEMENT_NEUTRAL && (effects & TAINTING) == EFFECT_SET &&
+		client->xact == XACT_NONE && note(client, sql, n))
+		return;
+	server_set(client->server, SERVER_TAINTED);
+}
+
+void setting_settled(struct client *client, bool failed)
+{
+	struct server *server = client->server;
+
+	if (LIKELY(client->params_before == NULL))
+		return;
+	if (failed) {
+		param_set_unref(&client->params);
+		client->params = param_set_ref(client->params_before);
+	}
+	if (failed && server) {
+		param_set_unref(&server->params);
+		server->params = param_set_ref(client->params_before);
+	}
+	param_set_unref(&client->params_before);
+}

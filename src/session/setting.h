@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a statement leaves behind in its server's session, in transaction and statement pooling. A
+ * plain SET or RESET outside a transaction becomes part of the client's parameters, so that it
+ * finds its value on whichever server comes next and nobody else does. Everything else that would
+ * outlast the transaction (SET inside one, SET ROLE, LISTEN, temporary tables, session advisory
+ * locks, PREPARE, LOAD, cursors WITH HOLD) taints the server: it is reset with server_reset_query
+ * before it serves anybody again.
+ */
+#ifndef SESSION_SETTING_H
+#define SESSION_SETTING_H
+
+#include "session/client.h"
+
+/* The client's server is about to run the statement. effects: enum statement_effect. */
+void setting_note(struct client *client, enum statement_kind kind, uint32_t effects,
+	const char *sql, size_t n);
+/* ReadyForQuery of it came. */
+void setting_settled(struct client *client, bool failed);
+/* "SET name TO value", "RESET name": fills name and value; *reset_r for RESET and DEFAULT. false:
+ * any other form. Pure. */
+bool setting_parse(
+	const char *sql, size_t n, struct strbuf *name, struct strbuf *value, bool *reset_r);
+
+#endif
