@@ -178,6 +178,23 @@ static void a_copy_into_a_full_list_comes_after_it(void **state)
 	assert_packet("z");
 }
 
+/* The send in between gives the scratch memory back: the copy must not lie in what is free again.
+ */
+static void a_copy_into_a_full_list_keeps_its_bytes(void **state)
+{
+	static uint8_t bytes[2 * GATHER_PIECES], filler[200];
+
+	gather_copy(&gather, filler, 100);
+	for (size_t i = 0; i < GATHER_PIECES - 1; i++)
+		gather_ref(&gather, bytes + 2 * i, 1);
+	gather_copy(&gather, "z", 1);
+	assert_int_equal(next_packet(), 100 + GATHER_PIECES - 1);
+	gather_copy(&gather, filler, sizeof(filler));
+	assert_true(gather_flush(&gather));
+	assert_int_equal(next_packet(), 1 + sizeof(filler));
+	assert_int_equal(packet[0], 'z');
+}
+
 static void scratch_that_is_full_is_sent(void **state)
 {
 	static uint8_t bytes[GATHER_SCRATCH_BYTES];
@@ -379,6 +396,7 @@ int main(void)
 		PACKETS_TEST(pieces_beyond_the_limit_go_in_a_second_send),
 		PACKETS_TEST(a_full_list_still_merges),
 		PACKETS_TEST(a_copy_into_a_full_list_comes_after_it),
+		PACKETS_TEST(a_copy_into_a_full_list_keeps_its_bytes),
 		PACKETS_TEST(scratch_that_is_full_is_sent),
 		PACKETS_TEST(a_copy_larger_than_scratch_is_sent_at_once),
 		PACKETS_TEST(joined_or_not_the_bytes_are_the_same),

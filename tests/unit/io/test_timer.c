@@ -102,6 +102,19 @@ static void one_sweep_after_a_long_pause_finds_all(void **state)
 	assert_int_equal(wheel.n_armed, 0);
 }
 
+/* A whole round is swept then, the slot of what is due in a moment with it. */
+static void nothing_is_early_after_a_long_pause(void **state)
+{
+	struct probe probe = {.n_fired = 0};
+	uint64_t deadline_us = now_us + 3 * ROUND_US + TIMER_TICK_US / 2;
+
+	timer_start(&wheel, &probe.timer, deadline_us, fire);
+	advance_to(deadline_us - 1);
+	assert_int_equal(probe.n_fired, 0);
+	advance_to(deadline_us + TIMER_TICK_US);
+	assert_int_equal(probe.n_fired, 1);
+}
+
 static void the_same_slot_of_a_later_round_stays(void **state)
 {
 	struct probe soon = {.n_fired = 0}, later = {.n_fired = 0}, last = {.n_fired = 0};
@@ -357,6 +370,7 @@ int main(void)
 		WHEEL_TEST(never_early_and_soon_after),
 		WHEEL_TEST(a_deadline_of_zero_is_in_the_past),
 		WHEEL_TEST(one_sweep_after_a_long_pause_finds_all),
+		WHEEL_TEST(nothing_is_early_after_a_long_pause),
 		WHEEL_TEST(the_same_slot_of_a_later_round_stays),
 		WHEEL_TEST(starting_again_moves_it),
 		WHEEL_TEST(stopping),

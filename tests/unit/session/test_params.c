@@ -198,6 +198,32 @@ static void equal_sets_are_one_pointer(void **state)
 	param_set_unref(&a);
 }
 
+/* More sets than buckets: whoever leaves one takes no neighbour along. */
+static void many_sets(void **state)
+{
+	enum { N = 5000 };
+	static struct param_set *sets[N];
+	char value[16];
+
+	for (unsigned i = 0; i < N; i++) {
+		(void)snprintf(value, sizeof(value), "%u", i);
+		sets[i] = param_set_with(NULL, "n", value);
+	}
+	for (unsigned i = 0; i < N; i += 3)
+		param_set_unref(&sets[i]);
+	for (unsigned i = 0; i < N; i++) {
+		struct param_set *again;
+
+		(void)snprintf(value, sizeof(value), "%u", i);
+		again = param_set_with(NULL, "n", value);
+		assert_int_equal(again->refs, sets[i] ? 2 : 1);
+		assert_true(sets[i] == NULL || again == sets[i]);
+		param_set_unref(&again);
+	}
+	for (unsigned i = 0; i < N; i++)
+		param_set_unref(&sets[i]);
+}
+
 static void boundaries_are_not_confused(void **state)
 {
 	struct param_set *sets[] = {make("ab", "c", NULL), make("a", "bc", NULL),
@@ -509,6 +535,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equal_sets_are_one_pointer),
+		cmocka_unit_test(many_sets),
 		cmocka_unit_test(boundaries_are_not_confused),
 		cmocka_unit_test(a_set_keeps_nothing_of_its_list),
 		cmocka_unit_test(what_is_looked_up_often_is_at_hand),
