@@ -556,6 +556,7 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	client_statement_begins(client, 0);
 	if (statement)
 		server_ensure_statement_as(client->server, statement, bind.n_statement_bytes > 0);
+	inject_evictions(client->server); /* not behind the Bind: its rest may still have to come */
 	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_BIND});
 	if (statement == NULL && bind.n_statement_bytes == 0 &&
 		!client_is(client, CLIENT_BIG_UNNAMED)) {
@@ -573,6 +574,5 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		return feed_forward(feed, frame);
 	statement_name(statement->hash, server_name);
 	send_bind(feed, frame, &bind, server_name);
-	inject_evictions(client->server);
 	return STEP_NEXT;
 }

@@ -179,6 +179,24 @@ def test_eviction_that_was_not_heard(start):
             assert client.exchange(wire.close("S", "two"), wire.parse("two", "SELECT 2"), wire.bind("", "two"), wire.execute()).value == "2"
 
 
+def test_eviction_while_a_bind_is_on_its_way(start):
+    """The Close of an evicted copy is not put into the middle of a Bind that comes in pieces."""
+    proxy = start(lanes={"default": 1}, workers=1, max_prepared_statements=1)
+    with proxy.client() as client, proxy.console() as console:
+        for name in ("one", "two"):
+            client.exchange(wire.parse(name, f"SELECT $1::text || '{name}'"))
+        for name in ("one", "two", "one"):
+            bind, received = wire.bind("", name, ["v" * 3000]), stat(console, "total_received")
+            client.send(bind[:2000])
+            system.eventually(lambda: stat(console, "total_received") >= received + 2000)
+            client.send(bind[2000:] + wire.execute() + wire.SYNC)
+            assert client.result().value == "v" * 3000 + name
+
+
+def stat(console, column):
+    return sum(row[column] for row in console.show("STATS") if row["database"] == "app")
+
+
 def test_close_behind_an_error_did_not_happen(shared):
     with shared.client() as client:
         assert client.exchange(wire.parse("kept", "SELECT 'kept'"), wire.parse("bad", "SELECT $1::int")).kinds == "11Z"
