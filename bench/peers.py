@@ -322,7 +322,7 @@ class Pglane(Peer):
         self.workers = workers
 
     def version(self):
-        return re.search(r"\d[\w.-]*", run_tool([self.program, "--version"])).group(0)
+        return re.search(r"^pglane (\S+)", run_tool([self.program, "--version"]), re.M).group(1)
 
     def argv(self, variant, port):
         return [self.program, self.site.write(
