@@ -102,8 +102,8 @@ struct client {
 	struct timer timer; /* login, queue or statement deadline: one at a time */
 	struct task task;   /* resume, or free */
 	struct input *input;
-	uint64_t skip_bytes;	  /* of the message that is being forwarded as it comes */
-	struct param_set *params; /* what its session must have */
+	uint64_t skip_bytes;		 /* of the message that is being forwarded as it comes */
+	struct param_set *params;	 /* what its session must have */
 	struct param_set *params_before; /* a SET is under way: what holds if it fails */
 	struct login *login;
 	char *begin; /* the text of a deferred BEGIN */
@@ -176,7 +176,8 @@ void client_on_input(struct client *client);
 
 /* client_reply.c: what its server's replies mean to it */
 void client_on_ready(
-	struct client *client, int xact); /* enum pgw_xact of a ReadyForQuery that it gets */
+	struct client *client, int xact);	 /* enum pgw_xact of a ReadyForQuery that it gets */
+void client_batch_failed(struct client *client); /* an error, and no Sync is under way */
 void client_name_pending(struct client *client, const char *name, struct statement *closed);
 void client_name_confirmed(struct client *client); /* the oldest pending named Parse is done */
 void client_name_failed(struct client *client);

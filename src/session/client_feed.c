@@ -57,7 +57,6 @@ static bool is_linked(const struct client *client)
 static enum step feed_sync(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
-	bool failed_here = client_is(client, CLIENT_DISCARD);
 
 	if (frame->n_body_bytes != 0)
 		return violation(feed, "Sync has a body");
@@ -65,7 +64,7 @@ static enum step feed_sync(struct feed *feed, const struct pgw_frame *frame)
 		return feed_forward(feed, frame); /* the server drops it: the batch goes on */
 	client_unset(client, CLIENT_DISCARD);
 	client_unset(client, CLIENT_EXTENDED);
-	if (!is_linked(client) || failed_here) {
+	if (!is_linked(client)) {
 		client_send_ready(client);
 		return feed_skip_message(feed, frame);
 	}

@@ -237,6 +237,17 @@ void client_statement_ends(struct client *client, uint64_t now_us, bool idle)
 
 /* ---- what replies mean ---- */
 
+/* From here to the Sync, which has not come yet, the server hears nothing; nor did it hear a Query
+ * that was sent behind. */
+void client_batch_failed(struct client *client)
+{
+	client_unset(client, CLIENT_AWAITS_READY);
+	client_set(client, CLIENT_EXTENDED);
+	client_set(client, CLIENT_DISCARD);
+	if (client->input || (client->stream.flags & STREAM_PAUSED))
+		client_resume(client);
+}
+
 void client_on_ready(struct client *client, int xact)
 {
 	if (client->state != CLIENT_LINKED)

@@ -283,13 +283,14 @@ static void send_named_parse(struct feed *feed, const char *name, struct stateme
 }
 
 /* The name is taken: let the server say so, in order, by a Parse of a name that it has. */
-static void send_duplicate_parse(struct feed *feed, struct statement *statement)
+static void send_duplicate_parse(
+	struct feed *feed, const struct statement *taken, const struct statement *statement)
 {
 	struct server *server = feed->client->server;
 	char name[STATEMENT_NAME_BYTES];
 
-	server_ensure_statement(server, statement);
-	statement_name(statement->hash, name);
+	server_ensure_statement(server, taken);
+	statement_name(taken->hash, name);
 	inject_raw_parse(server, statement, name);
 	expect_push(&server->expects, (struct expect){.kind = EXPECT_PARSE});
 }
@@ -318,7 +319,7 @@ static enum step parse_named(
 	}
 	client_statement_begins(client, 0);
 	if (taken) {
-		send_duplicate_parse(feed, taken);
+		send_duplicate_parse(feed, taken, statement);
 		statement_unref(&feed->worker->statements, &statement);
 	} else {
 		send_named_parse(feed, parse->name, statement);

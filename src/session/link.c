@@ -173,6 +173,7 @@ void link_client_gone(struct client *client)
 		server_unset(server, SERVER_COPY_IN);
 	}
 	if (client_is(client, CLIENT_EXTENDED) && !client_is(client, CLIENT_AWAITS_READY)) {
+		inject_failure(server); /* PostgreSQL commits nothing of a batch without its Sync */
 		expect_push(&server->expects,
 			(struct expect){.kind = EXPECT_SYNC,
 				.flags = EXPECT_SWALLOW |
@@ -238,7 +239,7 @@ void link_maybe_release(struct client *client)
 	if (server->n_cancels > 0) /* link_cancel_finished() comes back here */
 		return;
 	if (UNLIKELY(server_is(server, SERVER_TAINTED) ||
-		    worker_config(client->worker)->server_reset_query_always) &&
+		     worker_config(client->worker)->server_reset_query_always) &&
 		server_reset_due(server))
 		return;
 	release(client, server);

@@ -97,22 +97,6 @@ static void undo_front(struct walk *walk, uint32_t n)
 		expect_pop(expects);
 }
 
-/* A simple query behind a batch that failed: the server waits for a Sync that was not sent. If the
- * batch was our own BEGIN, the client knows of none. */
-static void query_unheard(struct server *server, bool ours)
-{
-	struct client *client = server->client;
-
-	if (ours || client == NULL || client->state == CLIENT_GONE) {
-		expect_push(&server->expects, (struct expect){.kind = EXPECT_SYNC});
-		inject_sync(server);
-		return;
-	}
-	client_unset(client, CLIENT_AWAITS_READY);
-	client_set(client, CLIENT_EXTENDED);
-	client_resume(client);
-}
-
 /* An extended batch failed: the server is deaf up to the next Sync. */
 static void drop_to_sync(struct walk *walk)
 {
@@ -123,8 +107,15 @@ static void drop_to_sync(struct walk *walk)
 	for (n = 0; n < expects->n && expect_at(expects, n)->kind != EXPECT_SYNC; n++)
 		had_query |= expect_at(expects, n)->kind == EXPECT_QUERY;
 	undo_front(walk, n);
-	if (expects->n == 0 && had_query)
-		query_unheard(walk->server, ours);
+	if (expects->n > 0)
+		return;
+	if (had_query && (ours || walk->client == NULL)) {
+		/* Our own BEGIN ahead of a simple query failed, and the query went unheard. */
+		expect_push(expects, (struct expect){.kind = EXPECT_SYNC});
+		inject_sync(walk->server);
+	} else if (walk->client) {
+		client_batch_failed(walk->client);
+	}
 }
 
 static void statements_settled(struct server *server, bool failed)
@@ -231,6 +222,7 @@ static bool is_swallowed(struct walk *walk)
 static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame)
 {
 	struct server *server = walk->server;
+	const struct expect *front;
 	const char *name, *value;
 	struct param_set *set;
 
@@ -246,13 +238,17 @@ static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame
 		param_set_unref(&server->params);
 		server->params = set;
 	}
-	if (is_swallowed(walk))
+	front = expect_front(&server->expects);
+	if (is_swallowed(walk) && !(front->flags & EXPECT_SETUP))
 		return true;
+	/* Of its own parameters, too: what it asked for may have another spelling, and two sets
+	 * that differ would be sent again in the middle of a batch. */
 	if (walk->client && !param_is_server_fact(name)) {
 		param_set_unref(&walk->client->params);
 		walk->client->params = param_set_ref(server->params);
 	}
-	forward(walk, frame);
+	if (!is_swallowed(walk))
+		forward(walk, frame);
 	return true;
 }
 

@@ -449,3 +449,47 @@ def test_error_longer_than_any_buffer(start):
             result = client.extended("SELECT repeat('x', $1::int)::int", [n])
             assert result.sqlstate == "22P02" and len(result.errors[0].fields["M"]) > n, n
             assert client.query("SELECT 1").value == "1"
+
+
+def test_batch_goes_on_behind_a_flushed_error(start):
+    """The server hears nothing of it but the Sync."""
+    proxy = start(lanes={"default": 1}, workers=1)
+    with proxy.client() as client:
+        for rest in (b"", wire.parse("", "SELECT 5") + wire.bind("", "") + wire.execute(), wire.close("S", "x"),
+                     wire.parse("named", "SELECT 6") + wire.bind("", "named") + wire.execute(), wire.query("SELECT 7")):
+            client.send(wire.parse("", "SELECT 1/0"), wire.bind("", ""), wire.execute(), wire.FLUSH)
+            client.receive_until("E")
+            client.send(rest, wire.SYNC)
+            assert client.result().kinds == "Z"
+            assert client.exchange(wire.parse("named", "SELECT 6"), wire.bind("", "named"), wire.execute(), wire.close("S", "named")).value == "6"
+
+
+def test_parameters_of_another_spelling_are_not_sent_into_a_batch(start):
+    """SET to what is set already is reported by nobody: the next server reports another spelling."""
+    proxy = start(lanes={"default": 2}, workers=1)
+    with proxy.client() as client, proxy.client() as other:
+        for change in ("SET DateStyle = 'german'", "RESET DateStyle"):
+            client.query("SET DateStyle = 'German'")
+            client.query(change)
+            other.query("BEGIN")
+            other.query("SELECT 1")  # on the server that has it
+            client.send(wire.parse("", "SELECT generate_series(1, 2)"), wire.bind("", ""), wire.execute("", 1), wire.FLUSH)
+            client.receive_until("s")
+            client.send(wire.bind("second", ""), wire.execute(), wire.SYNC)
+            assert client.result().kinds == "2DCZ", "the portal is still open"
+            other.query("COMMIT")
+
+
+def test_batch_without_its_sync_is_not_committed(start, cluster):
+    proxy = start(lanes={"default": 1}, workers=1)
+    proxy.run("CREATE TABLE between_sync (n int)")
+    pid = proxy.run("SELECT pg_backend_pid()")[0][0]
+    for last in (b"", wire.FLUSH, wire.TERMINATE):
+        with proxy.client() as client:
+            client.send(wire.parse("", "INSERT INTO between_sync VALUES (1)"), wire.bind("", ""), wire.execute(), last)
+            if last == wire.FLUSH:
+                client.receive_until("C")
+            elif not last:
+                system.eventually(lambda: in_use(proxy) == {"default": 1})
+        assert proxy.run("SELECT count(*) FROM between_sync") == [(0,)]
+    assert proxy.run("SELECT pg_backend_pid()") == [(pid,)], "the server is kept"
