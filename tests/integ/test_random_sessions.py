@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: ISC
 """Random sessions, many at once on few servers, each beside an oracle: a connection of its own straight to PostgreSQL that is sent the same. What
-comes back must be the same, message by message. The seed is printed and PGLANE_SEED sets it; PGLANE_STEPS is how many steps each client makes."""
+comes back must be the same, message by message. PGLANE_SEED varies the steps, and is printed; PGLANE_STEPS is how many steps each client makes."""
 
 import os
 import random
 import re
-import time
 
 import psycopg
 
