@@ -427,10 +427,12 @@ static void log_listener(const struct listener *listener)
 	struct netaddr addr;
 	uint16_t port;
 
-	if (listener->is_unix)
+	if (listener->is_unix) {
 		log_info("listening on unix:%s", listener->path[0] ? listener->path : "(abstract)");
-	else if (netaddr_of_local(listener->fd, &addr))
-		log_info("listening on %s:%u", netaddr_format(&addr, text, &port), port);
+	} else if (netaddr_of_local(listener->fd, &addr)) {
+		(void)netaddr_format(&addr, text, &port);
+		log_info("listening on %s:%u", text, port);
+	}
 }
 
 static void log_start(const struct daemon *daemon)

@@ -42,6 +42,15 @@ void socket_tune(int fd, bool is_unix, const struct config *config)
 	}
 }
 
+void socket_watch_end(int fd)
+{
+	/* A unix socket refuses these, and needs none. */
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 30);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
 static void add_problem(
 	struct strbuf *problems, const char *where, const char *what, int error_number)
 {

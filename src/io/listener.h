@@ -45,5 +45,7 @@ void listener_watch_close(struct listener_watch *watch);
 /* TCP_NODELAY, keepalive and user timeout of the configuration, for a client's or a server's
  * socket; nothing for unix. */
 void socket_tune(int fd, bool is_unix, const struct config *config);
+/* Only the peer's end of file is awaited: that its host is gone must show within a minute. */
+void socket_watch_end(int fd);
 
 #endif

@@ -432,6 +432,8 @@ void stream_shutdown(struct stream *stream)
 {
 	if (stream->fd < 0)
 		return;
+	/* A write behind the half-close would break the stream before its peer has ended. */
+	free_spill(stream);
 	if (stream->ssl && SSL_is_init_finished(stream->ssl))
 		(void)SSL_shutdown(stream->ssl);
 	(void)shutdown(stream->fd, SHUT_WR);

@@ -89,7 +89,7 @@ static inline bool stream_has_input(const struct stream *stream)
 {
 	return (stream->flags & STREAM_READABLE) || (stream->ssl && SSL_pending(stream->ssl) > 0);
 }
-/* Half-close: we send nothing more; the peer's end of file is still read. */
+/* Half-close: we send nothing more, not even what is kept; the peer's end of file is still read. */
 void stream_shutdown(struct stream *stream);
 
 #endif

@@ -265,7 +265,8 @@ void client_disconnect(struct client *client, const char *reason)
 	loop_task_drop(&client->worker->loop, &client->task);
 	if (client_is(client, CLIENT_LINGERS) && client->stream.fd >= 0 && !client->stream.ssl) {
 		client->skip_bytes = 0;
-		stream_shutdown(&client->stream);
+		if (!stream_is_blocked(&client->stream)) /* else on_drained(), behind its last words */
+			stream_shutdown(&client->stream);
 		stream_resume(&client->stream);
 		loop_timer(&client->worker->loop, &client->timer, LINGER_US, on_linger_deadline);
 		loop_task(&client->worker->loop, &client->task, on_linger_task);
@@ -321,7 +322,9 @@ static void on_drained(struct stream *stream)
 	struct client *client = client_of(stream);
 	struct server *server = client->server;
 
-	if (client->state == CLIENT_CONSOLE)
+	if (client_is(client, CLIENT_LINGERS))
+		stream_shutdown(&client->stream);
+	else if (client->state == CLIENT_CONSOLE)
 		console_on_input(client);
 	else if (server && (server->stream.flags & STREAM_PAUSED))
 		server_resume(server);

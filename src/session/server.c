@@ -11,10 +11,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/listener.h"
 #include "session/client.h"
 #include "session/feed.h"
 
-#define CLOSE_PATIENCE_US 10000000u /* a server that does not close its end by then is given up */
+#define CLOSE_PATIENCE_US 10000000u /* then the operator hears of it, and it of a cancel request */
 
 static struct lane_ledger *ledger_of(const struct server *server)
 {
@@ -126,13 +127,22 @@ void server_cancel_done(struct server *server)
 		link_cancel_finished(server);
 }
 
+/*
+ * PostgreSQL sees the end only when it reads or writes: a backend that still works goes on, and
+ * counts, so its slot is not given up. When its host is gone, the kernel says so in time.
+ */
 static void on_close_deadline(struct timer *timer)
 {
 	struct server *server = CONTAINER_OF(timer, struct server, timer);
 
-	log_warning("S-%llu: the server did not close its end within %u s",
-		(unsigned long long)server->id, CLOSE_PATIENCE_US / 1000000u);
-	server_dead(server, "did not close its end");
+	if (server->worker->draining) { /* our own end closes it as well */
+		server_dead(server, "has not closed its end");
+		return;
+	}
+	log_warning("S-%llu: backend %u has not closed its end yet; its slot stays taken",
+		(unsigned long long)server->id, server->pid);
+	loop_timer(&server->worker->loop, &server->timer, CLOSE_PATIENCE_US, on_close_deadline);
+	cancel_server(server, NULL);
 }
 
 /* The slot is counted as closing already. */
@@ -153,6 +163,7 @@ static void begin_close(struct server *server, const char *reason)
 	if (logged_in && !stream_is_blocked(&server->stream) && server->expects.n == 0)
 		(void)!stream_send(&server->stream, terminate, sizeof(terminate));
 	stream_shutdown(&server->stream);
+	socket_watch_end(server->stream.fd);
 	stream_resume(&server->stream);
 	loop_timer(&server->worker->loop, &server->timer, CLOSE_PATIENCE_US, on_close_deadline);
 	if (stream_has_input(&server->stream))
