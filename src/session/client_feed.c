@@ -132,7 +132,7 @@ static bool must_wait(const struct client *client, uint8_t type)
 		return true;
 	if (!is_linked(client))
 		return false;
-	if (server_is(server, SERVER_RESET_SENT)) /* server_reset_query_always */
+	if (server_is(server, SERVER_RESET_SENT | SERVER_ROLLS_BACK)) /* it is not itself yet */
 		return true;
 	if (server_is(server, SERVER_COPY_IN) && (type == PGW_SYNC || type == PGW_FLUSH))
 		return false;

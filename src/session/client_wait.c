@@ -307,8 +307,12 @@ static enum want prepare_server(struct client *client)
 
 	if (client->state == CLIENT_EXPECT_WELCOME)
 		return WANT_READY; /* the login says what its parameters are */
-	if (UNLIKELY(server->params != client->params))
-		inject_params(server, client->params);
+	/* Once for each link: in a transaction of the client's they would end it. */
+	if (server_is(server, SERVER_FRESH) && LIKELY(server->xact == PGW_XACT_IDLE)) {
+		server_unset(server, SERVER_FRESH);
+		if (UNLIKELY(server->params != client->params))
+			inject_params(server, client->params);
+	}
 	if (UNLIKELY(client->xact == XACT_FAILED)) {
 		/* It failed here, and is ended by the extended protocol: the answer is that to the
 		 * end of a failed transaction. */

@@ -74,15 +74,22 @@ void inject_query(struct server *server, const char *sql, uint8_t expect_flags)
 void inject_params(struct server *server, struct param_set *wanted)
 {
 	struct strbuf sql = STRBUF_INIT;
+	size_t n_begin;
 
 	if (server->params == wanted)
 		return;
+	/* In a block of its own, so that a failure leaves a failed transaction: then what is behind
+	 * it does not run. */
+	strbuf_adds(&sql, "BEGIN;");
+	n_begin = sql.len;
 	param_set_difference(server->params, wanted, &sql);
 	param_set_unref(&server->params_before);
 	server->params_before = server->params;
 	server->params = param_set_ref(wanted);
-	if (sql.len > 0)
+	if (sql.len > n_begin) {
+		strbuf_adds(&sql, "COMMIT");
 		inject_query(server, sql.data, EXPECT_SETUP);
+	}
 	strbuf_release(&sql);
 }
 

@@ -20,6 +20,7 @@ void link_client(struct client *client, struct server *server)
 	MUST(server->expects.n == 0 && server->pool == pool);
 	if (server->state != SERVER_LINKED)
 		server_to(server, SERVER_LINKED);
+	server_set(server, SERVER_FRESH);
 	server->client = client;
 	client->server = server;
 	server->request_us = loop_now_us(&client->worker->loop);
@@ -45,6 +46,7 @@ static void unlink_pair(struct client *client, struct server *server)
 	}
 	server->client = NULL;
 	client->server = NULL;
+	server_unset(server, SERVER_FRESH | SERVER_SETUP_FAILED | SERVER_ROLLS_BACK);
 }
 
 static bool must_retire(const struct server *server, uint64_t now_us)
@@ -221,12 +223,10 @@ void link_on_ready(struct server *server)
 		welcomed(client, server);
 		return;
 	}
-	if (server_is(server, SERVER_SETUP_FAILED)) {
-		/* They were applied once, at its login: the server is not what it was. */
-		server_unset(server, SERVER_SETUP_FAILED);
-		server_set(server, SERVER_RETIRE);
-	}
 	link_maybe_release(client);
+	if (client->state == CLIENT_LINKED &&
+		(client->input || (client->stream.flags & STREAM_PAUSED)))
+		client_resume(client);
 }
 
 void link_maybe_release(struct client *client)

@@ -18,7 +18,8 @@ enum server_flag {
 	SERVER_COPY_IN = 1 << 1,	  /* reads CopyData: Sync and Flush are ignored by it */
 	SERVER_COPY_BOTH = 1 << 2,	  /* replication */
 	SERVER_RETIRE = 1 << 3,		  /* close it instead of reusing it */
-	SERVER_SETUP_FAILED = 1 << 4,	  /* the parameters of its client could not be applied */
+	SERVER_SETUP_FAILED = 1 << 4, /* the parameters of its client could not be applied: up to
+					 ReadyForQuery nothing runs */
 	SERVER_STATEMENTS_GOING = 1 << 5, /* DEALLOCATE ALL or DISCARD ALL is under way */
 	SERVER_ORPHAN = 1 << 6,		  /* connecting without a client */
 	SERVER_TLS = 1 << 7,
@@ -31,6 +32,8 @@ enum server_flag {
 		<< 12, /* its slot is given back; the memory goes when no cancel request needs it */
 	SERVER_TAINTED = 1 << 14, /* its session has something of its client's: reset before reuse */
 	SERVER_ENDED = 1 << 13, /* its end of file, or an error, was read */
+	SERVER_FRESH = 1 << 15, /* linked; the parameters of its client are still to be applied */
+	SERVER_ROLLS_BACK = 1 << 16, /* ends the transaction in which they could not be */
 };
 
 struct server_login; /* server_login.c */
@@ -70,17 +73,18 @@ struct server {
 
 #define SERVER_MAGIC 0x53525652u
 
-static inline bool server_is(const struct server *server, enum server_flag flag)
+/* flags: enum server_flag, one or more; any of them */
+static inline bool server_is(const struct server *server, uint32_t flag)
 {
-	return (server->flags & (uint32_t)flag) != 0;
+	return (server->flags & flag) != 0;
 }
-static inline void server_set(struct server *server, enum server_flag flag)
+static inline void server_set(struct server *server, uint32_t flag)
 {
-	server->flags |= (uint32_t)flag;
+	server->flags |= flag;
 }
-static inline void server_unset(struct server *server, enum server_flag flag)
+static inline void server_unset(struct server *server, uint32_t flag)
 {
-	server->flags &= ~(uint32_t)flag;
+	server->flags &= ~flag;
 }
 
 /* server.c */

@@ -131,16 +131,62 @@ static void statements_settled(struct server *server, bool failed)
 		client_statements_deallocated(server->client);
 }
 
-/* Parameters of ours were applied, or not. */
-static void setup_settled(struct server *server, bool failed)
+/* What is behind parameters that could not be applied fails in their transaction. Its client has
+ * heard why: what the server says of it is ours, and no name was given or taken. */
+static void nothing_runs(struct walk *walk)
 {
+	struct expect_queue *expects = &walk->server->expects;
+	uint32_t n = 0;
+
+	while (n < expects->n && expect_at(expects, n)->kind != EXPECT_SYNC &&
+		expect_at(expects, n)->kind != EXPECT_QUERY)
+		n++;
+	for (; n > 0 && walk->server->client; n--) {
+		struct expect *expect = expect_at(expects, n - 1);
+
+		if (expect->flags & EXPECT_NAMED)
+			client_name_failed(walk->server->client);
+		if (expect->kind == EXPECT_PARSE && (expect->flags & EXPECT_UNNAMED))
+			client_unnamed_failed(walk->server->client);
+		expect->flags &= (uint8_t)~(EXPECT_NAMED | EXPECT_UNNAMED);
+	}
+}
+
+/* Parameters of ours were applied, or not. */
+static void setup_settled(struct walk *walk, bool failed)
+{
+	struct server *server = walk->server;
+
 	if (failed && server->params_before) {
 		param_set_unref(&server->params);
 		server->params = server->params_before;
 		server->params_before = NULL;
 		server_set(server, SERVER_SETUP_FAILED);
+		if (!server_is(server, SERVER_WELCOMING))
+			nothing_runs(walk);
 	}
 	param_set_unref(&server->params_before);
+}
+
+/*
+ * ReadyForQuery of what did not run. A client that had no transaction has none now: ours is rolled
+ * back behind its back, and the next statement tries again. Else the transaction is its own to end.
+ */
+static bool setup_refused(struct walk *walk, enum pgw_xact xact)
+{
+	struct server *server = walk->server;
+	struct client *client = server->client;
+
+	server_unset(server, SERVER_SETUP_FAILED);
+	server_set(server, SERVER_FRESH);
+	if (client == NULL || client->xact != XACT_NONE || xact == PGW_XACT_IDLE)
+		return false;
+	setting_settled(client, true);
+	client_on_ready(client, PGW_XACT_IDLE);
+	client_send_ready(client);
+	server_set(server, SERVER_ROLLS_BACK);
+	inject_query(server, "ROLLBACK", 0);
+	return true;
 }
 
 static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
@@ -168,10 +214,11 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	server_unset(server, SERVER_COPY_IN);
 	if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
 		if (expect.flags & EXPECT_SETUP)
-			setup_settled(server, failed);
+			setup_settled(walk, failed);
 		else if (failed && server_is(server, SERVER_RESET_SENT))
 			server_set(server, SERVER_RETIRE); /* who knows what it still has */
-	} else {
+		server_unset(server, SERVER_ROLLS_BACK);
+	} else if (LIKELY(!server_is(server, SERVER_SETUP_FAILED)) || !setup_refused(walk, xact)) {
 		if (UNLIKELY(server_is(server, SERVER_STATEMENTS_GOING)))
 			statements_settled(server, failed);
 		forward(walk, frame);
@@ -216,7 +263,8 @@ static bool is_swallowed(struct walk *walk)
 {
 	struct expect *front = expect_front(&walk->server->expects);
 
-	return front && (front->flags & EXPECT_SWALLOW);
+	return (front && (front->flags & EXPECT_SWALLOW)) ||
+	       server_is(walk->server, SERVER_SETUP_FAILED);
 }
 
 static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame)
@@ -239,7 +287,7 @@ static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame
 		server->params = set;
 	}
 	front = expect_front(&server->expects);
-	if (is_swallowed(walk) && !(front->flags & EXPECT_SETUP))
+	if (is_swallowed(walk) && !(front && (front->flags & EXPECT_SETUP)))
 		return true;
 	/* Of its own parameters, too: what it asked for may have another spelling, and two sets
 	 * that differ would be sent again in the middle of a batch. */
@@ -305,11 +353,16 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 	emit_locals(server, walk->client, out_of(walk));
 	front = expect_front(&server->expects);
 	/* Errors of what was sent for the client's statement are the client's; those of whole
-	 * queries of our own are not. */
-	swallow = front && front->kind == EXPECT_QUERY && (front->flags & EXPECT_SWALLOW);
-	if (swallow && server_is(server, SERVER_WELCOMING))
+	 * queries of our own are not, but that of its parameters is. */
+	swallow = front && front->kind == EXPECT_QUERY && (front->flags & EXPECT_SWALLOW) &&
+		  !(front->flags & EXPECT_SETUP);
+	if (server_is(server, SERVER_WELCOMING)) {
 		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",
 			view.message, view.sqlstate);
+		swallow = true;
+	}
+	if (server_is(server, SERVER_SETUP_FAILED))
+		swallow = true; /* it has heard why */
 	if (walk->client && !swallow) {
 		STAT_ADD(walk->worker->classes[walk->client->class].n_errors, 1);
 		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
@@ -337,7 +390,8 @@ static bool on_reply(
 	front = expect_front(&server->expects);
 	if (UNLIKELY(front == NULL))
 		return false;
-	if (!(front->flags & EXPECT_SWALLOW))
+	if (!(front->flags & EXPECT_SWALLOW) &&
+		LIKELY(!server_is(server, SERVER_SETUP_FAILED)))
 		forward(walk, frame);
 	if (!ends || front->kind == EXPECT_QUERY)
 		return true;

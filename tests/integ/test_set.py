@@ -73,3 +73,90 @@ def test_nothing_of_a_session_reaches_another_client(start, leak):
             assert not client.query(statement).errors
         assert other.query(question).value == answer
         assert other.query("SELECT pg_backend_pid()").value == pid  # reset, not replaced
+
+
+# ---- a value that was good, and no more when it must be applied again ----
+
+@pytest.fixture
+def stale(start, cluster):
+    """(client, other, pid): one server; the client's session has a parameter that nobody can set any more."""
+    cluster.run("DROP TABLE IF EXISTS stale_rows; CREATE TABLE stale_rows (n int); GRANT ALL ON stale_rows TO PUBLIC;"
+                "CREATE TEXT SEARCH CONFIGURATION stale_words (COPY = simple)", "app")
+    proxy = start(lanes={"default": 1}, workers=1)
+    with proxy.client() as client, proxy.client() as other:
+        assert client.query("SET default_text_search_config = 'public.stale_words'").tags == ["SET"]
+        pid = other.query("SELECT pg_backend_pid()").value
+        cluster.run("DROP TEXT SEARCH CONFIGURATION stale_words", "app")
+        yield client, other, pid
+
+
+def n_rows(client):
+    return client.query("SELECT count(*) FROM stale_rows").value
+
+
+INSERT = "INSERT INTO stale_rows VALUES (1)"
+ATTEMPTS = {
+    "simple": lambda client: client.query(INSERT),
+    "extended": lambda client: client.extended(INSERT),
+    "several statements": lambda client: client.query(f"{INSERT}; SELECT 1"),
+    "named statement": lambda client: client.exchange(wire.parse("s", INSERT), wire.bind("", "s"), wire.execute()),
+    "a COMMIT of nothing": lambda client: client.extended("COMMIT"),
+    "an empty statement": lambda client: client.extended(""),
+}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_statement_does_not_run_without_its_parameters(stale, attempt):
+    client, other, pid = stale
+    for _ in range(2):
+        result = ATTEMPTS[attempt](client)
+        assert result.sqlstate == "22023" and result.kinds == "EZ" and result.status == "I", result.messages
+        assert n_rows(other) == "0"
+        assert other.query("SHOW default_text_search_config").value != "public.stale_words"
+    assert other.query("SELECT pg_backend_pid()").value == pid, "the server lives"
+
+
+def test_transaction_does_not_run_without_its_parameters(stale):
+    client, other, pid = stale
+    for begin in (lambda: client.query("BEGIN"), lambda: client.extended("BEGIN")):
+        assert begin().status == "T"
+        result = client.query(INSERT)
+        assert result.sqlstate == "22023" and result.kinds == "EZ" and result.status == "E", result.messages
+        assert client.query(INSERT).sqlstate == "25P02"
+        assert client.query("COMMIT").tags == ["ROLLBACK"]
+        assert n_rows(other) == "0"
+    assert other.query("SELECT pg_backend_pid()").value == pid
+
+
+def test_pipeline_does_not_run_without_its_parameters(stale):
+    client, other, pid = stale
+    parts = (wire.parse("", INSERT), wire.bind("", ""), wire.execute(), wire.SYNC)
+    client.send(*parts, *parts, wire.query(INSERT), wire.query("SELECT 1"))
+    for _ in range(4):
+        assert client.result().sqlstate == "22023"
+    assert n_rows(other) == "0"
+    assert other.query("SELECT pg_backend_pid()").value == pid
+
+
+def test_client_leaves_while_its_parameters_fail(stale):
+    client, other, pid = stale
+    client.send(wire.query(INSERT), wire.TERMINATE)
+    client.close()
+    assert n_rows(other) == "0"
+    assert other.query("SELECT pg_backend_pid()").value == pid
+
+
+def test_session_does_not_run_without_its_parameters(start, cluster):
+    """Session pooling: each statement tries again, until they can be applied."""
+    cluster.run("CREATE TEXT SEARCH CONFIGURATION stale_words (COPY = simple)", "app")
+    options = "-c default_text_search_config=public.stale_words"
+    proxy = start(lanes={"default": 1}, workers=1, pool_mode="session")
+    proxy.client(options=options).close()
+    cluster.run("DROP TEXT SEARCH CONFIGURATION stale_words", "app")
+    with proxy.client(options=options) as client:
+        for _ in range(2):
+            result = client.query("SELECT 1")
+            assert result.sqlstate == "22023" and result.kinds == "EZ" and result.status == "I", result.messages
+        cluster.run("CREATE TEXT SEARCH CONFIGURATION stale_words (COPY = simple)", "app")
+        assert client.query("SHOW default_text_search_config").value == "public.stale_words"
+        cluster.run("DROP TEXT SEARCH CONFIGURATION stale_words", "app")
