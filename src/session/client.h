@@ -218,6 +218,9 @@ void client_send_ready(struct client *client);
 void client_notice(struct client *client, const struct pgw_fault *fault);
 void client_drop_waiting_message(
 	struct client *client); /* the kept message at the front was answered by an error */
+/* The lane's statement_timeout, or query_timeout of the user or of all when that is shorter. 0:
+ * none. */
+uint64_t client_statement_limit_us(const struct client *client);
 void client_statement_begins(struct client *client, uint64_t now_us); /* clock and lane timer */
 void client_statement_ends(struct client *client, uint64_t now_us, bool idle);
 

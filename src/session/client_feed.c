@@ -138,11 +138,13 @@ static bool must_wait(const struct client *client, uint8_t type)
 		return false;
 	if (expect_is_full(&server->expects))
 		return true;
-	if (client_is(client, CLIENT_SESSION))
-		return false;
 	/* A cancel request that is still under way must not hit the next statement. */
-	return client_is(client, CLIENT_AWAITS_READY) ||
-	       (server->n_cancels > 0 && server->expects.n == 0);
+	if (server->n_cancels > 0 && server->expects.n == 0)
+		return true;
+	/* A session's statements may run on, but where each has a time limit: a cancel must hit the
+	 * one whose time is over. */
+	return client_is(client, CLIENT_AWAITS_READY) &&
+	       (!client_is(client, CLIENT_SESSION) || client_statement_limit_us(client) > 0);
 }
 
 static enum step feed_message(struct feed *feed, const struct pgw_frame *frame)

@@ -263,7 +263,14 @@ void login_failed(struct client *client, const struct pgw_fault *fault)
 
 void login_want_server(struct client *client)
 {
-	if (client_want_server(client, QUERY_DEFAULT, LANE_PRIORITY_MAX, false) == WANT_READY)
+	struct statement_route route = {.class = QUERY_DEFAULT, .priority = LANE_PRIORITY_MAX};
+
+	if (client_is(client, CLIENT_SESSION)) { /* it keeps the permit: that of its lane */
+		route = feed_session_route(client);
+		client->class = route.class;
+	}
+	if (client_want_server(client, (enum query_class)route.class, route.priority, false) ==
+		WANT_READY)
 		login_server_ready(client);
 }
 

@@ -133,8 +133,6 @@ void client_failed_xact_fault(struct client *client, struct pgw_fault *fault_r)
 	*fault_r = pgw_fault_make(PGW_FAULT_IN_FAILED_TRANSACTION);
 }
 
-static uint64_t statement_limit_us(const struct client *client);
-
 void client_lane_timeout_fault(struct client *client, struct pgw_fault *fault_r)
 {
 	const struct config *config = worker_config(client->worker);
@@ -145,7 +143,7 @@ void client_lane_timeout_fault(struct client *client, struct pgw_fault *fault_r)
 	pgw_fault_set(fault_r, PGW_FAULT_LANE_TIMEOUT, NULL,
 		"Class %s, lane %s: the limit is %llu ms; the statement ran for %llu ms.",
 		query_class_name((enum query_class)client->class), lane->name,
-		(unsigned long long)(statement_limit_us(client) / 1000),
+		(unsigned long long)(client_statement_limit_us(client) / 1000),
 		(unsigned long long)((clock_mono_us() - client->query_start_us) / 1000));
 }
 
@@ -172,9 +170,7 @@ static void on_statement_deadline(struct timer *timer)
 		worker_config(client->worker)->cancel_grace_us, on_statement_deadline);
 }
 
-/* The lane's statement_timeout, or query_timeout of the user or of all when that is shorter. 0:
- * none. */
-static uint64_t statement_limit_us(const struct client *client)
+uint64_t client_statement_limit_us(const struct client *client)
 {
 	const struct config *config = worker_config(client->worker);
 	uint64_t lane_us = config->lanes[client->ticket.home_lane].statement_timeout_us,
@@ -201,7 +197,7 @@ void client_statement_begins(struct client *client, uint64_t now_us)
 	client->query_start_us = now_us;
 	if (client->xact_start_us == 0)
 		client->xact_start_us = now_us;
-	limit_us = statement_limit_us(client);
+	limit_us = client_statement_limit_us(client);
 	if (limit_us > 0 && client->ticket.state == LANE_TICKET_HOLDS)
 		loop_timer_at(&client->worker->loop, &client->timer, now_us + limit_us,
 			on_statement_deadline);
@@ -262,6 +258,8 @@ void client_on_ready(struct client *client, int xact)
 	if (xact == PGW_XACT_IDLE)
 		client_unset(client, CLIENT_CLASS_FIXED);
 	client_statement_ends(client, loop_now_us(&client->worker->loop), xact == PGW_XACT_IDLE);
+	if (client_is(client, CLIENT_SESSION) && client->server->expects.n > 0)
+		client_statement_begins(client, 0); /* the next of a pipeline */
 	if (client->input || (client->stream.flags & STREAM_PAUSED))
 		client_resume(client);
 }

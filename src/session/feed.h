@@ -53,6 +53,8 @@ struct statement *feed_find_statement(struct client *client, const char *name, s
 /* Session pooling: the message passes as it is. */
 enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind);
 
+/* Session pooling: the route of a whole session, from its facts alone. */
+struct statement_route feed_session_route(const struct client *client);
 /* The session's facts for classify(). */
 struct classify_session feed_session(const struct client *client);
 

@@ -124,8 +124,14 @@ enum step feed_want_server(
 	bool neutral = feed_is_neutral((enum statement_kind)route.kind);
 	enum want want;
 
-	if (client->state != CLIENT_LINKED && neutral)
+	if (client_is(client, CLIENT_SESSION)) {
+		if (LIKELY(client->state == CLIENT_LINKED &&
+			   !server_is(client->server, SERVER_FRESH)))
+			return STEP_NEXT;
+		route = feed_session_route(client);
+	} else if (client->state != CLIENT_LINKED && neutral) {
 		look_ahead(feed, frame, &route);
+	}
 	neutral = feed_is_neutral((enum statement_kind)route.kind);
 	if (client_is(client, CLIENT_STATEMENT) &&
 		(given->kind == STATEMENT_BEGIN || given->kind == STATEMENT_BEGIN_CHECKED)) {
@@ -133,7 +139,8 @@ enum step feed_want_server(
 
 		return feed_fail_batch(feed, frame, &fault);
 	}
-	client_set(client, CLIENT_EXTENDED);
+	if (frame->type != PGW_QUERY)
+		client_set(client, CLIENT_EXTENDED);
 	want = client_want_server(client, (enum query_class)route.class, route.priority, neutral);
 	if (want == WANT_WAIT)
 		return STEP_WAIT;
@@ -395,9 +402,10 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 /* Session pooling: messages pass as they are. */
 enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind)
 {
-	static const struct statement_route any = {.priority = LANE_PRIORITY_DEFAULT};
+	static const struct statement_route any; /* the session has its own */
 	enum step step = feed_want_server(feed, frame, &any);
 
+	client_set(feed->client, CLIENT_EXTENDED);
 	if (step != STEP_NEXT || feed->client->state != CLIENT_LINKED)
 		return step;
 	expect_push(&feed->client->server->expects, (struct expect){.kind = (uint8_t)kind});

@@ -33,6 +33,17 @@ struct classify_session feed_session(const struct client *client)
 	return session;
 }
 
+struct statement_route feed_session_route(const struct client *client)
+{
+	struct classify_session session = feed_session(client);
+	struct classify_result result;
+
+	/* What is known without a statement. */
+	classify(client->worker->settings->classifier, &session, "", 0, &result);
+	return (struct statement_route){
+		.class = (uint8_t)result.class, .priority = result.priority, .kind = STATEMENT_WORK};
+}
+
 static void reply_complete(struct client *client, const char *tag)
 {
 	uint8_t message[64];
@@ -193,6 +204,17 @@ static enum step send_query(struct feed *feed, const struct pgw_frame *frame, ui
 	return feed_forward(feed, frame);
 }
 
+/* Session pooling: the session has its lane, the statement passes as it is. */
+static enum step pass_query(struct feed *feed, const struct pgw_frame *frame)
+{
+	static const struct statement_route any;
+	enum step step = feed_want_server(feed, frame, &any);
+
+	return step == STEP_NEXT && feed->client->state == CLIENT_LINKED
+		       ? send_query(feed, frame, 0)
+		       : step;
+}
+
 enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
@@ -204,19 +226,18 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	enum want want;
 	size_t n;
 
-	if (client_is(client, CLIENT_SESSION) && client->state == CLIENT_LINKED)
-		return send_query(feed, frame, 0);
 	if (!whole && frame->n_available < worker_config(feed->worker)->inspect_limit_bytes)
 		return STEP_MORE;
 	if (whole && (frame->n_body_bytes == 0 || frame->body[frame->n_body_bytes - 1] != '\0'))
 		return feed_violation(feed, PGW_E_TRUNCATED);
+	if (client_is(client, CLIENT_SESSION))
+		return pass_query(feed, frame);
 	n = whole ? frame->n_body_bytes - 1 : frame->n_available;
 	session = feed_session(client);
 	classify(feed->worker->settings->classifier, &session, sql, n, &result);
 	if (result.bad_annotation)
 		STAT_ADD(feed->worker->counters.n_bad_annotations, 1);
-	if (!client_is(client, CLIENT_SESSION) &&
-		answered_here(feed, frame, sql, n, &result, &step))
+	if (answered_here(feed, frame, sql, n, &result, &step))
 		return step;
 	want = client_want_server(client, result.class, result.priority, is_neutral(result.kind));
 	if (want == WANT_WAIT)

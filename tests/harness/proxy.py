@@ -52,11 +52,11 @@ def command(program, *arguments):
 
 
 def ini(sections):
-    """Sections (a dictionary of dictionaries) as the text of a configuration file."""
+    """Sections (a dictionary of dictionaries) as the text of a configuration file; a key whose value is None is a line by itself."""
     lines = []
     for section, keys in sections.items():
         lines.append(f"[{section}]")
-        lines += [f"{key} = {value}" for key, value in keys.items()]
+        lines += [key if value is None else f"{key} = {value}" for key, value in keys.items()]
         lines.append("")
     return "\n".join(lines)
 
