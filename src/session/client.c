@@ -141,10 +141,9 @@ void client_accept(struct worker *worker, int fd, bool is_unix)
 
 static void forget_statements(struct client *client)
 {
-	while (!TAILQ_EMPTY(&client->pending_names))
-		client_name_confirmed(client);
+	client_names_confirmed(client, UINT32_MAX);
 	client_names_clear(&client->names, &client->worker->statements);
-	statement_unref(&client->worker->statements, &client->unnamed);
+	client_unnamed_is(client, NULL);
 }
 
 static void free_client(struct task *task)

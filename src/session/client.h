@@ -64,6 +64,9 @@ enum client_flag {
 	CLIENT_CANCEL_RUNS = 1 << 23, /* a cancel request of this connection is under way */
 	CLIENT_COPY_ENDED = 1 << 24,  /* it sent CopyDone or CopyFail in this batch */
 	CLIENT_QUEUED_HERE = 1 << 22, /* on pool->waiting */
+	/* The unnamed portal is of a DEALLOCATE: of client->deallocates, or ALL. */
+	CLIENT_BOUND_DEALLOCATE = 1 << 25,
+	CLIENT_BOUND_DEALLOCATE_ALL = 1 << 26,
 };
 
 /* How a transaction stands as the client was told. */
@@ -108,6 +111,7 @@ struct client {
 	struct login *login;
 	char *begin; /* the text of a deferred BEGIN */
 	struct statement *unnamed;
+	char *deallocates; /* its own name for what `unnamed`, a DEALLOCATE, is of; else NULL */
 	struct client_names *names;
 	TAILQ_HEAD(pending_names, pending_name) pending_names; /* in order */
 	struct pgw_fault *fault; /* see feed_fail_batch(); until ReadyForQuery */
@@ -122,17 +126,18 @@ struct client {
 
 #define CLIENT_MAGIC 0x434c4e54u
 
-static inline bool client_is(const struct client *client, enum client_flag flag)
+/* flags: enum client_flag, one or more; any of them */
+static inline bool client_is(const struct client *client, uint32_t flags)
 {
-	return (client->flags & (uint32_t)flag) != 0;
+	return (client->flags & flags) != 0;
 }
-static inline void client_set(struct client *client, enum client_flag flag)
+static inline void client_set(struct client *client, uint32_t flags)
 {
-	client->flags |= (uint32_t)flag;
+	client->flags |= flags;
 }
-static inline void client_unset(struct client *client, enum client_flag flag)
+static inline void client_unset(struct client *client, uint32_t flags)
 {
-	client->flags &= ~(uint32_t)flag;
+	client->flags &= ~flags;
 }
 
 /* client.c */
@@ -179,9 +184,11 @@ void client_on_ready(
 	struct client *client, int xact);	 /* enum pgw_xact of a ReadyForQuery that it gets */
 void client_batch_failed(struct client *client); /* an error, and no Sync is under way */
 void client_name_pending(struct client *client, const char *name, struct statement *closed);
-void client_name_confirmed(struct client *client); /* the oldest pending named Parse is done */
-void client_name_failed(struct client *client);
+void client_names_confirmed(struct client *client, uint32_t n); /* the oldest */
+void client_names_failed(struct client *client, uint32_t n);	/* the newest */
 void client_unnamed_failed(struct client *client);
+/* Its unnamed statement is this one now; takes over the reference. NULL: none. */
+void client_unnamed_is(struct client *client, struct statement *statement);
 void client_statements_deallocated(struct client *client);
 void client_lane_timeout_fault(struct client *client, struct pgw_fault *fault_r);
 

@@ -274,25 +274,19 @@ void client_name_pending(struct client *client, const char *name, struct stateme
 	TAILQ_INSERT_TAIL(&client->pending_names, pending, link);
 }
 
-/* The oldest. */
-void client_name_confirmed(struct client *client)
+void client_names_confirmed(struct client *client, uint32_t n)
 {
-	struct pending_name *pending = TAILQ_FIRST(&client->pending_names);
+	struct pending_name *pending;
 
-	if (pending == NULL)
-		return;
-	TAILQ_REMOVE(&client->pending_names, pending, link);
-	statement_unref(&client->worker->statements, &pending->closed);
-	mem_free(pending);
+	for (; n > 0 && (pending = TAILQ_FIRST(&client->pending_names)) != NULL; n--) {
+		TAILQ_REMOVE(&client->pending_names, pending, link);
+		statement_unref(&client->worker->statements, &pending->closed);
+		mem_free(pending);
+	}
 }
 
-/* The newest. */
-void client_name_failed(struct client *client)
+static void name_failed(struct client *client, struct pending_name *pending)
 {
-	struct pending_name *pending = TAILQ_LAST(&client->pending_names, pending_names);
-
-	if (pending == NULL)
-		return;
 	TAILQ_REMOVE(&client->pending_names, pending, link);
 	if (pending->closed == NULL)
 		(void)client_names_drop(&client->names, &client->worker->statements, pending->name);
@@ -303,10 +297,26 @@ void client_name_failed(struct client *client)
 	mem_free(pending);
 }
 
+void client_names_failed(struct client *client, uint32_t n)
+{
+	struct pending_name *pending;
+
+	for (; n > 0 && (pending = TAILQ_LAST(&client->pending_names, pending_names)) != NULL; n--)
+		name_failed(client, pending);
+}
+
+void client_unnamed_is(struct client *client, struct statement *statement)
+{
+	statement_unref(&client->worker->statements, &client->unnamed);
+	client->unnamed = statement;
+	mem_free(client->deallocates);
+	client->deallocates = NULL;
+	client_unset(client, CLIENT_BIG_UNNAMED);
+}
+
 void client_unnamed_failed(struct client *client)
 {
-	client_unset(client, CLIENT_BIG_UNNAMED);
-	statement_unref(&client->worker->statements, &client->unnamed);
+	client_unnamed_is(client, NULL);
 }
 
 void client_statements_deallocated(struct client *client)

@@ -26,10 +26,10 @@ enum expect_flag {
 	EXPECT_SWALLOW = 1 << 0, /* ours: the client sees nothing of it, errors of what it asked for
 				    excepted */
 	EXPECT_LOCAL = 1 << 1,	 /* nothing was sent: its reply is made here, in its turn */
-	/* PARSE: `hash` was put into the server's copies when it was sent; CLOSE: taken out of
-	 * them */
+	/* PARSE: `hash` was put into the server's copies when it was sent; CLOSE, and EXECUTE or
+	 * QUERY of a DEALLOCATE: taken out of them */
 	EXPECT_COPY = 1 << 2,
-	EXPECT_NAMED = 1 << 3,	 /* PARSE, CLOSE: it gave or took the newest of the pending names */
+	EXPECT_ALL = 1 << 3,	 /* EXECUTE of DEALLOCATE ALL: all copies were taken out */
 	EXPECT_UNNAMED = 1 << 4, /* PARSE: of the unnamed statement */
 	EXPECT_AFTER_COPY = 1 << 6, /* SYNC: sent behind a CopyDone or CopyFail */
 	EXPECT_SETUP = 1 << 5,	    /* QUERY: parameters; a failure of it is the client's */
@@ -39,6 +39,7 @@ enum expect_flag {
 struct expect {
 	uint8_t kind;
 	uint8_t flags;
+	uint32_t n_names; /* of the client's pending names: it gave or took so many, in order */
 	struct pgw_hash128 hash;
 };
 

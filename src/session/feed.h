@@ -8,6 +8,7 @@
 #define SESSION_FEED_H
 
 #include "pgw/frame.h"
+#include "pgw/messages.h"
 #include "session/client.h"
 #include "session/expect.h"
 
@@ -50,6 +51,22 @@ enum step feed_unknown_statement(
 	struct feed *feed, const struct pgw_frame *frame, const char *name);
 /* The statement that `name` means to this client; NULL: none. */
 struct statement *feed_find_statement(struct client *client, const char *name, size_t n_name);
+/* What a Query that was sent to the server means to its client. */
+void feed_query_sent(struct client *client, struct expect expect);
+void feed_reply_complete(struct client *client, const char *tag); /* and ReadyForQuery */
+
+/* feed_deallocate.c */
+/* true: it is an unnamed DEALLOCATE of one of the client's statements of the protocol. */
+bool feed_find_deallocated(struct client *client, const struct pgw_parse *parse,
+	char name_r[static CLASSIFY_NAME_BYTES]);
+enum step feed_parse_deallocate(
+	struct feed *feed, const struct pgw_frame *frame, const char *name);
+void feed_bind_deallocate(struct client *client, const struct statement *statement,
+	const struct pgw_bind *bind); /* statement may be NULL */
+enum step feed_execute_deallocate(struct feed *feed, const struct pgw_frame *frame);
+/* true: it was one, and *step_r says what became of it. */
+bool feed_query_deallocate(struct feed *feed, const struct pgw_frame *frame, const char *name,
+	enum step *step_r);
 /* Session pooling: the message passes as it is. */
 enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind);
 

@@ -272,7 +272,7 @@ static void send_named_parse(struct feed *feed, const char *name, struct stateme
 	struct client *client = feed->client;
 	struct server *server = client->server;
 	struct expect expect = {
-		.kind = EXPECT_PARSE, .flags = EXPECT_NAMED, .hash = statement->hash};
+		.kind = EXPECT_PARSE, .n_names = 1, .hash = statement->hash};
 
 	if (server_copies_touch(&server->copies, statement->hash)) {
 		expect.flags |= EXPECT_LOCAL;
@@ -343,8 +343,7 @@ static enum step parse_unnamed(
 
 	route_statement(client, statement);
 	if (defer_begin(feed, statement, feed->at + PGW_HEADER_BYTES + frame->n_body_bytes, true)) {
-		statement_unref(&feed->worker->statements, &client->unnamed);
-		client->unnamed = statement;
+		client_unnamed_is(client, statement);
 		return STEP_NEXT;
 	}
 	if (!feed_refused(feed, frame, &statement->route, &step))
@@ -353,9 +352,7 @@ static enum step parse_unnamed(
 		statement_unref(&feed->worker->statements, &statement);
 		return step;
 	}
-	statement_unref(&feed->worker->statements, &client->unnamed);
-	client->unnamed = statement;
-	client_unset(client, CLIENT_BIG_UNNAMED);
+	client_unnamed_is(client, statement);
 	client->server->unnamed = statement->hash;
 	expect_push(&client->server->expects,
 		(struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED});
@@ -390,7 +387,7 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 	step = feed_want_server(feed, frame, &route);
 	if (step != STEP_NEXT || client->state != CLIENT_LINKED)
 		return step;
-	statement_unref(&feed->worker->statements, &client->unnamed);
+	client_unnamed_is(client, NULL);
 	client_set(client, CLIENT_BIG_UNNAMED);
 	client->server->unnamed = (struct pgw_hash128){0, 0};
 	expect_push(&client->server->expects,
@@ -411,60 +408,6 @@ enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expec
 	expect_push(&feed->client->server->expects, (struct expect){.kind = (uint8_t)kind});
 	client_statement_begins(feed->client, 0);
 	return feed_forward(feed, frame);
-}
-
-/*
- * DEALLOCATE of a statement that came by the protocol. Here the name is forgotten; the server
- * deallocates its copy, so that its answer comes in order.
- */
-static enum step parse_deallocate(struct feed *feed, const struct pgw_frame *frame,
-	const struct pgw_parse *parse, const char *name)
-{
-	struct client *client = feed->client;
-	struct statement *statement = client_names_find(client->names, name);
-	static const struct statement_route neutral = {
-		.priority = LANE_PRIORITY_DEFAULT, .kind = STATEMENT_NEUTRAL};
-	char server_name[STATEMENT_NAME_BYTES], sql[STATEMENT_NAME_BYTES + 16];
-	struct pgw_writer writer;
-	enum step step = feed_want_server(feed, frame, &neutral);
-
-	if (step != STEP_NEXT || client->state != CLIENT_LINKED)
-		return step;
-	server_ensure_statement(client->server, statement);
-	statement_name(statement->hash, server_name);
-	(void)snprintf(sql, sizeof(sql), "DEALLOCATE %s", server_name);
-	server_copies_drop(&client->server->copies, statement->hash);
-	(void)client_names_drop(&client->names, &feed->worker->statements, name);
-	statement_unref(&feed->worker->statements, &client->unnamed);
-	client_set(client, CLIENT_BIG_UNNAMED);
-	client->server->unnamed = (struct pgw_hash128){0, 0};
-	writer = gather_writer(&feed->worker->to_server, sizeof(sql) + 64);
-	pgw_build_parse(&writer, parse->name, sql, strlen(sql), NULL, 0);
-	gather_commit(&feed->worker->to_server, &writer);
-	expect_push(&client->server->expects,
-		(struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED});
-	client_statement_begins(client, 0);
-	return feed_skip_message(feed, frame);
-}
-
-/* An unnamed DEALLOCATE whose name is one of the client's protocol statements: the name, else "".
- */
-static void find_deallocated(
-	struct client *client, const struct pgw_parse *parse, char name[static CLASSIFY_NAME_BYTES])
-{
-	struct classify_session session;
-	struct classify_result result;
-
-	name[0] = '\0';
-	if (client->names == NULL || parse->n_name_bytes > 0 || parse->n_query_bytes < 10 ||
-		(parse->query[0] | 0x20) != 'd')
-		return;
-	session = feed_session(client);
-	classify(client->worker->settings->classifier, &session, parse->query, parse->n_query_bytes,
-		&result);
-	if (result.kind == STATEMENT_NEUTRAL &&
-		client_names_find(client->names, result.prepared_name))
-		memcpy(name, result.prepared_name, CLASSIFY_NAME_BYTES);
 }
 
 enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
@@ -492,9 +435,9 @@ enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
 	if (err != PGW_OK)
 		return feed_violation(feed, err);
 	STAT_ADD(feed->client->pool->stats.client_parse_count, 1);
-	find_deallocated(feed->client, &parse, deallocated);
-	if (deallocated[0] && feed->client->xact != XACT_FAILED)
-		return parse_deallocate(feed, frame, &parse, deallocated);
+	if (feed_find_deallocated(feed->client, &parse, deallocated) &&
+		feed->client->xact != XACT_FAILED)
+		return feed_parse_deallocate(feed, frame, deallocated);
 	return parse.n_name_bytes ? parse_named(feed, frame, &parse)
 				  : parse_unnamed(feed, frame, &parse);
 }
@@ -577,8 +520,7 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	if (statement)
 		setting_note(client, (enum statement_kind)statement->route.kind,
 			statement->route.effects, statement->text, statement->n_query - 1);
-	if (statement && (statement->route.effects & EFFECT_DEALLOCATE_ALL))
-		server_set(client->server, SERVER_STATEMENTS_GOING);
+	feed_bind_deallocate(client, statement, &bind);
 	if (statement == NULL || bind.n_statement_bytes == 0)
 		return feed_forward(feed, frame);
 	statement_name(statement->hash, server_name);

@@ -66,11 +66,11 @@ static enum step close_target(
 	if (target->kind == 'S' && target->n_name_bytes > 0)
 		closed = client_names_take(&client->names, &feed->worker->statements, target->name);
 	else if (target->kind == 'S')
-		statement_unref(&feed->worker->statements, &client->unnamed);
+		client_unnamed_is(client, NULL);
 	if (client->state == CLIENT_LINKED) {
 		if (closed) { /* behind an error it did not happen */
 			client_name_pending(client, target->name, closed);
-			expect.flags |= EXPECT_NAMED;
+			expect.n_names = 1;
 		}
 		expect_push(&client->server->expects, expect);
 	} else {
@@ -119,6 +119,8 @@ enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
 		return unknown_portal(feed, frame, execute.portal);
 	}
 	client_statement_begins(client, 0);
+	if (UNLIKELY(client_is(client, CLIENT_BOUND_DEALLOCATE | CLIENT_BOUND_DEALLOCATE_ALL)))
+		return feed_execute_deallocate(feed, frame);
 	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_EXECUTE});
 	return feed_forward(feed, frame);
 }

@@ -44,7 +44,7 @@ struct statement_route feed_session_route(const struct client *client)
 		.class = (uint8_t)result.class, .priority = result.priority, .kind = STATEMENT_WORK};
 }
 
-static void reply_complete(struct client *client, const char *tag)
+void feed_reply_complete(struct client *client, const char *tag)
 {
 	uint8_t message[64];
 	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
@@ -94,7 +94,7 @@ static enum step end_deferred(struct feed *feed, const struct pgw_frame *frame, 
 	client_unset(client, CLIENT_CLASS_FIXED);
 	STAT_ADD(client->pool->stats.xact_count, 1);
 	STAT_ADD(client->pool->stats.query_count, 2);
-	reply_complete(client, tag);
+	feed_reply_complete(client, tag);
 	return feed_skip_message(feed, frame);
 }
 
@@ -109,7 +109,7 @@ static enum step query_of_failed(
 		client_unset(client, CLIENT_CLASS_FIXED);
 		if (result->kind == STATEMENT_ROLLBACK || !client_is(client, CLIENT_SERVER_LOST)) {
 			client_unset(client, CLIENT_SERVER_LOST);
-			reply_complete(client, "ROLLBACK");
+			feed_reply_complete(client, "ROLLBACK");
 			return feed_skip_message(feed, frame);
 		}
 		/* Nobody reads the tag of a COMMIT: who was not told before is told now. */
@@ -119,17 +119,24 @@ static enum step query_of_failed(
 	return feed_skip_message(feed, frame);
 }
 
-/* DEALLOCATE of a statement that came by the protocol: servers know it by another name. */
-static bool deallocated_here(struct client *client, const struct classify_result *result)
+/* In its turn, when a batch is open: behind what the server still owes. */
+static enum step refuse_query(
+	struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault)
 {
-	if (result->kind != STATEMENT_NEUTRAL || result->prepared_name[0] == '\0' ||
-		(client->server && client->server->xact == PGW_XACT_FAILED) ||
-		!client_names_drop(
-			&client->names, &client->worker->statements, result->prepared_name))
-		return false;
-	STAT_ADD(client->pool->stats.query_count, 1);
-	reply_complete(client, "DEALLOCATE");
-	return true;
+	struct client *client = feed->client;
+
+	if (client->state != CLIENT_LINKED) {
+		client_error_simple(client, fault);
+		return feed_skip_message(feed, frame);
+	}
+	if (client->fault == NULL)
+		client->fault = mem_dup(fault, sizeof(*fault));
+	inject_failure(client->server);
+	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_SYNC});
+	inject_sync(client->server);
+	client_set(client, CLIENT_AWAITS_READY);
+	client_unset(client, CLIENT_EXTENDED);
+	return feed_skip_message(feed, frame);
 }
 
 /* Statements that are answered without a server. true: *step_r. */
@@ -147,20 +154,18 @@ static bool answered_here(struct feed *feed, const struct pgw_frame *frame, cons
 			(result->effects & EFFECT_TRANSACTION))) {
 		struct pgw_fault fault = pgw_fault_make(PGW_FAULT_STATEMENT_POOLING);
 
-		client_error_simple(client, &fault);
-		*step_r = feed_skip_message(feed, frame);
+		*step_r = refuse_query(feed, frame, &fault);
 		return true;
 	}
-	if (deallocated_here(client, result)) {
-		*step_r = feed_skip_message(feed, frame);
+	if (result->kind == STATEMENT_NEUTRAL && UNLIKELY(result->prepared_name[0]) &&
+		feed_query_deallocate(feed, frame, result->prepared_name, step_r))
 		return true;
-	}
 	if (client->state == CLIENT_LINKED)
 		return false;
 	if (result->kind == STATEMENT_BEGIN && client->xact == XACT_NONE &&
 		feed_defer_begin(client, sql, n, strcmp(result->rule, "annotation") == 0,
 			result->class, result->priority)) {
-		reply_complete(client, feed_begin_tag(sql, n));
+		feed_reply_complete(client, feed_begin_tag(sql, n));
 		*step_r = feed_skip_message(feed, frame);
 		return true;
 	}
@@ -185,22 +190,26 @@ bool feed_is_neutral(enum statement_kind kind)
 	return is_neutral(kind);
 }
 
-static enum step send_query(struct feed *feed, const struct pgw_frame *frame, uint32_t effects)
+void feed_query_sent(struct client *client, struct expect expect)
 {
-	struct client *client = feed->client;
-	struct server *server = client->server;
-
-	expect_push(&server->expects, (struct expect){.kind = EXPECT_QUERY});
+	expect_push(&client->server->expects, expect);
 	client_set(client, CLIENT_AWAITS_READY);
 	client_unset(client, CLIENT_EXTENDED); /* its ReadyForQuery ends a batch, too */
 	/* A simple query drops the unnamed statement, here and there. */
-	server->unnamed = (struct pgw_hash128){0, 0};
+	client->server->unnamed = (struct pgw_hash128){0, 0};
 	client_unset(client, CLIENT_BIG_UNNAMED);
 	if (client->unnamed)
-		statement_unref(&client->worker->statements, &client->unnamed);
-	if (UNLIKELY(effects & EFFECT_DEALLOCATE_ALL))
-		server_set(server, SERVER_STATEMENTS_GOING);
+		client_unnamed_is(client, NULL);
 	client_statement_begins(client, 0);
+}
+
+static enum step send_query(struct feed *feed, const struct pgw_frame *frame, uint32_t effects)
+{
+	struct client *client = feed->client;
+
+	feed_query_sent(client, (struct expect){.kind = EXPECT_QUERY});
+	if (UNLIKELY(effects & EFFECT_DEALLOCATE_ALL))
+		server_set(client->server, SERVER_STATEMENTS_GOING);
 	return feed_forward(feed, frame);
 }
 

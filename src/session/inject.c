@@ -60,12 +60,20 @@ static void build_query(struct pgw_writer *writer, const void *arg)
 	pgw_build_query(writer, sql, strlen(sql));
 }
 
-void inject_query(struct server *server, const char *sql, uint8_t expect_flags)
+void inject_raw_query(struct server *server, const char *sql)
 {
 	bool in_feed = open_gather(server);
 
 	put(server, build_query, sql, PGW_HEADER_BYTES + strlen(sql) + 1);
 	server->unnamed = (struct pgw_hash128){0, 0};
+	close_gather(server, in_feed);
+}
+
+void inject_query(struct server *server, const char *sql, uint8_t expect_flags)
+{
+	bool in_feed = open_gather(server);
+
+	inject_raw_query(server, sql);
 	expect_push(&server->expects, (struct expect){.kind = EXPECT_QUERY,
 					      .flags = (uint8_t)(EXPECT_SWALLOW | expect_flags)});
 	close_gather(server, in_feed);

@@ -390,12 +390,6 @@ static bool is_in_reply(const struct server *server)
 	return server->skip_bytes > 0 && !server_is(server, SERVER_SKIP_SWALLOW);
 }
 
-static void pending_names_fail(struct client *client)
-{
-	while (!TAILQ_EMPTY(&client->pending_names))
-		client_name_failed(client);
-}
-
 void link_server_lost(struct server *server, const char *why)
 {
 	struct client *client = server->client;
@@ -429,7 +423,7 @@ void link_server_lost(struct server *server, const char *why)
 	client_unset(client, CLIENT_COPY_ENDED);
 	setting_settled(client, true);
 	client_to(client, CLIENT_IDLE);
-	pending_names_fail(client);
+	client_names_failed(client, UINT32_MAX);
 	if (client->skip_bytes)
 		client_set(client, CLIENT_DROP_MESSAGE);
 	tell_lost(client, server, why, in_reply);
@@ -454,5 +448,5 @@ void link_abort_transaction(struct client *client)
 	client_to(client, CLIENT_IDLE);
 	client_statement_ends(client, clock_mono_us(), true);
 	client_unset(client, CLIENT_BIG_UNNAMED);
-	pending_names_fail(client);
+	client_names_failed(client, UINT32_MAX);
 }

@@ -123,6 +123,7 @@ void server_resume(
 void inject_params(struct server *server, struct param_set *wanted); /* nothing when it has them */
 void inject_begin(struct server *server, const char *begin);
 void inject_query(struct server *server, const char *sql, uint8_t expect_flags);
+void inject_raw_query(struct server *server, const char *sql); /* the caller pushes what it expects */
 void inject_sync(struct server *server);
 void inject_failure(struct server *server); /* its error is replaced by client->fault */
 void inject_raw_parse(struct server *server, const struct statement *statement,

@@ -49,8 +49,7 @@ static void emit_locals(struct server *server, struct client *client, struct gat
 
 			pgw_build_empty(&writer, type);
 			gather_commit(out, &writer);
-			if (front->flags & EXPECT_NAMED)
-				client_name_confirmed(client);
+			client_names_confirmed(client, front->n_names);
 		}
 		expect_pop(&server->expects);
 	}
@@ -68,12 +67,15 @@ static void undo(struct walk *walk, const struct expect *expect)
 {
 	struct server *server = walk->server;
 
-	if ((expect->flags & EXPECT_NAMED) && server->client)
-		client_name_failed(server->client);
-	if (expect->kind == EXPECT_CLOSE && (expect->flags & EXPECT_COPY))
-		server_copies_add(&server->copies, expect->hash);
-	if (expect->kind != EXPECT_PARSE)
+	if (expect->n_names && server->client)
+		client_names_failed(server->client, expect->n_names);
+	if (expect->flags & EXPECT_ALL)
+		server_set(server, SERVER_RETIRE); /* it has copies that are not known any more */
+	if (expect->kind != EXPECT_PARSE) {
+		if (expect->flags & EXPECT_COPY)
+			server_copies_add(&server->copies, expect->hash);
 		return;
+	}
 	if (expect->flags & EXPECT_COPY)
 		server_copies_drop(&server->copies, expect->hash);
 	if (expect->flags & EXPECT_UNNAMED) {
@@ -144,11 +146,11 @@ static void nothing_runs(struct walk *walk)
 	for (; n > 0 && walk->server->client; n--) {
 		struct expect *expect = expect_at(expects, n - 1);
 
-		if (expect->flags & EXPECT_NAMED)
-			client_name_failed(walk->server->client);
+		client_names_failed(walk->server->client, expect->n_names);
 		if (expect->kind == EXPECT_PARSE && (expect->flags & EXPECT_UNNAMED))
 			client_unnamed_failed(walk->server->client);
-		expect->flags &= (uint8_t)~(EXPECT_NAMED | EXPECT_UNNAMED);
+		expect->n_names = 0;
+		expect->flags &= (uint8_t)~EXPECT_UNNAMED;
 	}
 }
 
@@ -212,6 +214,10 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	server->xact = (uint8_t)xact;
 	server_unset(server, SERVER_BATCH_FAILED);
 	server_unset(server, SERVER_COPY_IN);
+	if (UNLIKELY(expect.n_names) && failed)
+		undo(walk, &expect);
+	else if (UNLIKELY(expect.n_names) && server->client)
+		client_names_confirmed(server->client, expect.n_names);
 	if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
 		if (expect.flags & EXPECT_SETUP)
 			setup_settled(walk, failed);
@@ -397,8 +403,8 @@ static bool on_reply(
 		return true;
 	if (UNLIKELY(front->kind != kind))
 		return false;
-	if ((front->flags & EXPECT_NAMED) && server->client)
-		client_name_confirmed(server->client);
+	if (UNLIKELY(front->n_names) && server->client)
+		client_names_confirmed(server->client, front->n_names);
 	expect_pop(&server->expects);
 	if (UNLIKELY(server->expects.n == 0))
 		batch_paused(server);

@@ -218,6 +218,11 @@ struct statement *client_names_take(
 	return statement;
 }
 
+const char *client_names_any(const struct client_names *names)
+{
+	return names && names->table ? names->table->name : NULL;
+}
+
 void client_names_clear(struct client_names **names, struct statement_table *table)
 {
 	struct client_name *entry, *next;

@@ -73,6 +73,8 @@ bool client_names_drop(
 /* Forgets it; a reference of the caller's own, NULL when it is not there. */
 struct statement *client_names_take(
 	struct client_names **names, struct statement_table *table, const char *name);
+/* One of them, whichever; NULL: there is none. Valid until it is dropped. */
+const char *client_names_any(const struct client_names *names);
 void client_names_clear(struct client_names **names, struct statement_table *table);
 uint64_t client_names_bytes(const struct client_names *names);
 unsigned client_names_count(const struct client_names *names);

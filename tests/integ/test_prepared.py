@@ -238,3 +238,106 @@ def test_sql_prepare_in_session_pooling(start):
     with proxy.client() as client:
         client.query("PREPARE q (int) AS SELECT $1 + 1")
         assert client.query("EXECUTE q(1)").value == "2"
+
+
+# ---- DEALLOCATE in batches ----
+
+def run_unnamed(sql):
+    return wire.parse("", sql), wire.bind("", ""), wire.execute()
+
+
+def is_there(client, name="keep", value="42"):
+    return client.exchange(wire.bind("", name), wire.execute()).value == value
+
+
+@pytest.fixture
+def keeper(start):
+    """A client with a statement named keep, on the only server there is."""
+    proxy = start(lanes={"default": 1}, workers=1)
+    with proxy.client() as client:
+        assert client.exchange(wire.parse("keep", "SELECT 42")).kinds == "1Z"
+        yield client
+
+
+@pytest.mark.parametrize("sql", ["DEALLOCATE keep", "DEALLOCATE ALL", "DISCARD ALL"])
+def test_deallocate_acts_when_it_is_executed(keeper, sql):
+    keeper.exchange(wire.parse("", sql))
+    assert is_there(keeper)
+    keeper.exchange(wire.parse("", sql), wire.bind("", ""))
+    assert is_there(keeper)
+    assert keeper.exchange(*run_unnamed(sql)).tags == [sql.replace(" keep", "")]
+    assert keeper.exchange(wire.bind("", "keep"), wire.execute()).sqlstate == "26000"
+    assert keeper.exchange(wire.parse("keep", "SELECT 42")).kinds == "1Z"
+    assert is_there(keeper)
+
+
+def test_deallocate_executed_twice(keeper):
+    """The second time the portal has run already; the name is gone all the same, as DEALLOCATE knows no transactions."""
+    result = keeper.exchange(*run_unnamed("DEALLOCATE keep"), wire.execute())
+    assert result.tags == ["DEALLOCATE"] and result.sqlstate == "55000", result.messages
+    assert keeper.exchange(*run_unnamed("DEALLOCATE keep")).sqlstate == "26000"
+    assert keeper.exchange(wire.bind("", "keep")).sqlstate == "26000"
+
+
+@pytest.mark.parametrize("sql", ["DEALLOCATE keep", "DEALLOCATE ALL"])
+def test_deallocate_behind_an_error_did_not_happen(keeper, sql):
+    assert keeper.exchange(*run_unnamed("SELECT 1/0"), *run_unnamed(sql), wire.parse("late", "SELECT 1")).sqlstate == "22012"
+    assert is_there(keeper)
+    assert keeper.exchange(wire.bind("", "late")).sqlstate == "26000"
+
+
+@pytest.mark.parametrize("sql", ["DEALLOCATE ALL", "DISCARD ALL"])
+def test_statement_parsed_behind_deallocate_all(keeper, sql):
+    """In the same batch: what came before is gone, what came after stays, also of a text that the server had."""
+    batch = (wire.parse("", sql), wire.bind("", ""), wire.execute()) if sql == "DEALLOCATE ALL" else ()
+    if not batch:  # DISCARD ALL does not run in a pipeline
+        assert keeper.exchange(*run_unnamed(sql)).tags == [sql]
+    result = keeper.exchange(*batch, wire.parse("after", "SELECT 42"), wire.bind("", "after"), wire.execute())
+    assert result.rows == [[b"42"]], result.messages
+    assert is_there(keeper, "after")
+    assert keeper.exchange(wire.bind("", "keep")).sqlstate == "26000"
+
+
+def test_two_names_of_one_text(keeper):
+    assert keeper.exchange(wire.parse("twin", "SELECT 42")).kinds == "1Z"
+    assert keeper.exchange(*run_unnamed("DEALLOCATE twin"), wire.bind("", "keep"), wire.execute()).rows == [[b"42"]]
+    assert is_there(keeper)
+    assert keeper.exchange(wire.bind("", "twin")).sqlstate == "26000"
+
+
+def test_deallocate_in_the_next_batch(keeper):
+    """Parsed in one batch and executed in another, with other statements in between."""
+    assert keeper.exchange(wire.parse("", "DEALLOCATE keep")).kinds == "1Z"
+    assert keeper.exchange(wire.bind("", ""), wire.execute()).tags == ["DEALLOCATE"]
+    assert keeper.exchange(wire.bind("", "keep")).sqlstate == "26000"
+
+
+def test_query_of_deallocate_waits_for_its_turn(keeper):
+    keeper.send(*run_unnamed("SELECT 1"), wire.query("DEALLOCATE keep"))
+    result = keeper.result()
+    assert result.kinds == "12DCCZ" and result.tags == ["SELECT 1", "DEALLOCATE"], result.messages
+    assert keeper.exchange(wire.bind("", "keep")).sqlstate == "26000"
+
+
+def test_query_of_deallocate_in_a_failed_transaction(keeper):
+    keeper.query("BEGIN")
+    keeper.query("SELECT 1/0")
+    assert keeper.query("DEALLOCATE keep").sqlstate == "25P02"
+    keeper.query("ROLLBACK")
+    assert is_there(keeper)
+
+
+def test_query_of_deallocate_all_behind_an_open_batch(keeper):
+    keeper.send(*run_unnamed("SELECT 1"), wire.parse("open", "SELECT 7"), wire.query("DEALLOCATE ALL"))
+    assert keeper.result().tags == ["SELECT 1", "DEALLOCATE ALL"]
+    for name in ("keep", "open"):
+        assert keeper.exchange(wire.bind("", name)).sqlstate == "26000"
+
+
+def test_refusal_of_statement_pooling_waits_for_its_turn(start):
+    proxy = start(pool_mode="statement")
+    with proxy.client() as client:
+        client.send(*run_unnamed("SELECT 1"), wire.query("BEGIN"))
+        result = client.result()
+        assert result.kinds == "12DCEZ" and result.status == "I", result.messages
+        assert client.query("SELECT 1").value == "1"
