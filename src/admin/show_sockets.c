@@ -201,7 +201,7 @@ static void describe_client(const struct client *client, struct socket_facts *fa
 		.remote_pid = unix_peer_pid(&client->stream),
 		.application_name = client_application_name(client),
 		.n_prepared = client_names_count(client->names),
-		.n_input = client->input ? client->input->len : 0,
+		.n_input = input_bytes(client->input),
 		.n_skip = client->skip_bytes,
 	};
 }
@@ -257,7 +257,7 @@ static void describe_server(const struct server *server, struct socket_facts *fa
 		.remote_pid = server->pid,
 		.application_name = name ? name : "",
 		.n_prepared = server_copies_count(&server->copies),
-		.n_input = server->partial ? server->partial->len : 0,
+		.n_input = input_bytes(server->partial),
 		.n_skip = server->skip_bytes,
 	};
 }

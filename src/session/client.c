@@ -74,8 +74,13 @@ void client_arm_login_timer(struct client *client)
 /* On the worker that will own it. */
 static void adopt(struct worker *worker, int fd, bool is_unix)
 {
-	struct client *client = mem_zalloc(sizeof(*client));
+	struct client *client;
 
+	if (worker->draining) { /* perhaps nothing looks at its sockets any more */
+		close(fd);
+		return;
+	}
+	client = mem_zalloc(sizeof(*client));
 	client->magic = CLIENT_MAGIC;
 	client->worker = worker;
 	client->state = CLIENT_EXPECT_STARTUP;
@@ -123,10 +128,6 @@ void client_accept(struct worker *worker, int fd, bool is_unix)
 	struct worker *target = least_loaded(worker);
 	struct arrival *arrival;
 
-	if (worker->draining) {
-		close(fd);
-		return;
-	}
 	if (target == worker) {
 		adopt(worker, fd, is_unix);
 		return;

@@ -134,7 +134,7 @@ static bool must_wait(const struct client *client, uint8_t type)
 		return false;
 	if (server_is(server, SERVER_RESET_SENT | SERVER_ROLLS_BACK)) /* it is not itself yet */
 		return true;
-	if (server_is(server, SERVER_COPY_IN) && (type == PGW_SYNC || type == PGW_FLUSH))
+	if (server_is(server, SERVER_COPY_IN)) /* what may not come is not heard later either */
 		return false;
 	if (expect_is_full(&server->expects))
 		return true;
@@ -147,8 +147,18 @@ static bool must_wait(const struct client *client, uint8_t type)
 	       (!client_is(client, CLIENT_SESSION) || client_statement_limit_us(client) > 0);
 }
 
+/* PostgreSQL, too, ends the connection of who says anything else (CopyGetData()). */
+static bool belongs_to_copy(uint8_t type)
+{
+	return type == PGW_COPY_DATA || type == PGW_COPY_DONE || type == PGW_COPY_FAIL ||
+	       type == PGW_SYNC || type == PGW_FLUSH || type == PGW_TERMINATE;
+}
+
 static enum step feed_message(struct feed *feed, const struct pgw_frame *frame)
 {
+	if (UNLIKELY(is_linked(feed->client) && server_is(feed->client->server, SERVER_COPY_IN) &&
+		     !belongs_to_copy(frame->type)))
+		return violation(feed, "unexpected message during COPY from the client");
 	switch (frame->type) {
 	case PGW_QUERY:
 		return feed_query(feed, frame);
@@ -226,23 +236,16 @@ static enum step feed_one(struct feed *feed)
 	return feed_message(feed, &frame);
 }
 
-/* Keeps what was not used for later. `bytes` may lie in `old`, whose memory is then reused. */
+/* Keeps what was not used for later. `bytes` may lie in `old`, which then goes on from there. */
 static void keep(struct client *client, struct input *old, const uint8_t *bytes, size_t n)
 {
-	if (n == 0) {
-		mem_free(old);
+	if (n > 0 && old && bytes >= old->data && bytes < old->data + old->len) {
+		old->at = (size_t)(bytes - old->data);
+		client->input = old;
 		return;
 	}
-	if (old == NULL || old->cap < n) {
-		client->input = mem_alloc(sizeof(*client->input) + n);
-		client->input->cap = n;
-		memcpy(client->input->data, bytes, n);
-		mem_free(old);
-	} else {
-		memmove(old->data, bytes, n);
-		client->input = old;
-	}
-	client->input->len = n;
+	client->input = input_new(bytes, n);
+	mem_free(old);
 }
 
 /* Feeds bytes of the receive buffer, or (old not NULL) of the kept input. false: the client is
@@ -300,12 +303,15 @@ static bool read_more(struct client *client, bool *fed_r)
 {
 	struct worker *worker = client->worker;
 	struct input *old = client->input;
-	size_t n_old = old ? old->len : 0, n = 0;
+	size_t n_old = input_bytes(old), n = 0;
 	enum stream_result result;
 	bool in_place = n_old > WORKER_RX_BYTES / 2;
 
 	if (in_place) { /* a long message: read behind its beginning */
 		size_t cap = n_old + WORKER_RX_BYTES;
+
+		memmove(old->data, old->data + old->at, old->at > 0 ? n_old : 0);
+		old->at = 0;
 
 		if (old->cap < cap) {
 			cap = MAX_OF(cap, old->cap * 2);
@@ -333,7 +339,7 @@ static bool read_more(struct client *client, bool *fed_r)
 		return *fed_r;
 	}
 	if (old) {
-		memcpy(worker->rx, old->data, n_old);
+		memcpy(worker->rx, old->data + old->at, n_old);
 		mem_free(old);
 	}
 	*fed_r = feed_bytes(client, NULL, worker->rx, n_old + n);
@@ -370,7 +376,7 @@ void client_feed_kept(struct client *client)
 
 	if (old) {
 		client->input = NULL;
-		if (!feed_bytes(client, old, old->data, old->len))
+		if (!feed_bytes(client, old, old->data + old->at, input_bytes(old)))
 			return;
 	}
 	if (stream_has_input(&client->stream) && !(client->stream.flags & STREAM_PAUSED))

@@ -108,15 +108,14 @@ void client_drop_waiting_message(struct client *client)
 
 	if (input == NULL || client_is(client, CLIENT_DISCARD))
 		return;
-	if (pgw_frame_read(input->data, input->len, &frame) != PGW_OK)
+	if (pgw_frame_read(input->data + input->at, input_bytes(input), &frame) != PGW_OK)
 		return;
 	n = PGW_HEADER_BYTES + frame.n_available;
 	client->skip_bytes = frame.n_body_bytes - frame.n_available;
 	if (client->skip_bytes)
 		client_set(client, CLIENT_DROP_MESSAGE);
-	memmove(input->data, input->data + n, input->len - n);
-	input->len -= n;
-	if (input->len == 0) {
+	input->at += n;
+	if (input_bytes(input) == 0) {
 		mem_free(input);
 		client->input = NULL;
 	}

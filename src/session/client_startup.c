@@ -262,15 +262,6 @@ static bool on_packet(struct client *client, const struct pgw_startup *startup, 
 	}
 }
 
-static void keep_input(struct client *client, const uint8_t *bytes, size_t n)
-{
-	if (n == 0)
-		return;
-	client->input = mem_alloc(sizeof(*client->input) + n);
-	client->input->len = client->input->cap = n;
-	memcpy(client->input->data, bytes, n);
-}
-
 static void feed_auth(struct client *client, const uint8_t *bytes, size_t n);
 
 static bool is_cancel(const uint8_t *bytes, size_t n)
@@ -316,7 +307,7 @@ static void feed_startup(struct client *client, const uint8_t *bytes, size_t n)
 	if (client->state == CLIENT_EXPECT_PASSWORD)
 		feed_auth(client, bytes, n);
 	else
-		keep_input(client, bytes, n);
+		client->input = input_new(bytes, n);
 }
 
 static void feed_auth(struct client *client, const uint8_t *bytes, size_t n)
@@ -341,7 +332,7 @@ static void feed_auth(struct client *client, const uint8_t *bytes, size_t n)
 		login_on_auth_message(client, &frame);
 	}
 	if (client->state != CLIENT_GONE)
-		keep_input(client, bytes, n);
+		client->input = input_new(bytes, n);
 }
 
 static bool shake_hands(struct client *client)

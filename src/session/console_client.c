@@ -37,15 +37,6 @@ static long one_message(struct client *client, const uint8_t *bytes, size_t n)
 	return client->state == CLIENT_CONSOLE ? (long)(PGW_HEADER_BYTES + frame.n_body_bytes) : -1;
 }
 
-static void keep(struct client *client, const uint8_t *bytes, size_t n)
-{
-	if (n == 0)
-		return;
-	client->input = mem_alloc(sizeof(*client->input) + n);
-	client->input->len = client->input->cap = n;
-	memcpy(client->input->data, bytes, n);
-}
-
 /* The console answers later, and stopped the stream; or the client does not read what it was
  * answered: the rest waits. */
 static bool must_wait(const struct client *client)
@@ -69,7 +60,7 @@ static void feed(struct client *client, const uint8_t *bytes, size_t n)
 			break;
 		at += (size_t)used;
 	}
-	keep(client, bytes + at, n - at);
+	client->input = input_new(bytes + at, n - at);
 }
 
 static void feed_kept(struct client *client)

@@ -357,6 +357,11 @@ static void tell_lost(struct client *client, struct server *server, const char *
 	struct pgw_fault fault;
 	bool session = client_is(client, CLIENT_SESSION);
 
+	if (server_is(server, SERVER_VIOLATED)) { /* who knows which replies it waits for */
+		pgw_fault_set(&fault, PGW_FAULT_PROTOCOL_VIOLATION, NULL, "%s", server->last_words);
+		client_fatal(client, &fault);
+		return;
+	}
 	pgw_fault_set(&fault,
 		session || in_reply ? PGW_FAULT_SERVER_LOST_FATAL : PGW_FAULT_SERVER_LOST, NULL,
 		"%s", server->last_words[0] ? server->last_words : why);

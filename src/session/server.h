@@ -33,6 +33,7 @@ enum server_flag {
 	SERVER_TAINTED = 1 << 14, /* its session has something of its client's: reset before reuse */
 	SERVER_ENDED = 1 << 13, /* its end of file, or an error, was read */
 	SERVER_FRESH = 1 << 15, /* linked; the parameters of its client are still to be applied */
+	SERVER_VIOLATED = 1 << 17, /* it ends because its client broke the protocol */
 	SERVER_ROLLS_BACK = 1 << 16, /* ends the transaction in which they could not be */
 };
 

@@ -252,6 +252,8 @@ static void copy_in_begins(struct walk *walk)
 	/* A client that did not wait for this message may have ended the COPY already. */
 	if (server->client == NULL || !client_is(server->client, CLIENT_COPY_ENDED))
 		server_set(server, SERVER_COPY_IN);
+	if (server->client && server->client->state == CLIENT_LINKED && server->client->input)
+		client_resume(server->client); /* what waits there cannot belong to a COPY */
 	if (front == NULL || front->kind != EXPECT_EXECUTE || server->expects.n < 2 ||
 		expect_at(&server->expects, 1)->kind != EXPECT_SYNC ||
 		(expect_at(&server->expects, 1)->flags & EXPECT_AFTER_COPY))
@@ -353,6 +355,8 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 	if (strcmp(view.severity, "FATAL") == 0 || strcmp(view.severity, "PANIC") == 0) {
 		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",
 			view.message, view.sqlstate);
+		if (strcmp(view.sqlstate, "08P01") == 0)
+			server_set(server, SERVER_VIOLATED);
 		if (walk->client == NULL || !client_is(walk->client, CLIENT_SESSION))
 			return true; /* the end of file comes next: the client hears of it then */
 	}
@@ -542,15 +546,6 @@ static bool walk_one(struct walk *walk)
 	return walk->at < walk->end;
 }
 
-static void keep_partial(struct server *server, const uint8_t *bytes, size_t n)
-{
-	if (n == 0)
-		return;
-	server->partial = mem_alloc(sizeof(*server->partial) + n);
-	server->partial->len = server->partial->cap = n;
-	memcpy(server->partial->data, bytes, n);
-}
-
 static void protocol_broken(struct server *server)
 {
 	log_error("S-%llu: unexpected message from the server %s: closing it",
@@ -591,7 +586,7 @@ static void walk_bytes(struct server *server, const uint8_t *bytes, size_t n)
 		protocol_broken(server);
 		return;
 	}
-	keep_partial(server, walk.at, (size_t)(walk.end - walk.at));
+	server->partial = input_new(walk.at, (size_t)(walk.end - walk.at));
 	if (client && !sent)
 		client_disconnect(client, "the client's socket broke");
 	else if (client && server->client == client && stream_is_blocked(&client->stream))

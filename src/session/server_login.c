@@ -390,11 +390,7 @@ static void feed_messages(struct server *server, const uint8_t *bytes, size_t n)
 		(void)server_login_refuse(server, "malformed message during login");
 		return;
 	}
-	if (at < n) {
-		server->partial = mem_alloc(sizeof(*server->partial) + n - at);
-		server->partial->len = server->partial->cap = n - at;
-		memcpy(server->partial->data, bytes + at, n - at);
-	}
+	server->partial = input_new(bytes + at, n - at);
 }
 
 static bool read_messages(struct server *server)

@@ -117,6 +117,19 @@ static void on_janitor(evutil_socket_t fd, short what, void *arg)
 		close_when_quiet(worker);
 }
 
+struct input *input_new(const uint8_t *bytes, size_t n)
+{
+	struct input *input;
+
+	if (n == 0)
+		return NULL;
+	input = mem_alloc(sizeof(*input) + n);
+	input->at = 0;
+	input->len = input->cap = n;
+	memcpy(input->data, bytes, n);
+	return input;
+}
+
 /* ---- shutdown ---- */
 
 static void close_idle_servers(struct worker *worker)

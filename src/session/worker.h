@@ -27,11 +27,16 @@
 #define CONSOLE_DATABASE_COMPAT "pgbouncer"
 
 /* Bytes received and not yet used: part of a message, or what waits for a permit. An idle client
- * has none. */
+ * has none. They begin at data[at]: using up the front of a long pipeline moves nothing. */
 struct input {
-	size_t len, cap;
+	size_t at, len, cap;
 	uint8_t data[];
 };
+struct input *input_new(const uint8_t *bytes, size_t n); /* a copy; NULL when there are none */
+static inline size_t input_bytes(const struct input *input) /* NULL: none */
+{
+	return input ? input->len - input->at : 0;
+}
 
 struct client;
 struct server;

@@ -167,3 +167,22 @@ def test_two_copies_at_once_do_not_mix(shared, filled):
     for thread in threads:
         thread.join()
     assert digests == [filled] * 4
+
+
+@pytest.mark.parametrize("stranger", [wire.query("SELECT 1"), wire.parse("", "SELECT 1"), wire.execute()], ids=["Query", "Parse", "Execute"])
+@pytest.mark.parametrize("begin", [(wire.query("COPY stray FROM STDIN"),),
+                                   (wire.parse("", "COPY stray FROM STDIN"), wire.bind("", ""), wire.execute(), wire.FLUSH)],
+                         ids=["simple", "extended"])
+@pytest.mark.parametrize("early", [False, True], ids=["late", "early"])
+def test_other_messages_in_a_copy_end_the_connection(shared, cluster, begin, stranger, early):
+    """As in PostgreSQL, and at once; `early`: sent before the server has asked for the data."""
+    cluster.run("CREATE TABLE IF NOT EXISTS stray (t text); GRANT ALL ON stray TO PUBLIC", "app")
+    client = shared.client(timeout_s=10)
+    if early:
+        client.send(*begin, stranger)
+    else:
+        client.send(*begin)
+        client.receive_until("G")
+        client.send(wire.copy_data(b"1\n"), stranger)
+    assert client.fatal().sqlstate == "08P01"
+    assert shared.run("SELECT count(*) FROM stray") == [(0,)]

@@ -10,6 +10,7 @@ import pytest
 
 from harness import system, wire
 from harness.cluster import binaries
+from harness.traffic import Background, scaled
 
 
 def kill_backend(cluster, pid, how=signal.SIGTERM):
@@ -193,3 +194,19 @@ def can_connect(proxy):
     except OSError:
         return False
     return True
+
+
+def test_connections_that_arrive_during_a_shutdown(start):
+    """Those that were handed to another worker in the last moment are closed too (a leak would show in the sanitizers' runs)."""
+    for _ in range(scaled(5, 3)):
+        proxy = start(workers=3)
+
+        def knock(stop, proxy=proxy):
+            while not stop.is_set():
+                try:
+                    proxy.raw().close()
+                except OSError:
+                    return
+
+        with Background(knock, knock, knock):
+            proxy.stop_only(signal.SIGQUIT)
