@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: ISC
+"""Corners of the data path that were found by looking for them: each is what PostgreSQL itself does, said to pglane."""
+
+import os
+import re
+import signal
+import socket
+import threading
+
+import pytest
+
+from harness import system, wire
+
+
+def in_use(proxy):
+    with proxy.console() as console:
+        return {row["lane"]: row["in_use"] for row in console.show("LANES") if row["in_use"]}
+
+
+# ---- replies that are made here, behind replies of the server ----
+
+def test_flush_brings_the_replies_made_here_too(start):
+    """Behind a Flush PostgreSQL answers all that came before it, a Close and a Parse of a text that it has among them."""
+    proxy = start(lanes={"default": 1}, workers=1)
+    with proxy.client(timeout_s=10) as client:
+        client.exchange(wire.parse("here", "SELECT 'here'"))
+        client.send(wire.bind("", "here"), wire.execute(), wire.close("S", "here"), wire.FLUSH)
+        assert "".join(kind for kind, _ in client.receive_until("3")) == "2DC3"
+        client.send(wire.bind("", ""), wire.SYNC)
+        client.result()
+        client.send(wire.parse("one", "SELECT 1"), wire.parse("two", "SELECT 1"), wire.FLUSH)
+        client.receive_until("1")
+        client.receive_until("1")
+        client.send(wire.SYNC)
+        assert client.result().kinds == "Z"
+
+
+# ---- batches of many messages ----
+
+def test_batch_of_more_messages_than_are_expected_at_once(start):
+    proxy = start(lanes={"default": 1}, workers=1)
+    with proxy.client(timeout_s=60) as client:
+        client.exchange(wire.parse("s", "SELECT 1"))
+        n = 30000
+        sender = threading.Thread(target=client.send, args=((wire.bind("", "s") + wire.execute()) * n + wire.SYNC,), daemon=True)
+        sender.start()
+        result = client.result()
+        sender.join()
+        assert len(result.rows) == n and result.status == "I"
+
+
+def test_batch_of_many_small_replies(start):
+    """Replies of 5 bytes: PostgreSQL holds back the most of them."""
+    proxy = start(lanes={"default": 1}, workers=1)
+    with proxy.client(timeout_s=60) as client:
+        client.exchange(wire.parse("s", "SELECT 1"))
+        n = 40000
+        sender = threading.Thread(target=client.send, args=(wire.bind("", "s") * n + wire.SYNC,), daemon=True)
+        sender.start()
+        result = client.result()
+        sender.join()
+        assert result.kinds == "2" * n + "Z"
+
+
+# ---- settings ----
+
+def test_more_settings_than_are_kept_track_of_are_nobody_elses(start):
+    proxy = start(lanes={"default": 1}, workers=1)
+    with proxy.client() as client, proxy.client() as other:
+        pid = other.query("SELECT pg_backend_pid()").value
+        for n in range(70):
+            assert client.query(f"SET my.p{n} = 'secret'").tags == ["SET"]
+        for n in range(70):
+            assert other.query(f"SELECT coalesce(current_setting('my.p{n}', true), '')").value == "", n
+        assert pid
+
+
+VALUES = [
+    ("SET search_path = 'Mixed'", "search_path", '"Mixed"'),
+    ("SET search_path = 'a, b'", "search_path", '"a, b"'),
+    ("SET search_path = 'plain'", "search_path", "plain"),
+    ("SET search_path = Folded, \"Kept\"", "search_path", 'folded, "Kept"'),
+    ("SET my.own = Folded", "my.own", "folded"),
+    ("SET my.own = \"Quoted\"", "my.own", "Quoted"),
+    ("SET my.own = E'a\\nb'", "my.own", "a\nb"),
+    ("SET my.own = 1.50", "my.own", "1.50"),
+    ("SET my.own = - 5", "my.own", "-5"),
+    ("SET my.own = $x$dollar$x$", "my.own", "dollar"),
+    ("SET my.own = U&'\\0041'", "my.own", "A"),
+    ("SET my.own = 'one' \n 'two'", "my.own", "onetwo"),
+    ("SET my.own = ''", "my.own", ""),
+    ("SET DateStyle = ISO, DMY", "DateStyle", "ISO, DMY"),
+    ("SET temp_tablespaces = 'pg_default'", "temp_tablespaces", "pg_default"),
+    ("SET work_mem = DEFAULT", "work_mem", "4MB"),
+    ("SET TIME ZONE 'Asia/Tokyo'", "TimeZone", "Asia/Tokyo"),
+    ("SET TimeZone = 'Asia/Tokyo'", "TimeZone", "Asia/Tokyo"),
+]
+
+
+@pytest.mark.parametrize("statement, name, value", VALUES)
+def test_value_of_a_setting_is_the_same_on_every_server(start, cluster, statement, name, value):
+    proxy = start(lanes={"default": 2}, workers=1)
+    cluster.run("SELECT 1")
+    with proxy.client() as client, proxy.client() as other, wire.RawClient("127.0.0.1", cluster.port, 30).login() as oracle:
+        assert oracle.query(statement).tags == client.query(statement).tags == ["SET"]
+        expected = oracle.query(f"SHOW {name}").value
+        assert expected == value, "the test's own expectation"
+        assert client.query(f"SHOW {name}").value == expected
+        first = client.query("SELECT pg_backend_pid()").value
+        other.query("BEGIN")
+        holder = other.query("SELECT pg_backend_pid()").value
+        assert holder == first, "the server that it was said to is another's now"
+        assert client.query(f"SHOW {name}").value == expected
+        assert client.query("SELECT pg_backend_pid()").value != first
+
+
+RESETS = ["RESET ALL", "DISCARD ALL"]
+
+
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("extended", [False, True])
+def test_reset_of_everything_is_for_good(start, reset, extended):
+    proxy = start(lanes={"default": 2}, workers=1)
+    with proxy.client() as client, proxy.client() as other:
+        client.query("SET work_mem = '8MB'")
+        client.query("SET DateStyle = 'German'")
+        result = client.extended(reset) if extended else client.query(reset)
+        assert result.tags == [reset.split()[0] if reset == "RESET ALL" else reset]
+        assert client.query("SHOW work_mem").value == "4MB"
+        assert client.query("SHOW DateStyle").value == "ISO, MDY"
+        other.query("BEGIN")
+        other.query("SELECT 1")
+        assert client.query("SHOW work_mem").value == "4MB"
+        assert client.query("SHOW DateStyle").value == "ISO, MDY"
+
+
+def test_set_in_a_transaction_that_began_in_its_batch(start):
+    """BEGIN and SET in one batch: the SET is the transaction's, and goes with it."""
+    proxy = start(lanes={"default": 1}, workers=1)
+
+    def one(sql):
+        return wire.parse("", sql) + wire.bind("", "") + wire.execute()
+
+    with proxy.client() as client, proxy.client() as other:
+        assert client.exchange(one("BEGIN"), one("SET work_mem = '8MB'")).tags == ["BEGIN", "SET"]
+        assert client.query("ROLLBACK").tags == ["ROLLBACK"]
+        assert client.query("SHOW work_mem").value == "4MB"
+        other.query("SET work_mem = '8MB'")
+        assert other.query("SHOW work_mem").value == "8MB"
+        assert client.exchange(one("BEGIN"), one("SET work_mem = '9MB'"), one("ROLLBACK")).tags == ["BEGIN", "SET", "ROLLBACK"]
+        assert client.query("SHOW work_mem").value == "4MB"
+        other.query("SET work_mem = '9MB'")
+        assert other.query("SHOW work_mem").value == "9MB"
+        assert client.exchange(one("SET work_mem = '10MB'"), one("BEGIN"), one("ROLLBACK")).tags == ["SET", "BEGIN", "ROLLBACK"]
+        assert client.query("SHOW work_mem").value == "4MB"
+
+
+# ---- a server that is lost ----
+
+def test_lost_server_is_told_to_who_waits_for_a_portal(start, cluster):
+    """Execute of a portal that is open, and Flush: PostgreSQL's client would see the end of the connection at once."""
+    proxy = start(lanes={"default": 1}, workers=1)
+    with proxy.client(timeout_s=10) as client:
+        client.query("BEGIN")
+        pid = int(client.query("SELECT pg_backend_pid()").value)
+        client.exchange(wire.parse("", "SELECT pg_sleep(CASE g WHEN 1 THEN 0 ELSE 60 END) FROM generate_series(1, 2) g"), wire.bind("p", ""), wire.execute("p", 1))
+        client.send(wire.execute("p", 1), wire.FLUSH)
+        system.eventually(lambda: cluster.backends(f"pid = {pid} AND state = 'active'"))
+        cluster.run("SELECT pg_terminate_backend(%s)", arguments=(pid,))
+        assert client.receive()[0] == "E"
+        client.send(wire.SYNC)
+        assert client.result().status == "E"
+        assert client.query("ROLLBACK").status == "I"
+
+
+def test_own_error_that_was_never_said_is_forgotten(start, cluster):
+    """An error of pglane's own waits behind the server's replies; the server is lost: the next such error is another one."""
+    proxy = start(lanes={"default": 1}, workers=1, max_client_prepared_bytes=2000)
+    with proxy.client(timeout_s=10) as client:
+        client.send(wire.parse("", "SELECT pg_sleep(60)"), wire.bind("", ""), wire.execute(), wire.parse("long", f"SELECT '{'x' * 3000}'"), wire.SYNC)
+        pid = system.eventually(lambda: cluster.backends("query LIKE 'SELECT pg_sleep(60)%' AND state = 'active'"))[0][0]
+        cluster.run("SELECT pg_terminate_backend(%s)", arguments=(pid,))
+        assert client.result().sqlstate in ("08006", "57P01")
+        result = client.exchange(wire.parse("", "SELECT 1"), wire.parse("long", f"SELECT '{'x' * 4000}'"))
+        assert re.search(r"\b40\d\d\b", result.errors[0].fields["D"]), result.errors[0].fields
+
+
+# ---- messages that come in pieces while nobody is linked ----
+
+class Relay:
+    """Between pglane and PostgreSQL: what PostgreSQL says passes while open, in pieces of at most n bytes."""
+
+    def __init__(self, port):
+        self.target, self.listener = port, socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.limit = None  # how many bytes may still pass to pglane; None: all
+        self.condition = threading.Condition()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self.target))
+            for side in (near, far):
+                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self.pass_on, args=(near, far, False), daemon=True).start()
+            threading.Thread(target=self.pass_on, args=(far, near, True), daemon=True).start()
+
+    def let(self, limit):
+        with self.condition:
+            self.limit = limit
+            self.condition.notify_all()
+
+    def pass_on(self, source, sink, limited):
+        try:
+            while data := source.recv(65536):
+                while data:
+                    with self.condition:
+                        self.condition.wait_for(lambda: not limited or self.limit is None or self.limit > 0)
+                        n = len(data) if not limited or self.limit is None else min(self.limit, len(data))
+                        sink.sendall(data[:n])
+                        if limited and self.limit is not None:
+                            self.limit -= n
+                    data = data[n:]
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.close()
+
+
+def test_rest_of_a_message_to_nobody_is_nobodys(start, cluster):
+    """A warning to an idle server, half of it read when a client gets the server: its rest is not the client's."""
+    relay = Relay(cluster.port)
+    proxy = start(lanes={"default": 1}, workers=1, databases={"app": f"host=127.0.0.1 port={relay.port} dbname=app"})
+    victim = cluster.connect()
+    try:
+        with proxy.client(timeout_s=10) as client, proxy.console() as console:
+            assert client.query("SELECT 1").value == "1"
+            relay.let(20)
+            os.kill(victim.info.backend_pid, signal.SIGKILL)  # the others are told, and end
+            system.eventually(lambda: relay.limit == 0, what="the beginning of the warning")
+            for _ in range(3):  # its only worker has had its turn
+                console.show("VERSION")
+            client.send(wire.query("SELECT 2"))
+            system.eventually(lambda: sum(pool["cl_active"] for pool in console.show("POOLS")) > 0)
+            relay.let(None)
+            result = client.result()
+            assert set(result.kinds) <= set("NEZ") and result.errors, result.messages
+    finally:
+        relay.let(None)
+        relay.close()
+        system.eventually(cluster.answers, 30)
