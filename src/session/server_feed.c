@@ -535,7 +535,8 @@ static bool walk_one(struct walk *walk)
 		frame.n_available < MIN_OF(frame.n_body_bytes, WHOLE_MAX_BYTES))
 		return false;
 	server_unset(server, SERVER_SKIP_SWALLOW);
-	if (is_swallowed(walk) && frame.type != PGW_NOTIFICATION_RESPONSE)
+	/* What nobody gets the head of, nobody gets the rest of, whoever has the server by then. */
+	if (walk->client == NULL || (is_swallowed(walk) && frame.type != PGW_NOTIFICATION_RESPONSE))
 		server_set(server, SERVER_SKIP_SWALLOW);
 	if (err != PGW_OK || !on_message(walk, &frame)) {
 		walk->dead = true;
