@@ -410,6 +410,7 @@ static bool on_reply(
 	if (UNLIKELY(front->n_names) && server->client)
 		client_names_confirmed(server->client, front->n_names);
 	expect_pop(&server->expects);
+	emit_locals(server, walk->client, out_of(walk)); /* its client may have sent a Flush */
 	if (UNLIKELY(server->expects.n == 0))
 		batch_paused(server);
 	return true;
