@@ -573,7 +573,7 @@ static void walk_bytes(struct server *server, const uint8_t *bytes, size_t n)
 		.client = client,
 		.at = bytes,
 		.end = bytes + n};
-	bool sent = true;
+	bool sent = true, was_full = expect_is_full(&server->expects);
 
 	if (client)
 		gather_begin(&worker->to_client, &client->stream);
@@ -593,6 +593,9 @@ static void walk_bytes(struct server *server, const uint8_t *bytes, size_t n)
 		client_disconnect(client, "the client's socket broke");
 	else if (client && server->client == client && stream_is_blocked(&client->stream))
 		stream_pause(&server->stream); /* until the client has read what is kept for it */
+	else if (UNLIKELY(was_full) && client && client->state == CLIENT_LINKED &&
+		!expect_is_full(&server->expects))
+		client_resume(client); /* it waited with the rest of its batch */
 }
 
 /* false: nothing came, or the server is gone. */
