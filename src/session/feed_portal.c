@@ -35,6 +35,7 @@ static enum step describe(
 		return target->kind == 'S' ? feed_unknown_statement(feed, frame, target->name)
 					   : unknown_portal(feed, frame, target->name);
 	}
+	client_set(client, CLIENT_EXTENDED);
 	client_statement_begins(client, 0);
 	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_DESCRIBE});
 	if (target->kind == 'P' ||
@@ -59,6 +60,8 @@ static enum step close_target(
 	struct expect expect = {.kind = EXPECT_CLOSE, .flags = EXPECT_LOCAL};
 	struct statement *closed = NULL;
 
+	if (client->state == CLIENT_LINKED)
+		client_set(client, CLIENT_EXTENDED);
 	if (target->kind == 'P' && client->state == CLIENT_LINKED) {
 		expect_push(&client->server->expects, (struct expect){.kind = EXPECT_CLOSE});
 		return feed_forward(feed, frame);
@@ -118,6 +121,7 @@ enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
 			return feed_violation(feed, PGW_E_VALUE);
 		return unknown_portal(feed, frame, execute.portal);
 	}
+	client_set(client, CLIENT_EXTENDED);
 	client_statement_begins(client, 0);
 	if (UNLIKELY(client_is(client, CLIENT_BOUND_DEALLOCATE | CLIENT_BOUND_DEALLOCATE_ALL)))
 		return feed_execute_deallocate(feed, frame);
