@@ -395,6 +395,17 @@ static bool is_in_reply(const struct server *server)
 	return server->skip_bytes > 0 && !server_is(server, SERVER_SKIP_SWALLOW);
 }
 
+/* What was under way on a server that is gone. */
+static void forget_batch(struct client *client)
+{
+	client_unset(client, CLIENT_BIG_UNNAMED);
+	client_unset(client, CLIENT_COPY_ENDED);
+	setting_settled(client, true);
+	client_names_failed(client, UINT32_MAX);
+	mem_free(client->fault);
+	client->fault = NULL;
+}
+
 void link_server_lost(struct server *server, const char *why)
 {
 	struct client *client = server->client;
@@ -424,11 +435,8 @@ void link_server_lost(struct server *server, const char *why)
 			client, false, server->last_words[0] ? server->last_words : why);
 		return;
 	}
-	client_unset(client, CLIENT_BIG_UNNAMED);
-	client_unset(client, CLIENT_COPY_ENDED);
-	setting_settled(client, true);
 	client_to(client, CLIENT_IDLE);
-	client_names_failed(client, UINT32_MAX);
+	forget_batch(client);
 	if (client->skip_bytes)
 		client_set(client, CLIENT_DROP_MESSAGE);
 	tell_lost(client, server, why, in_reply);
@@ -452,6 +460,5 @@ void link_abort_transaction(struct client *client)
 	server_close(server, "its client's transaction was aborted");
 	client_to(client, CLIENT_IDLE);
 	client_statement_ends(client, clock_mono_us(), true);
-	client_unset(client, CLIENT_BIG_UNNAMED);
-	client_names_failed(client, UINT32_MAX);
+	forget_batch(client);
 }
