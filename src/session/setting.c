@@ -109,21 +109,33 @@ bool setting_parse(
 	return parse_value(&lexer, value, reset_r);
 }
 
+static bool has(const struct param_set *set, const char *name, const char *value)
+{
+	const char *found = param_set_get(set, name);
+
+	return found && strcmp(found, value) == 0;
+}
+
 static bool note(struct client *client, const char *sql, size_t n)
 {
 	struct strbuf name = STRBUF_INIT, value = STRBUF_INIT;
 	bool reset, ok = setting_parse(sql, n, &name, &value, &reset);
-	struct param_set *set;
+	struct param_set *set = NULL;
 
-	/* The server runs the statement itself: it will have what the client has. */
 	if (ok) {
 		set = param_set_with(client->params, name.data, reset ? NULL : value.data);
+		ok = reset || has(set, name.data, value.data); /* else it has too many */
+	}
+	/* The server runs the statement itself: it will have what the client has. */
+	if (ok) {
 		if (client->params_before == NULL)
 			client->params_before = param_set_ref(client->params);
 		param_set_unref(&client->params);
 		client->params = set;
 		param_set_unref(&client->server->params);
 		client->server->params = param_set_ref(set);
+	} else {
+		param_set_unref(&set);
 	}
 	strbuf_release(&name);
 	strbuf_release(&value);
