@@ -59,45 +59,72 @@ static bool parse_name(struct pgw_lexer *lexer, struct strbuf *name, struct pgw_
 	return true;
 }
 
-/* A single literal is the value; of a list, literals become quoted names, as SET itself makes them.
- */
-static bool parse_value(struct pgw_lexer *lexer, struct strbuf *value, bool *reset_r)
+/* Parameters that are lists of names: SET quotes what it is given (GUC_LIST_QUOTE in PostgreSQL's guc.c). */
+static bool is_of_names(const char *name)
 {
-	struct pgw_token token = pgw_lex(lexer), next;
+	static const char *const names[] = {"search_path", "temp_tablespaces",
+		"local_preload_libraries", "session_preload_libraries"};
+	unsigned i;
+
+	for (i = 0; i < N_ELEMENTS(names); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool is_plain(const char *name)
+{
+	return name[0] && strchr("0123456789", name[0]) == NULL &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
+}
+
+static void add_item(struct strbuf *value, const struct pgw_token *token, bool of_names)
+{
 	char text[SETTING_TEXT_BYTES];
+
+	if (token->kind == PGW_TOK_STRING)
+		(void)pgw_token_string(token, text, sizeof(text));
+	else
+		(void)pgw_token_ident(token, text, sizeof(text));
+	if (of_names && !is_plain(text))
+		strbuf_add_ident(value, text);
+	else
+		strbuf_adds(value, text);
+}
+
+/* The value as SET itself makes it of literals, names and numbers (flatten_set_variable_args()). */
+static bool parse_value(
+	struct pgw_lexer *lexer, const char *name, struct strbuf *value, bool *reset_r)
+{
+	struct pgw_token token = pgw_lex(lexer);
+	bool of_names = is_of_names(name);
 	unsigned n;
 
 	*reset_r = pgw_word_is(&token, "default");
 	for (n = 0; !is_end(&token); n++) {
-		next = pgw_lex(lexer);
-		if (token.kind == PGW_TOK_STRING) {
-			(void)pgw_token_string(&token, text, sizeof(text));
-			if (n == 0 && is_end(&next))
-				strbuf_adds(value, text);
-			else
-				strbuf_add_ident(value, text);
-		} else if (token.kind == PGW_TOK_WORD || token.kind == PGW_TOK_NUMBER ||
-			   token.kind == PGW_TOK_QUOTED_IDENT || token.kind == PGW_TOK_OPERATOR ||
-			   (token.kind == PGW_TOK_PUNCT && token.at[0] == ',')) {
+		if (token.kind == PGW_TOK_PUNCT && token.at[0] == ',')
+			strbuf_adds(value, ", ");
+		else if (token.kind == PGW_TOK_STRING || token.kind == PGW_TOK_WORD ||
+			 token.kind == PGW_TOK_QUOTED_IDENT)
+			add_item(value, &token, of_names);
+		else if (token.kind == PGW_TOK_NUMBER || token.kind == PGW_TOK_OPERATOR)
 			strbuf_add(value, token.at, token.len);
-			if (token.at[0] == ',')
-				strbuf_addc(value, ' ');
-		} else {
+		else
 			return false;
-		}
-		token = next;
+		token = pgw_lex(lexer);
 	}
-	next = token.kind == PGW_TOK_END ? token : pgw_lex(lexer);
-	return n > 0 && next.kind == PGW_TOK_END && value->len < SETTING_TEXT_BYTES;
+	token = token.kind == PGW_TOK_END ? token : pgw_lex(lexer);
+	return n > 0 && token.kind == PGW_TOK_END && value->len < SETTING_TEXT_BYTES;
 }
 
-bool setting_parse(
-	const char *sql, size_t n, struct strbuf *name, struct strbuf *value, bool *reset_r)
+bool setting_parse(const char *sql, size_t n, bool backslash_escapes, struct strbuf *name,
+	struct strbuf *value, bool *reset_r)
 {
 	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
 	struct pgw_token token = pgw_lex(&lexer);
 	bool reset = pgw_word_is(&token, "reset");
 
+	lexer.standard_conforming_strings = !backslash_escapes;
 	if (n > SETTING_TEXT_BYTES || (!reset && !pgw_word_is(&token, "set")) ||
 		!parse_name(&lexer, name, &token))
 		return false;
@@ -106,7 +133,7 @@ bool setting_parse(
 		return is_end(&token);
 	if (!pgw_word_is(&token, "to") && (token.len != 1 || token.at[0] != '='))
 		return false;
-	return parse_value(&lexer, value, reset_r);
+	return parse_value(&lexer, name->data, value, reset_r);
 }
 
 static bool has(const struct param_set *set, const char *name, const char *value)
@@ -119,7 +146,8 @@ static bool has(const struct param_set *set, const char *name, const char *value
 static bool note(struct client *client, const char *sql, size_t n)
 {
 	struct strbuf name = STRBUF_INIT, value = STRBUF_INIT;
-	bool reset, ok = setting_parse(sql, n, &name, &value, &reset);
+	bool reset, ok = setting_parse(
+		sql, n, client->params->backslash_escapes, &name, &value, &reset);
 	struct param_set *set = NULL;
 
 	if (ok) {

@@ -17,9 +17,9 @@ void setting_note(struct client *client, enum statement_kind kind, uint32_t effe
 	const char *sql, size_t n);
 /* ReadyForQuery of it came. */
 void setting_settled(struct client *client, bool failed);
-/* "SET name TO value", "RESET name": fills name and value; *reset_r for RESET and DEFAULT. false:
- * any other form. Pure. */
-bool setting_parse(
-	const char *sql, size_t n, struct strbuf *name, struct strbuf *value, bool *reset_r);
+/* "SET name TO value", "RESET name": fills name and value; *reset_r for RESET and DEFAULT.
+ * backslash_escapes: standard_conforming_strings is off. false: any other form. Pure. */
+bool setting_parse(const char *sql, size_t n, bool backslash_escapes, struct strbuf *name,
+	struct strbuf *value, bool *reset_r);
 
 #endif

@@ -89,12 +89,28 @@ VALUES = [
     ("SET my.own = U&'\\0041'", "my.own", "A"),
     ("SET my.own = 'one' \n 'two'", "my.own", "onetwo"),
     ("SET my.own = ''", "my.own", ""),
+    ("SET search_path = '$user', public", "search_path", '"$user", public'),
+    ("SET search_path = ''", "search_path", '""'),
+    ("SET search_path = '1st', A_2", "search_path", '"1st", a_2'),
+    ("SET DateStyle = 'ISO', 'DMY'", "DateStyle", "ISO, DMY"),
     ("SET DateStyle = ISO, DMY", "DateStyle", "ISO, DMY"),
     ("SET temp_tablespaces = 'pg_default'", "temp_tablespaces", "pg_default"),
     ("SET work_mem = DEFAULT", "work_mem", "4MB"),
     ("SET TIME ZONE 'Asia/Tokyo'", "TimeZone", "Asia/Tokyo"),
     ("SET TimeZone = 'Asia/Tokyo'", "TimeZone", "Asia/Tokyo"),
 ]
+
+
+def test_value_with_a_backslash_that_escapes(start):
+    proxy = start(lanes={"default": 2}, workers=1)
+    with proxy.client() as client, proxy.client() as other:
+        client.query("SET standard_conforming_strings = off")
+        client.query("SET my.own = 'a\\'b'")
+        assert client.query("SHOW my.own").value == "a'b"
+        other.query("BEGIN")
+        other.query("SELECT 1")
+        assert client.query("SHOW standard_conforming_strings").value == "off"
+        assert client.query("SHOW my.own").value == "a'b"
 
 
 @pytest.mark.parametrize("statement, name, value", VALUES)
