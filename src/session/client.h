@@ -67,6 +67,8 @@ enum client_flag {
 	/* The unnamed portal is of a DEALLOCATE: of client->deallocates, or ALL. */
 	CLIENT_BOUND_DEALLOCATE = 1 << 25,
 	CLIENT_BOUND_DEALLOCATE_ALL = 1 << 26,
+	CLIENT_BATCH_HAS_XACT =
+		1 << 27, /* BEGIN, COMMIT or ROLLBACK is in what its server has not answered yet */
 };
 
 /* How a transaction stands as the client was told. */

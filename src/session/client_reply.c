@@ -249,6 +249,7 @@ void client_on_ready(struct client *client, int xact)
 		return;
 	client_unset(client, CLIENT_AWAITS_READY);
 	client_unset(client, CLIENT_COPY_ENDED);
+	client_unset(client, CLIENT_BATCH_HAS_XACT);
 	if (UNLIKELY(client->fault != NULL)) {
 		mem_free(client->fault);
 		client->fault = NULL;

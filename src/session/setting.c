@@ -170,13 +170,29 @@ static bool note(struct client *client, const char *sql, size_t n)
 	return ok;
 }
 
+static bool is_transaction_control(enum statement_kind kind)
+{
+	return kind == STATEMENT_BEGIN || kind == STATEMENT_BEGIN_CHECKED ||
+	       kind == STATEMENT_COMMIT || kind == STATEMENT_ROLLBACK;
+}
+
 void setting_note(struct client *client, enum statement_kind kind, uint32_t effects,
 	const char *sql, size_t n)
 {
-	if (LIKELY(!(effects & TAINTING)) || client_is(client, CLIENT_SESSION))
+	if (client_is(client, CLIENT_SESSION))
+		return;
+	if (UNLIKELY(is_transaction_control(kind))) {
+		client_set(client, CLIENT_BATCH_HAS_XACT);
+		if (client->params_before) { /* a SET before it in its batch is the transaction's, too */
+			setting_settled(client, true);
+			server_set(client->server, SERVER_TAINTED);
+		}
+	}
+	if (LIKELY(!(effects & TAINTING)))
 		return;
 	if (kind == STATEMENT_NEUTRAL && (effects & TAINTING) == EFFECT_SET &&
-		client->xact == XACT_NONE && note(client, sql, n))
+		client->xact == XACT_NONE && !client_is(client, CLIENT_BATCH_HAS_XACT) &&
+		note(client, sql, n))
 		return;
 	server_set(client->server, SERVER_TAINTED);
 }
