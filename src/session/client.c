@@ -160,6 +160,7 @@ static void free_client(struct task *task)
 	forget_statements(client);
 	param_set_unref(&client->params);
 	param_set_unref(&client->params_before);
+	param_set_unref(&client->params_login);
 	mem_free(client->input);
 	mem_free(client->begin);
 	mem_free(client->fault);

@@ -67,6 +67,7 @@ enum client_flag {
 	/* The unnamed portal is of a DEALLOCATE: of client->deallocates, or ALL. */
 	CLIENT_BOUND_DEALLOCATE = 1 << 25,
 	CLIENT_BOUND_DEALLOCATE_ALL = 1 << 26,
+	CLIENT_RESETS_ALL = 1 << 28, /* RESET ALL or DISCARD ALL is under way */
 	CLIENT_BATCH_HAS_XACT =
 		1 << 27, /* BEGIN, COMMIT or ROLLBACK is in what its server has not answered yet */
 };
@@ -110,6 +111,7 @@ struct client {
 	uint64_t skip_bytes;		 /* of the message that is being forwarded as it comes */
 	struct param_set *params;	 /* what its session must have */
 	struct param_set *params_before; /* a SET is under way: what holds if it fails */
+	struct param_set *params_login;	 /* what RESET ALL and DISCARD ALL go back to */
 	struct login *login;
 	char *begin; /* the text of a deferred BEGIN */
 	struct statement *unnamed;

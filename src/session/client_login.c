@@ -101,6 +101,7 @@ static void finish_login(struct client *client, struct param_set *facts, struct 
 	unsigned i;
 
 	timer_stop(&client->timer);
+	client->params_login = param_set_ref(client->params);
 	put_auth_ok(&out);
 	for (i = 0; facts && i < facts->n; i++)
 		put_parameter(&out, facts->items[i].name, facts->items[i].value);

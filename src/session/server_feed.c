@@ -227,11 +227,11 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	} else if (LIKELY(!server_is(server, SERVER_SETUP_FAILED)) || !setup_refused(walk, xact)) {
 		if (UNLIKELY(server_is(server, SERVER_STATEMENTS_GOING)))
 			statements_settled(server, failed);
-		forward(walk, frame);
-		if (server->client) {
+		if (server->client)
 			setting_settled(server->client, failed);
+		forward(walk, frame);
+		if (server->client)
 			client_on_ready(server->client, xact);
-		}
 	}
 	if (expects->n == 0) {
 		link_on_ready(server);

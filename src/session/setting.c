@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "session/setting.h"
 
+#include "pgw/frame.h"
+#include "pgw/messages.h"
 #include "pgw/sqllex.h"
 #include "session/server.h"
 
@@ -170,6 +172,42 @@ static bool note(struct client *client, const char *sql, size_t n)
 	return ok;
 }
 
+/* RESET ALL, DISCARD ALL */
+static bool is_reset_of_all(const char *sql, size_t n)
+{
+	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
+	struct pgw_token verb = pgw_lex(&lexer), all = pgw_lex(&lexer), end = pgw_lex(&lexer);
+
+	return (pgw_word_is(&verb, "reset") || pgw_word_is(&verb, "discard")) &&
+	       pgw_word_is(&all, "all") && is_end(&end);
+}
+
+/* The server has its defaults, the client what it logged in with, as if it had connected itself. */
+static void reset_all(struct client *client, struct server *server)
+{
+	uint8_t message[PGW_HEADER_BYTES + 2 * (PARAMS_VALUE_MAX_BYTES + 1)];
+	const struct param *asked;
+	const char *value;
+	unsigned i;
+
+	param_set_unref(&server->params);
+	registry_lock();
+	server->params = param_set_ref(server->pool->shared->defaults);
+	registry_unlock();
+	param_set_unref(&client->params);
+	client->params = param_set_ref(client->params_login);
+	for (i = 0; i < client->params->n; i++) {
+		struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
+
+		asked = &client->params->items[i];
+		value = param_set_get(server->params, asked->name);
+		if (value == NULL || strcmp(value, asked->value) == 0)
+			continue; /* never reported, or reported by the server */
+		pgw_build_parameter_status(&writer, asked->name, asked->value);
+		client_reply(client, message, writer.len);
+	}
+}
+
 static bool is_transaction_control(enum statement_kind kind)
 {
 	return kind == STATEMENT_BEGIN || kind == STATEMENT_BEGIN_CHECKED ||
@@ -188,12 +226,19 @@ void setting_note(struct client *client, enum statement_kind kind, uint32_t effe
 			server_set(client->server, SERVER_TAINTED);
 		}
 	}
-	if (LIKELY(!(effects & TAINTING)))
+	if (LIKELY(!(effects & (TAINTING | EFFECT_DISCARD_ALL))))
 		return;
-	if (kind == STATEMENT_NEUTRAL && (effects & TAINTING) == EFFECT_SET &&
+	if (kind == STATEMENT_NEUTRAL &&
+		(effects & TAINTING & ~(uint32_t)EFFECT_SET) == 0 &&
 		client->xact == XACT_NONE && !client_is(client, CLIENT_BATCH_HAS_XACT) &&
-		note(client, sql, n))
-		return;
+		!client_is(client, CLIENT_RESETS_ALL)) {
+		if (is_reset_of_all(sql, n)) {
+			client_set(client, CLIENT_RESETS_ALL);
+			return;
+		}
+		if (note(client, sql, n))
+			return;
+	}
 	server_set(client->server, SERVER_TAINTED);
 }
 
@@ -201,6 +246,11 @@ void setting_settled(struct client *client, bool failed)
 {
 	struct server *server = client->server;
 
+	if (UNLIKELY(client_is(client, CLIENT_RESETS_ALL))) {
+		client_unset(client, CLIENT_RESETS_ALL);
+		if (!failed && server && client->state != CLIENT_GONE)
+			reset_all(client, server);
+	}
 	if (LIKELY(client->params_before == NULL))
 		return;
 	if (failed) {

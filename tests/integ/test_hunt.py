@@ -150,6 +150,31 @@ def test_reset_of_everything_is_for_good(start, reset, extended):
         assert client.query("SHOW DateStyle").value == "ISO, MDY"
 
 
+@pytest.mark.parametrize("reset", RESETS)
+def test_reset_of_everything_goes_back_to_what_the_client_logged_in_with(start, cluster, reset):
+    """Npgsql says DISCARD ALL whenever a connection goes back to its pool, and goes on with the search_path of its connection string."""
+    asked = {"TimeZone": "Asia/Tokyo", "options": "-c search_path=mine,public -c work_mem=7MB"}
+    proxy = start(lanes={"default": 2}, workers=1)
+    with proxy.client(**asked) as client, proxy.client() as other, wire.RawClient("127.0.0.1", cluster.port, 30).login(**asked) as oracle:
+        for side in (client, oracle):
+            known = dict(side.parameters)
+            for statement in ("SET TimeZone = 'UTC'", "SET search_path = 'theirs'", "SET work_mem = '9MB'", "SET my.own = 'x'", reset):
+                result = side.query(statement)
+                assert not result.errors
+                known.update(result.parameters)
+            assert known["TimeZone"] == "Asia/Tokyo", "as the client was told"
+            for _ in range(2):
+                assert side.query("SHOW TimeZone").value == "Asia/Tokyo"
+                assert side.query("SHOW search_path").value == "mine,public"
+                assert side.query("SHOW work_mem").value == "7MB"
+                assert side.query("SELECT coalesce(current_setting('my.own', true), '')").value == ""
+                if side is client:
+                    other.query("BEGIN")
+                    other.query("SELECT 1")
+        assert client.exchange(wire.parse("", reset), wire.bind("", ""), wire.execute(),
+                               wire.parse("", "SET work_mem = 'x'"), wire.bind("", ""), wire.execute()).errors
+
+
 def test_set_in_a_transaction_that_began_in_its_batch(start):
     """BEGIN and SET in one batch: the SET is the transaction's, and goes with it."""
     proxy = start(lanes={"default": 1}, workers=1)
