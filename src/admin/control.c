@@ -83,11 +83,18 @@ static void visit_close_idle(struct run *run, struct worker *worker)
 			close_idle(pool);
 }
 
+static bool is_paused(const struct run *run, const struct target *target)
+{
+	return target->database ? STAT_READ(target->database->paused) : STAT_READ(run->cluster->paused_all);
+}
+
 /* Servers count until PostgreSQL has closed its end: then a database may be dropped. */
 static void visit_drain(struct run *run, struct worker *worker)
 {
 	struct pool *pool;
 
+	if (!is_paused(run, run->gathered)) /* by RESUME meanwhile: nothing is to be closed any more */
+		return;
 	for (pool = worker->pools; pool; pool = pool->next) {
 		if (!covers(run->gathered, pool->shared->database))
 			continue;
@@ -119,6 +126,16 @@ static void undo_pause(struct run *run)
 	run_visit(run, visit_unpark, run_done);
 }
 
+static void finish_pause(struct run *run)
+{
+	const struct target *target = run->gathered;
+
+	if (!is_paused(run, target)) /* who waits for PAUSE must not believe in it */
+		run_fail(run, target->database ? PGW_FAULT_CONSOLE_DATABASE_NOT_PAUSED : PGW_FAULT_CONSOLE_NOT_PAUSED,
+			target->database ? target->database->name : NULL);
+	run_done(run);
+}
+
 void control_pause(struct run *run)
 {
 	if (!take_target(run, false))
@@ -128,7 +145,7 @@ void control_pause(struct run *run)
 		return;
 	}
 	set_paused(run, run->gathered, true);
-	run_poll(run, visit_drain, run_done, undo_pause);
+	run_poll(run, visit_drain, finish_pause, undo_pause);
 }
 
 void control_resume(struct run *run)
@@ -140,9 +157,9 @@ void control_resume(struct run *run)
 	target = run->gathered;
 	if (__atomic_load_n(&run->cluster->shutdown_mode, __ATOMIC_RELAXED) != SHUTDOWN_NONE) {
 		fail(run, PGW_FAULT_CONSOLE_SHUTDOWN, NULL);
-	} else if (target->database && !STAT_READ(target->database->paused)) {
+	} else if (target->database && !is_paused(run, target)) {
 		fail(run, PGW_FAULT_CONSOLE_DATABASE_NOT_PAUSED, target->database->name);
-	} else if (!target->database && !STAT_READ(run->cluster->paused_all)) {
+	} else if (!target->database && !is_paused(run, target)) {
 		fail(run, PGW_FAULT_CONSOLE_NOT_PAUSED, NULL);
 	} else {
 		set_paused(run, target, false);

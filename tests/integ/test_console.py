@@ -238,6 +238,25 @@ def test_pause_waits_for_transactions(start):
         assert console.query("RESUME app").tags == ["RESUME"]
 
 
+@pytest.mark.parametrize("what", ["", " app"])
+def test_resume_ends_a_pause_that_still_waits(start, cluster, what):
+    """It is told, and closes no server any more."""
+    proxy = start(lanes={"default": 2}, workers=1)
+    with proxy.client() as holder, proxy.client() as other, proxy.client(database="pglane", timeout_s=10) as pauser, proxy.console() as console:
+        holder.query("BEGIN")
+        holder.query("SELECT 1")
+        pauser.send(wire.query(f"PAUSE{what}"))
+        other.send(wire.query("SELECT 'after'"))
+        system.eventually(lambda: sum(pool["cl_waiting"] for pool in console.show("POOLS")) == 1)
+        console.run(f"RESUME{what}")
+        assert other.result().value == "after"
+        assert pauser.result().sqlstate == "55000"
+        pid = other.query("SELECT pg_backend_pid()").value
+        for _ in range(3):
+            assert other.query("SELECT pg_backend_pid()").value == pid
+        assert holder.query("COMMIT").status == "I"
+
+
 def test_disable_and_enable(start):
     proxy = start()
     with proxy.console() as console:
