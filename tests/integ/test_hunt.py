@@ -2,12 +2,12 @@
 """Corners of the data path that were found by looking for them: each is what PostgreSQL itself does, said to pglane."""
 
 import re
-import socket
 import threading
 
 import pytest
 
 from harness import system, wire
+from harness.relay import Relay
 
 
 def in_use(proxy):
@@ -225,52 +225,6 @@ def test_own_error_that_was_never_said_is_forgotten(start, cluster):
 
 
 # ---- messages that come in pieces while nobody is linked ----
-
-class Relay:
-    """Between pglane and PostgreSQL: what PostgreSQL says passes while open, in pieces of at most n bytes."""
-
-    def __init__(self, port):
-        self.target, self.listener = port, socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.limit = None  # how many bytes may still pass to pglane; None: all
-        self.condition = threading.Condition()
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-            except OSError:
-                return
-            far = socket.create_connection(("127.0.0.1", self.target))
-            for side in (near, far):
-                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self.pass_on, args=(near, far, False), daemon=True).start()
-            threading.Thread(target=self.pass_on, args=(far, near, True), daemon=True).start()
-
-    def let(self, limit):
-        with self.condition:
-            self.limit = limit
-            self.condition.notify_all()
-
-    def pass_on(self, source, sink, limited):
-        try:
-            while data := source.recv(65536):
-                while data:
-                    with self.condition:
-                        self.condition.wait_for(lambda: not limited or self.limit is None or self.limit > 0)
-                        n = len(data) if not limited or self.limit is None else min(self.limit, len(data))
-                        sink.sendall(data[:n])
-                        if limited and self.limit is not None:
-                            self.limit -= n
-                    data = data[n:]
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def close(self):
-        self.listener.close()
-
 
 def test_rest_of_a_message_to_nobody_is_nobodys(start, cluster):
     """A notification to an idle server (nothing resets it), half of it read when a client gets the server: its rest is not the client's."""
