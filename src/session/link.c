@@ -321,10 +321,11 @@ void link_server_ready(struct server *server)
 		client_server_ready(client);
 		return;
 	}
-	server_unset(server, SERVER_ORPHAN);
 	server_to(server, SERVER_IDLE);
 	server->idle_since_us = clock_mono_us();
-	if (!lane_orphan_idle(ledger, &server->idle, server->idle_since_us))
+	if (lane_orphan_idle(ledger, &server->idle, server->idle_since_us))
+		server_unset(server, SERVER_ORPHAN);
+	else /* its slot is an orphan's still */
 		server_close(server, "its slot is wanted elsewhere");
 }
 

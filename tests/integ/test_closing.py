@@ -72,3 +72,29 @@ def test_shutdown_does_not_wait_for_a_backend_that_hangs(copying):
     system.eventually(lambda: budget(proxy)["closing"] == 1)
     proxy.stop_only(signal.SIGQUIT, 20)
     proxy.start()
+
+
+def test_server_that_came_too_late_for_its_client_and_is_wanted_elsewhere(start):
+    """It connects for nobody any more, and its slot is needed: it is closed, and leaves the account that it was in."""
+    proxy = start(lanes={"default": 1}, workers=1, databases={"slow": "{server} dbname=app connect_query='SELECT pg_sleep(1)'"})
+    holders = []
+    for query_class in ("serving", "vector", "training"):
+        holders.append(proxy.client())
+        holders[-1].query("BEGIN")
+        holders[-1].query(f"/*ml_class='{query_class}'*/ SELECT 1")
+    holders.append(proxy.client())
+    with proxy.raw() as leaver:
+        leaver.send(wire.startup_packet({"user": "app", "database": "slow"}))
+        system.eventually(lambda: budget(proxy)["slots"] == 4)
+    holders[-1].query("BEGIN")
+    holders[-1].query("SELECT 1")
+    assert budget(proxy)["slots"] == 5 and budget(proxy)["connecting_orphans"] == 1
+    with proxy.client(database="other") as other:
+        assert other.query("/*ml_priority='9'*/ SELECT 1").value == "1"
+        assert budget(proxy)["connecting_orphans"] == 0
+    for holder in holders:
+        holder.query("COMMIT")
+        holder.close()
+    with proxy.console() as console:
+        console.run("RECONNECT")
+    system.eventually(lambda: budget(proxy)["slots"] == 0)
