@@ -43,13 +43,18 @@ static void send_fault(struct client *client, const struct pgw_fault *fault)
 
 void client_notice(struct client *client, const struct pgw_fault *fault)
 {
-	send_fault(client, fault);
+	if (client->server == NULL || !link_is_in_reply(client->server))
+		send_fault(client, fault);
 }
 
 void client_fatal(struct client *client, const struct pgw_fault *fault)
 {
 	if (client->state == CLIENT_GONE)
 		return;
+	if (client->server && link_is_in_reply(client->server)) {
+		client_disconnect(client, fault->message);
+		return;
+	}
 	send_fault(client, fault);
 	client_set(client, CLIENT_LINGERS);
 	client_disconnect(client, fault->message);

@@ -390,8 +390,7 @@ static void tell_lost(struct client *client, struct server *server, const char *
 	}
 }
 
-/* Half a message of it went out to its client. */
-static bool is_in_reply(const struct server *server)
+bool link_is_in_reply(const struct server *server)
 {
 	return server->skip_bytes > 0 && !server_is(server, SERVER_SKIP_SWALLOW);
 }
@@ -411,7 +410,7 @@ static void forget_batch(struct client *client)
 void link_server_lost(struct server *server, const char *why)
 {
 	struct client *client = server->client;
-	bool in_reply = is_in_reply(server);
+	bool in_reply = link_is_in_reply(server);
 
 	if (client == NULL) {
 		server_dead(server, why);
@@ -452,7 +451,7 @@ void link_abort_transaction(struct client *client)
 
 	if (server == NULL)
 		return;
-	if (is_in_reply(server)) { /* nothing can be said behind half a message */
+	if (link_is_in_reply(server)) { /* nothing can be said behind half a message */
 		client_disconnect(client, "transaction aborted in the middle of a message");
 		return;
 	}

@@ -142,6 +142,8 @@ void link_client(struct client *client,
 void link_server_ready(struct server *server); /* it is logged in */
 void link_server_failed(struct server *server,
 	const struct pgw_fault *fault); /* it never was, or no more: closes it */
+/* Half a message of it went out to its client: nothing may be said behind it. */
+bool link_is_in_reply(const struct server *server);
 void link_on_ready(struct server
 		*server); /* ReadyForQuery, nothing outstanding: release, or on with the recovery */
 void link_server_lost(

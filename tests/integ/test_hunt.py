@@ -246,3 +246,33 @@ def test_rest_of_a_message_to_nobody_is_nobodys(start, cluster):
     finally:
         relay.let(None)
         relay.close()
+
+
+# ---- last words ----
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_fatal_is_not_said_in_the_middle_of_a_message(start, cluster, tls):
+    """A client that is killed while half of a row is on its way: the row's rest must not be the text of the error."""
+    relay = Relay(cluster.port)
+    settings = {"client_tls_sslmode": "prefer", "client_tls_cert_file": cluster.certificates.path("server.crt"),
+                "client_tls_key_file": cluster.certificates.path("server.key")} if tls else {}
+    proxy = start(lanes={"default": 1}, workers=1, databases={"app": f"host=127.0.0.1 port={relay.port} dbname=app"}, **settings)
+    raw = proxy.raw(10)
+    if tls:
+        raw.start_tls()
+    try:
+        with raw.login() as client, proxy.console() as console:
+            client.send(wire.query("SELECT 1"))
+            client.result()
+            relay.let(320)
+            client.send(wire.query("SELECT repeat('r', 300)"))
+            system.eventually(lambda: relay.limit == 0, what="half of the row")
+            kind, _ = client.receive()
+            assert kind == "T"
+            row = next(row for row in console.show("CLIENTS") if row["database"] == "app")
+            console.run(f"KILL_CLIENT {row['id']}")
+            with pytest.raises(wire.Closed):
+                client.receive()
+    finally:
+        relay.let(None)
+        relay.close()

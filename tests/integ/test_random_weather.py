@@ -20,7 +20,7 @@ from harness.traffic import Background, scaled
 
 N_CLIENTS = 9
 WEATHER_S = float(os.environ.get("PGLANE_WEATHER_S", 9))
-PATIENCE_S = 60
+PATIENCE_S = 30
 DEBUG = os.environ.get("PGLANE_WEATHER_LOG")
 
 # What weather may do to a statement: it was not executed; it may have been.
@@ -125,7 +125,8 @@ class Sailor:
                 messages.append(self.client.receive())
         except (wire.Closed, ConnectionError, OSError) as error:
             if isinstance(error, TimeoutError):
-                raise AssertionError(f"client {self.number} hangs after {self.history[-8:]}, got {[(k, b[:80]) for k, b in messages[-5:]]}") from error
+                self.note([(kind, body[:80]) for kind, body in messages[-5:]])
+                raise
             result = wire.Result(messages)
             self.look(result)
             self.note(f"closed behind {result.kinds[-20:]} {[str(e) for e in result.errors]}")
@@ -390,6 +391,7 @@ class Sailor:
         self.note("flush")
         self.send(self.one(self.rows(2, 10)) + wire.FLUSH)
         first = self.receive_until("CEZ")
+        self.note(f"{[(k, b[:80]) for k, b in first]}")
         self.send(self.one(self.rows(1, 10)) + wire.close("S", "nothing") + wire.FLUSH if self.rng.random() < 0.5 else b"")
         self.send(wire.SYNC)
         result = wire.Result(first + self.receive_until("Z"))
@@ -422,6 +424,11 @@ class Sailor:
         while not stop.is_set():
             try:
                 self.rng.choices(steps, weights)[0](self)
+            except TimeoutError as error:
+                with self.storm.console() as console:
+                    state = [row for what in ("CLIENTS", "SERVERS", "LANES") for row in console.show(what)]
+                raise AssertionError(f"client {self.number} ({self.database}, {self.user}) hangs at {self.client.socket.getsockname()}, "
+                                     f"{bytes(self.client.pending[:100])}, after {self.history[-8:]}\n" + "\n".join(map(str, state))) from error
             except Lost as lost:
                 self.note(f"lost: {lost}")
                 self.storm.n_lost += 1
@@ -443,7 +450,7 @@ class Storm:
             [rng.choice([("sessions", "app"), ("statements", "app"), ("app", "app")])]
         self.tiny, self.client_tls, server_tls, chopped = (rng.random() < p for p in (0.5, 0.4, 0.3, 0.4))
         settings = {"workers": rng.randint(1, 4), "inspect_limit": rng.choice([2000, 65536, 131072, 1 << 20]), "max_prepared_statements": rng.choice([1, 2, 100]),
-                    "queue_timeout": 40, "server_login_retry": "20ms", "cancel_grace": "2s", "pool_mode": "transaction", "suspend_timeout": 5}
+                    "queue_timeout": 20, "server_login_retry": "20ms", "cancel_grace": "2s", "pool_mode": "transaction", "suspend_timeout": 5}
         if self.tiny:
             settings["tcp_socket_buffer"] = rng.choice([0, 4096, 16384])
         if self.client_tls:
