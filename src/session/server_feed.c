@@ -57,8 +57,10 @@ static void emit_locals(struct server *server, struct client *client, struct gat
 
 void server_emit_locals(struct server *server)
 {
-	/* Called in its client's feed, whose gather to the client is open. */
-	emit_locals(server, server->client, &server->worker->to_client);
+	/* Called in its client's feed, whose gather to the client is open. Behind half a message
+	 * they come when the rest of it has. */
+	if (server->skip_bytes == 0)
+		emit_locals(server, server->client, &server->worker->to_client);
 }
 
 /* A reply that will not come: what was taken for granted when its message was sent is taken back.
@@ -410,7 +412,6 @@ static bool on_reply(
 	if (UNLIKELY(front->n_names) && server->client)
 		client_names_confirmed(server->client, front->n_names);
 	expect_pop(&server->expects);
-	emit_locals(server, walk->client, out_of(walk)); /* its client may have sent a Flush */
 	if (UNLIKELY(server->expects.n == 0))
 		batch_paused(server);
 	return true;
@@ -497,6 +498,17 @@ static const uint8_t *skip_rows(const uint8_t *at, const uint8_t *end)
 	return at;
 }
 
+/* A message is over: its client may have sent a Flush behind what is answered here. */
+static void emit_locals_behind(struct walk *walk)
+{
+	const struct expect *front = expect_front(&walk->server->expects);
+
+	if (LIKELY(front == NULL || !(front->flags & EXPECT_LOCAL) || walk->server->skip_bytes > 0))
+		return;
+	emit_locals(walk->server, walk->client, out_of(walk));
+	batch_paused(walk->server);
+}
+
 static void walk_rest(struct walk *walk)
 {
 	struct server *server = walk->server;
@@ -506,6 +518,7 @@ static void walk_rest(struct walk *walk)
 		gather_ref(out_of(walk), walk->at, n);
 	walk->at += n;
 	server->skip_bytes -= n;
+	emit_locals_behind(walk);
 }
 
 /* false: no more can be done with what is here. */
@@ -545,6 +558,7 @@ static bool walk_one(struct walk *walk)
 	}
 	walk->at += PGW_HEADER_BYTES + frame.n_available;
 	server->skip_bytes = frame.n_body_bytes - frame.n_available;
+	emit_locals_behind(walk);
 	return walk->at < walk->end;
 }
 

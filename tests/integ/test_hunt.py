@@ -33,6 +33,31 @@ def test_flush_brings_the_replies_made_here_too(start):
         assert client.result().kinds == "Z"
 
 
+def test_replies_made_here_do_not_come_into_the_middle_of_one(start, cluster):
+    """What is answered here waits for the rest of the reply before it, which may come in pieces."""
+    relay = Relay(cluster.port)
+    proxy = start(lanes={"default": 1}, workers=1, databases={"app": f"host=127.0.0.1 port={relay.port} dbname=app"})
+    try:
+        with proxy.client(timeout_s=10) as client, proxy.console() as console:
+            for more in (b"", wire.FLUSH):
+                client.exchange(wire.close("S", "s"), wire.parse("s", "SELECT 1"))
+                relay.let(5 + 12 + 8)  # BindComplete, DataRow, half of CommandComplete
+                client.send(wire.bind("", "s"), wire.execute(), wire.close("S", "s"), wire.FLUSH)
+                system.eventually(lambda: relay.limit == 0, what="half of the reply")
+                for _ in range(3):
+                    console.show("VERSION")
+                client.send(more)
+                for _ in range(3):
+                    console.show("VERSION")
+                relay.let(None)
+                assert [(kind, body) for kind, body in client.receive_until("3")][2:] == [("C", b"SELECT 1\0"), ("3", b"")]
+                client.send(wire.SYNC)
+                assert client.result().kinds == "Z"
+    finally:
+        relay.let(None)
+        relay.close()
+
+
 # ---- batches of many messages ----
 
 def test_batch_of_more_messages_than_are_expected_at_once(start):
