@@ -10,7 +10,6 @@
 #include "session/feed.h"
 #include "session/server.h"
 
-#define QUIET_TICKS 2
 #define LINGER_US 2000000u
 #define LINGER_MAX_BYTES (1u << 20)
 
@@ -400,10 +399,7 @@ static void notify_waiting(struct client *client, uint64_t now_us)
 	client_notice(client, &notice);
 }
 
-/*
- * Data and a reset may share one edge, and libevent does not tell a reset from data: a short read
- * then passes for drained. One look a while after the last input finds those who are gone.
- */
+/* One look a while after the last input finds those who are gone. */
 static void look_for_reset(struct client *client)
 {
 	if (client->quiet_ticks >= QUIET_TICKS || ++client->quiet_ticks < QUIET_TICKS)

@@ -153,6 +153,7 @@ void pool_janitor(struct pool *pool, uint64_t now_us)
 {
 	const struct config *config = worker_config(pool->worker);
 	struct server *server, *next;
+	unsigned i;
 
 	TAILQ_FOREACH_SAFE(server, &pool->servers[SERVER_IDLE], link, next)
 	{
@@ -162,6 +163,10 @@ void pool_janitor(struct pool *pool, uint64_t now_us)
 					server->epoch != STAT_READ(pool->shared->epoch))))
 			server_close_idle(server);
 	}
+	for (i = 0; i < N_SERVER_STATES; i++)
+		if (i != SERVER_CONNECTING)
+			TAILQ_FOREACH(server, &pool->servers[i], link)
+	server_look_for_reset(server);
 	open_ahead(pool);
 }
 

@@ -25,6 +25,11 @@ enum server_state {
 		N_SERVER_STATES
 };
 
+/* Ticks of the janitor without input after which a socket is looked at: data and a reset may share
+ * one edge, and libevent does not tell a reset from data, so that a short read passes for drained.
+ */
+#define QUIET_TICKS 2
+
 struct pool {
 	struct pool *next; /* in the worker's list */
 	struct worker *worker;

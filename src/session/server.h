@@ -44,6 +44,7 @@ struct server {
 	uint32_t flags;
 	uint8_t state;	       /* enum server_state: only server_to() */
 	uint8_t xact;	       /* enum pgw_xact, of the last ReadyForQuery */
+	uint8_t quiet_ticks;   /* of the janitor since its last input, up to QUIET_TICKS */
 	struct worker *worker; /* NULL while it travels */
 	struct pool *pool;
 	struct client *client;
@@ -116,6 +117,7 @@ void server_login_free(struct server *server);
 
 /* server_feed.c */
 void server_on_input(struct server *server);
+void server_look_for_reset(struct server *server); /* once a second */
 void server_resume(
 	struct server *server); /* its client has read: read on, at the end of this turn */
 

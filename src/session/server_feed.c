@@ -623,6 +623,7 @@ static bool read_more(struct server *server)
 
 	if (result == STREAM_AGAIN)
 		return false;
+	server->quiet_ticks = 0;
 	if (result != STREAM_OK) {
 		server_set(server, SERVER_ENDED);
 		link_server_lost(server, "server closed the connection");
@@ -663,6 +664,16 @@ void server_on_input(struct server *server)
 		if ((server->stream.flags & STREAM_PAUSED) || !stream_has_input(&server->stream))
 			return;
 	}
+	loop_task(&server->worker->loop, &server->task, on_read_task);
+}
+
+/* A crashed backend's warning and its reset come at once. One look a while after the last input. */
+void server_look_for_reset(struct server *server)
+{
+	if (server->quiet_ticks >= QUIET_TICKS || ++server->quiet_ticks < QUIET_TICKS ||
+		server->stream.fd < 0 || (server->stream.flags & STREAM_PAUSED))
+		return;
+	server->stream.flags |= STREAM_READABLE;
 	loop_task(&server->worker->loop, &server->task, on_read_task);
 }
 

@@ -14,8 +14,9 @@ class Relay:
         self.pieces = pieces
         self.target, self.listener = port, socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.limit = None
+        self.limit, self.n_under_way = None, 0
         self.condition = threading.Condition()
+        self.lines, self.is_resetting = [], False
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -27,8 +28,10 @@ class Relay:
             far = socket.create_connection(("127.0.0.1", self.target))
             for side in (near, far):
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self.pass_on, args=(near, far, False), daemon=True).start()
-            threading.Thread(target=self.pass_on, args=(far, near, True), daemon=True).start()
+            threads = [threading.Thread(target=self.pass_on, args=way, daemon=True) for way in ((near, far, False), (far, near, True))]
+            self.lines.append((near, far, threads))
+            for thread in threads:
+                thread.start()
 
     def let(self, limit):
         with self.condition:
@@ -43,12 +46,17 @@ class Relay:
             return n
         with self.condition:
             self.condition.wait_for(lambda: self.limit is None or self.limit > 0)
-            return n if self.limit is None else min(self.limit, n)
-
-    def gone(self, n, limited):
-        with self.condition:
-            if limited and self.limit is not None:
+            if self.limit is not None:
+                n = min(self.limit, n)
                 self.limit -= n
+                self.n_under_way += 1
+                return n
+        return n
+
+    def is_shut(self):
+        """All that may pass has passed."""
+        with self.condition:
+            return self.limit == 0 and self.n_under_way == 0
 
     def pass_on(self, source, sink, limited):
         try:
@@ -56,13 +64,30 @@ class Relay:
                 while data:
                     n = self.taken(len(data), limited)
                     sink.sendall(data[:n])
-                    self.gone(n, limited)
+                    with self.condition:
+                        self.n_under_way *= not limited
                     data = data[n:]
-            sink.shutdown(socket.SHUT_WR)
+            if not self.is_resetting:
+                sink.shutdown(socket.SHUT_WR)
         except OSError:
             for side in (source, sink):  # a reset passes on as an end
                 with contextlib.suppress(OSError):
                     side.shutdown(socket.SHUT_RDWR)
+
+    def reset(self):
+        """pglane gets what PostgreSQL has said, and at once behind it a reset of every line."""
+        self.is_resetting = True
+        self.let(None)
+        for near, far, threads in self.lines:
+            for side in (near, far):
+                with contextlib.suppress(OSError):
+                    side.shutdown(socket.SHUT_RD)
+            for thread in threads:
+                thread.join(10)
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            near.close()
+            far.close()
+        self.lines, self.is_resetting = [], False
 
     def close(self):
         self.listener.close()

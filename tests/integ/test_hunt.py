@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: ISC
 """Corners of the data path that were found by looking for them: each is what PostgreSQL itself does, said to pglane."""
 
+import os
 import re
+import signal
 import threading
 
 import pytest
@@ -43,7 +45,7 @@ def test_replies_made_here_do_not_come_into_the_middle_of_one(start, cluster):
                 client.exchange(wire.close("S", "s"), wire.parse("s", "SELECT 1"))
                 relay.let(5 + 12 + 8)  # BindComplete, DataRow, half of CommandComplete
                 client.send(wire.bind("", "s"), wire.execute(), wire.close("S", "s"), wire.FLUSH)
-                system.eventually(lambda: relay.limit == 0, what="half of the reply")
+                system.eventually(relay.is_shut, what="half of the reply")
                 for _ in range(3):
                     console.show("VERSION")
                 client.send(more)
@@ -249,6 +251,39 @@ def test_own_error_that_was_never_said_is_forgotten(start, cluster):
         assert re.search(r"\b40\d\d\b", result.errors[0].fields["D"]), result.errors[0].fields
 
 
+def stopped_reset(proxy, relay):
+    """What the server said and the reset behind it find pglane asleep."""
+    os.kill(proxy.pid, signal.SIGSTOP)
+    try:
+        relay.reset()
+    finally:
+        os.kill(proxy.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("what", ["running", "idle"])
+def test_reset_behind_the_last_words_of_a_server(start, cluster, what):
+    """A backend that crashes says so and resets its connection: both come at once, and the reset has no event of its own."""
+    relay = Relay(cluster.port)
+    proxy = start(lanes={"default": 1}, workers=1, databases={"app": f"host=127.0.0.1 port={relay.port} dbname=app"}, server_reset_query="")
+    try:
+        with proxy.client(timeout_s=10) as client, proxy.console() as console:
+            client.query("LISTEN last_words")
+            relay.let(1)
+            if what == "running":
+                client.send(wire.query("DO $$ BEGIN RAISE NOTICE 'last words'; PERFORM pg_sleep(60); END $$"))
+            else:
+                cluster.run("NOTIFY last_words", "app")
+            system.eventually(relay.is_shut, what="the beginning of what it says")
+            stopped_reset(proxy, relay)
+            if what == "running":
+                result = client.result()
+                assert result.kinds == "NEZ" and result.sqlstate == "08006", result.messages
+            system.eventually(lambda: not console.show("SERVERS"), what="the end of the lost server")
+            assert client.query("SELECT 1").value == "1"
+    finally:
+        relay.close()
+
+
 # ---- messages that come in pieces while nobody is linked ----
 
 def test_rest_of_a_message_to_nobody_is_nobodys(start, cluster):
@@ -260,7 +295,7 @@ def test_rest_of_a_message_to_nobody_is_nobodys(start, cluster):
             assert listener.query("LISTEN corner").tags == ["LISTEN"]
             relay.let(20)
             cluster.run("SELECT pg_notify('corner', repeat('n', 7000))", "app")
-            system.eventually(lambda: relay.limit == 0, what="the beginning of the notification")
+            system.eventually(relay.is_shut, what="the beginning of the notification")
             for _ in range(3):  # its only worker has had its turn
                 console.show("VERSION")
             client.send(wire.query("SELECT 2"))
@@ -291,7 +326,7 @@ def test_fatal_is_not_said_in_the_middle_of_a_message(start, cluster, tls):
             client.result()
             relay.let(320)
             client.send(wire.query("SELECT repeat('r', 300)"))
-            system.eventually(lambda: relay.limit == 0, what="half of the row")
+            system.eventually(relay.is_shut, what="half of the row")
             kind, _ = client.receive()
             assert kind == "T"
             row = next(row for row in console.show("CLIENTS") if row["database"] == "app")
