@@ -336,3 +336,41 @@ def test_fatal_is_not_said_in_the_middle_of_a_message(start, cluster, tls):
     finally:
         relay.let(None)
         relay.close()
+
+
+# ---- the account of slots ----
+
+def test_server_that_nobody_waits_for_any_more_is_refused(start, cluster):
+    """It logs in after its client has left, when its slot is wanted for another database: it is closed, and counted once."""
+    relay = Relay(cluster.port)
+    proxy = start(lanes={"default": 1}, workers=1, databases={"app": f"host=127.0.0.1 port={relay.port} dbname=app"},
+                  users={"app": "annotations=all max_priority=10"})
+    holders = []
+    try:
+        with proxy.console() as console:
+            leaver = proxy.client()
+            console.run("RECONNECT app")
+            system.eventually(lambda: not console.show("SERVERS"))
+            relay.let(0)
+            leaver.send(wire.query("SELECT 1"))
+            system.eventually(lambda: sum(pool["sv_login"] for pool in console.show("POOLS")) == 1)
+            leaver.close()
+            system.eventually(lambda: not any(lane["in_use"] for lane in console.show("LANES")))
+            for annotation in ("ml_class='default'", "ml_class='serving'", "ml_class='vector'", "ml_class='training'", "ml_class='vector',ml_priority='9'"):
+                holders.append(proxy.client(database="other"))
+                holders[-1].query("BEGIN")
+                holders[-1].send(wire.query(f"/*{annotation}*/ SELECT 1"))
+                if len(holders) < 5:
+                    assert holders[-1].result().value == "1"
+            system.eventually(lambda: console.lane("priority")["in_use"] == 1)
+            assert console.show("BUDGET")[0]["slots"] == 5
+            relay.let(None)
+            assert holders[-1].result().value == "1"
+            for holder in holders:
+                assert holder.query("COMMIT").status == "I"
+            assert len(console.show("SERVERS")) == console.show("BUDGET")[0]["slots"] == 5
+    finally:
+        relay.let(None)
+        relay.close()
+        for holder in holders:
+            holder.close()
