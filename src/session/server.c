@@ -237,6 +237,32 @@ void server_attach(struct server *server, struct worker *worker, struct pool *po
 	stream_attach(&server->stream, &worker->loop);
 }
 
+/* ---- reading on ---- */
+
+static void on_read_task(struct task *task)
+{
+	struct server *server = CONTAINER_OF(task, struct server, task);
+
+	if (stream_has_input(&server->stream) && !(server->stream.flags & STREAM_PAUSED))
+		server_on_input(server);
+}
+
+/* A crashed backend's warning and its reset come at once. One look a while after the last input. */
+void server_look_for_reset(struct server *server)
+{
+	if (server->quiet_ticks >= QUIET_TICKS || ++server->quiet_ticks < QUIET_TICKS ||
+		server->stream.fd < 0 || (server->stream.flags & STREAM_PAUSED))
+		return;
+	server->stream.flags |= STREAM_READABLE;
+	loop_task(&server->worker->loop, &server->task, on_read_task);
+}
+
+void server_resume(struct server *server)
+{
+	stream_resume(&server->stream);
+	loop_task(&server->worker->loop, &server->task, on_read_task);
+}
+
 /* ---- stream callbacks ---- */
 
 static struct server *server_of(struct stream *stream)

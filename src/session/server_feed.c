@@ -57,8 +57,7 @@ static void emit_locals(struct server *server, struct client *client, struct gat
 
 void server_emit_locals(struct server *server)
 {
-	/* Called in its client's feed, whose gather to the client is open. Behind half a message
-	 * they come when the rest of it has. */
+	/* In its client's feed, whose gather is open. Behind half a message: when its rest has come. */
 	if (server->skip_bytes == 0)
 		emit_locals(server, server->client, &server->worker->to_client);
 }
@@ -326,12 +325,6 @@ static void send_lane_timeout(struct walk *walk)
 	send_fault(walk, &fault);
 }
 
-static void forward_error(struct walk *walk, const struct pgw_frame *frame)
-{
-	server_unset(walk->server, SERVER_SKIP_SWALLOW); /* what has not come of it follows, too */
-	forward(walk, frame);
-}
-
 /* All of a flushed batch is answered: until more of it comes no statement runs, and no clock. */
 static void batch_paused(struct server *server)
 {
@@ -382,8 +375,10 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 			send_lane_timeout(walk);
 		else if (UNLIKELY(front && (front->flags & EXPECT_FAULT) && walk->client->fault))
 			send_fault(walk, walk->client->fault);
-		else
-			forward_error(walk, frame);
+		else {
+			server_unset(server, SERVER_SKIP_SWALLOW); /* its rest follows, too */
+			forward(walk, frame);
+		}
 	}
 	if (front && front->kind != EXPECT_QUERY && front->kind != EXPECT_SYNC)
 		drop_to_sync(walk);
@@ -503,10 +498,10 @@ static void emit_locals_behind(struct walk *walk)
 {
 	const struct expect *front = expect_front(&walk->server->expects);
 
-	if (LIKELY(front == NULL || !(front->flags & EXPECT_LOCAL) || walk->server->skip_bytes > 0))
-		return;
-	emit_locals(walk->server, walk->client, out_of(walk));
-	batch_paused(walk->server);
+	if (UNLIKELY(front && (front->flags & EXPECT_LOCAL) && walk->server->skip_bytes == 0)) {
+		emit_locals(walk->server, walk->client, out_of(walk));
+		batch_paused(walk->server);
+	}
 }
 
 static void walk_rest(struct walk *walk)
@@ -638,14 +633,6 @@ static bool read_more(struct server *server)
 	return true;
 }
 
-static void on_read_task(struct task *task)
-{
-	struct server *server = CONTAINER_OF(task, struct server, task);
-
-	if (stream_has_input(&server->stream) && !(server->stream.flags & STREAM_PAUSED))
-		server_on_input(server);
-}
-
 void server_on_input(struct server *server)
 {
 	int round;
@@ -664,21 +651,5 @@ void server_on_input(struct server *server)
 		if ((server->stream.flags & STREAM_PAUSED) || !stream_has_input(&server->stream))
 			return;
 	}
-	loop_task(&server->worker->loop, &server->task, on_read_task);
-}
-
-/* A crashed backend's warning and its reset come at once. One look a while after the last input. */
-void server_look_for_reset(struct server *server)
-{
-	if (server->quiet_ticks >= QUIET_TICKS || ++server->quiet_ticks < QUIET_TICKS ||
-		server->stream.fd < 0 || (server->stream.flags & STREAM_PAUSED))
-		return;
-	server->stream.flags |= STREAM_READABLE;
-	loop_task(&server->worker->loop, &server->task, on_read_task);
-}
-
-void server_resume(struct server *server)
-{
-	stream_resume(&server->stream);
-	loop_task(&server->worker->loop, &server->task, on_read_task);
+	server_resume(server); /* the others have their turn first */
 }
