@@ -12,123 +12,16 @@
 #include "pgw/sqllex.h"
 
 #include "sqllex_priv.h"
+#include "sqllex_tables.h"
 
 #include <string.h>
 
 /* The longest operator that PostgreSQL accepts: NAMEDATALEN - 1. */
 #define OPERATOR_MAX 63
 
-enum start {
-	START_OTHER = 0, /* no token begins with it */
-	START_SPACE,
-	START_WORD,
-	START_PREFIX, /* b e n u x: a word, unless a quote makes it a literal */
-	START_DIGIT,
-	START_QUOTE,
-	START_DQUOTE,
-	START_DOLLAR,
-	START_DOT,
-	START_COLON,
-	START_PUNCT,
-	START_OPERATOR,
-	START_DASH,
-	START_SLASH,
-};
-
-static const unsigned char start_of[256] = {
-	['\t' ... '\r'] = START_SPACE,
-	[' '] = START_SPACE,
-	['!'] = START_OPERATOR,
-	['"'] = START_DQUOTE,
-	['#'] = START_OPERATOR,
-	['$'] = START_DOLLAR,
-	['%' ... '&'] = START_OPERATOR,
-	['\''] = START_QUOTE,
-	['(' ... ')'] = START_PUNCT,
-	['*' ... '+'] = START_OPERATOR,
-	[','] = START_PUNCT,
-	['-'] = START_DASH,
-	['.'] = START_DOT,
-	['/'] = START_SLASH,
-	['0' ... '9'] = START_DIGIT,
-	[':'] = START_COLON,
-	[';'] = START_PUNCT,
-	['<' ... '@'] = START_OPERATOR,
-	['A'] = START_WORD,
-	['B'] = START_PREFIX,
-	['C' ... 'D'] = START_WORD,
-	['E'] = START_PREFIX,
-	['F' ... 'M'] = START_WORD,
-	['N'] = START_PREFIX,
-	['O' ... 'T'] = START_WORD,
-	['U'] = START_PREFIX,
-	['V' ... 'W'] = START_WORD,
-	['X'] = START_PREFIX,
-	['Y' ... 'Z'] = START_WORD,
-	['['] = START_PUNCT,
-	[']'] = START_PUNCT,
-	['^'] = START_OPERATOR,
-	['_'] = START_WORD,
-	['`'] = START_OPERATOR,
-	['a'] = START_WORD,
-	['b'] = START_PREFIX,
-	['c' ... 'd'] = START_WORD,
-	['e'] = START_PREFIX,
-	['f' ... 'm'] = START_WORD,
-	['n'] = START_PREFIX,
-	['o' ... 't'] = START_WORD,
-	['u'] = START_PREFIX,
-	['v' ... 'w'] = START_WORD,
-	['x'] = START_PREFIX,
-	['y' ... 'z'] = START_WORD,
-	['|'] = START_OPERATOR,
-	['~'] = START_OPERATOR,
-	[0x80 ... 0xff] = START_WORD,
-};
-
-#define WORD_START 0x001  /* may begin an identifier, or the tag of a dollar quote */
-#define WORD_PART 0x002	  /* may continue an identifier */
-#define DECIMAL 0x004
-#define HEXADECIMAL 0x008
-#define OCTAL 0x010
-#define BINARY 0x020
-#define SPACE 0x040
-#define NEWLINE 0x080
-#define OPERATOR 0x100	  /* may be part of an operator */
-#define KEEPS_SIGN 0x200  /* in no operator of standard SQL: its operators may end with + or - */
-#define SIGN 0x400
-#define TAG_PART (WORD_START | DECIMAL)
-
-static const unsigned short traits_of[256] = {
-	['\t'] = SPACE,
-	['\n'] = SPACE | NEWLINE,
-	['\v' ... '\f'] = SPACE,
-	['\r'] = SPACE | NEWLINE,
-	[' '] = SPACE,
-	['!'] = OPERATOR | KEEPS_SIGN,
-	['#'] = OPERATOR | KEEPS_SIGN,
-	['$'] = WORD_PART,
-	['%' ... '&'] = OPERATOR | KEEPS_SIGN,
-	['*'] = OPERATOR,
-	['+'] = OPERATOR | SIGN,
-	['-'] = OPERATOR | SIGN,
-	['/'] = OPERATOR,
-	['0' ... '1'] = WORD_PART | DECIMAL | HEXADECIMAL | OCTAL | BINARY,
-	['2' ... '7'] = WORD_PART | DECIMAL | HEXADECIMAL | OCTAL,
-	['8' ... '9'] = WORD_PART | DECIMAL | HEXADECIMAL,
-	['<' ... '>'] = OPERATOR,
-	['?' ... '@'] = OPERATOR | KEEPS_SIGN,
-	['A' ... 'F'] = WORD_START | WORD_PART | HEXADECIMAL,
-	['G' ... 'Z'] = WORD_START | WORD_PART,
-	['^'] = OPERATOR | KEEPS_SIGN,
-	['_'] = WORD_START | WORD_PART,
-	['`'] = OPERATOR | KEEPS_SIGN,
-	['a' ... 'f'] = WORD_START | WORD_PART | HEXADECIMAL,
-	['g' ... 'z'] = WORD_START | WORD_PART,
-	['|'] = OPERATOR | KEEPS_SIGN,
-	['~'] = OPERATOR | KEEPS_SIGN,
-	[0x80 ... 0xff] = WORD_START | WORD_PART,
-};
+/* Kept out of pgw_lex(), so that words and punctuation save no registers for what others need. */
+#define APART __attribute__((noinline))
+#define COLD __attribute__((noinline, cold))
 
 static inline unsigned traits(const char *p)
 {
@@ -154,7 +47,49 @@ static inline struct pgw_token take(
 	return (struct pgw_token){ .kind = kind, .at = at, .len = (uint32_t)(to - at) };
 }
 
-static struct pgw_token take_unterminated(struct pgw_lexer *lexer, const char *at)
+#define FOLD UINT64_C(0x2020202020202020)
+
+/* The first n of eight bytes at p, 1 to 8. */
+static inline uint64_t load_folded(const char *p, size_t n)
+{
+	uint64_t eight;
+
+	memcpy(&eight, p, sizeof(eight));
+	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+		return (eight | FOLD) & UINT64_MAX >> (64 - 8 * n);
+	return (eight | FOLD) & ~(n < 8 ? UINT64_MAX >> 8 * n : 0);
+}
+
+/* Byte by byte: the text ends too soon. */
+APART static void fold_last(struct pgw_lexer *lexer, const char *at, size_t n)
+{
+	char *folded = (char *)lexer->folded;
+
+	lexer->folded[0] = 0;
+	lexer->folded[1] = 0;
+	for (size_t i = 0; i < n; i++)
+		folded[i] = (char)(at[i] | 0x20);
+}
+
+/* The characters of a name, for lexer->folded. */
+static inline void fold(struct pgw_lexer *lexer, const char *at, size_t n)
+{
+	size_t n_left = (size_t)(lexer->end - at);
+
+	if (n > 16) {
+		lexer->folded[0] = 0;
+	} else if (n_left < (n > 8 ? 16 : 8)) {
+		fold_last(lexer, at, n);
+	} else if (n > 8) {
+		lexer->folded[0] = load_folded(at, 8);
+		lexer->folded[1] = load_folded(at + 8, n - 8);
+	} else {
+		lexer->folded[0] = load_folded(at, n);
+		lexer->folded[1] = 0;
+	}
+}
+
+COLD static struct pgw_token take_unterminated(struct pgw_lexer *lexer, const char *at)
 {
 	struct pgw_token token = take(lexer, PGW_TOK_ERROR, at, lexer->end);
 
@@ -164,7 +99,7 @@ static struct pgw_token take_unterminated(struct pgw_lexer *lexer, const char *a
 
 /* ---- comments ---- */
 
-static const char *skip_line_comment(const char *p, const char *end)
+APART static const char *skip_line_comment(const char *p, const char *end)
 {
 	while (p < end && !(traits(p) & NEWLINE))
 		p++;
@@ -172,7 +107,7 @@ static const char *skip_line_comment(const char *p, const char *end)
 }
 
 /* p stands behind the opening; NULL when the comment is never closed. Block comments nest. */
-static const char *skip_block_comment(const char *p, const char *end)
+APART static const char *skip_block_comment(const char *p, const char *end)
 {
 	size_t depth = 1;
 
@@ -248,7 +183,7 @@ static const char *close_escaped(const char *p, const char *end)
 }
 
 /* A literal of any kind; p stands behind its first opening quote. */
-static struct pgw_token lex_literal(struct pgw_lexer *lexer, enum pgw_token_kind kind, bool escapes,
+APART static struct pgw_token lex_literal(struct pgw_lexer *lexer, enum pgw_token_kind kind, bool escapes,
 	const char *at, const char *p)
 {
 	const char *end = lexer->end;
@@ -272,13 +207,27 @@ static struct pgw_token lex_literal(struct pgw_lexer *lexer, enum pgw_token_kind
 }
 
 /* p stands behind the opening quote. An identifier of no characters is an error to PostgreSQL. */
-static struct pgw_token lex_quoted_ident(struct pgw_lexer *lexer, const char *at, const char *p)
+APART static struct pgw_token lex_any_quoted_ident(
+	struct pgw_lexer *lexer, const char *at, const char *p)
 {
 	const char *closed = close_plain(p, lexer->end, '"');
 
+	lexer->folded[0] = 0;
 	if (!closed)
 		return take_unterminated(lexer, at);
 	return take(lexer, closed - p == 1 ? PGW_TOK_ERROR : PGW_TOK_QUOTED_IDENT, at, closed);
+}
+
+/* Most are what they would be without their quotes. */
+APART static struct pgw_token lex_quoted_ident(struct pgw_lexer *lexer, const char *at)
+{
+	const char *end = lexer->end;
+	const char *quote = skip_all(at + 1, end, PLAIN);
+
+	if (quote == at + 1 || !is_byte(quote, end, '"') || is_byte(quote + 1, end, '"'))
+		return lex_any_quoted_ident(lexer, at, at + 1);
+	fold(lexer, at + 1, (size_t)(quote - at) - 1);
+	return take(lexer, PGW_TOK_QUOTED_IDENT, at, quote + 1);
 }
 
 /*
@@ -302,7 +251,7 @@ static struct pgw_token lex_dollar_quote(
 	return take_unterminated(lexer, at);
 }
 
-static struct pgw_token lex_dollar(struct pgw_lexer *lexer, const char *at)
+APART static struct pgw_token lex_dollar(struct pgw_lexer *lexer, const char *at)
 {
 	const char *end = lexer->end;
 	const char *p = at + 1;
@@ -320,12 +269,15 @@ static struct pgw_token lex_dollar(struct pgw_lexer *lexer, const char *at)
 	return take(lexer, PGW_TOK_ERROR, at, at + 1);
 }
 
-static struct pgw_token lex_word(struct pgw_lexer *lexer, const char *at)
+static inline struct pgw_token lex_word(struct pgw_lexer *lexer, const char *at)
 {
-	return take(lexer, PGW_TOK_WORD, at, skip_all(at + 1, lexer->end, WORD_PART));
+	const char *to = skip_all(at + 1, lexer->end, WORD_PART);
+
+	fold(lexer, at, (size_t)(to - at));
+	return take(lexer, PGW_TOK_WORD, at, to);
 }
 
-static struct pgw_token lex_prefixed(struct pgw_lexer *lexer, const char *at)
+APART static struct pgw_token lex_prefixed(struct pgw_lexer *lexer, const char *at)
 {
 	const char *end = lexer->end;
 	char letter = *at | 0x20;
@@ -334,7 +286,7 @@ static struct pgw_token lex_prefixed(struct pgw_lexer *lexer, const char *at)
 		if (end - at < 3 || at[1] != '&')
 			return lex_word(lexer, at);
 		if (at[2] == '"')
-			return lex_quoted_ident(lexer, at, at + 3);
+			return lex_any_quoted_ident(lexer, at, at + 3);
 		if (at[2] == '\'')
 			return lex_literal(lexer, PGW_TOK_STRING, false, at, at + 3);
 		return lex_word(lexer, at);
@@ -406,12 +358,14 @@ static struct pgw_token lex_exponent(struct pgw_lexer *lexer, const char *at, co
 	return take_number(lexer, at, p, WORD_START);
 }
 
-static struct pgw_token lex_number(struct pgw_lexer *lexer, const char *at)
+APART static struct pgw_token lex_number(struct pgw_lexer *lexer, const char *at)
 {
 	const char *end = lexer->end;
-	const char *p;
+	const char *p = skip_all(at + 1, end, DECIMAL);
 	unsigned digit;
 
+	if (p == end || !(traits(p) & WORD_PART || *p == '.'))
+		return take(lexer, PGW_TOK_NUMBER, at, p); /* as nearly all */
 	if (*at == '0' && end - at >= 2 && (digit = radix_digit(at[1])) != 0) {
 		p = skip_digits(at + 2, end, digit);
 		if (p == at + 2)
@@ -437,13 +391,13 @@ static struct pgw_token lex_number(struct pgw_lexer *lexer, const char *at)
  * a * -1). Those signs are then tokens by themselves: noting where they end keeps a long row of
  * them linear.
  */
-static struct pgw_token lex_operator(struct pgw_lexer *lexer, const char *at)
+APART static struct pgw_token lex_operator(struct pgw_lexer *lexer, const char *at)
 {
 	const char *end = lexer->end;
 	const char *p = at;
 	unsigned seen = 0;
 
-	if (at < lexer->signs_until)
+	if (at + 1 == end || !(traits(at + 1) & OPERATOR) || at < lexer->signs_until)
 		return take(lexer, PGW_TOK_OPERATOR, at, at + 1);
 	while (p < end && traits(p) & OPERATOR) {
 		if (p[0] == '-' && is_byte(p + 1, end, '-'))
@@ -461,7 +415,7 @@ static struct pgw_token lex_operator(struct pgw_lexer *lexer, const char *at)
 	return take(lexer, p - at > OPERATOR_MAX ? PGW_TOK_ERROR : PGW_TOK_OPERATOR, at, p);
 }
 
-static struct pgw_token lex_dot(struct pgw_lexer *lexer, const char *at)
+APART static struct pgw_token lex_dot(struct pgw_lexer *lexer, const char *at)
 {
 	const char *end = lexer->end;
 	const char *p = at + 1;
@@ -473,7 +427,7 @@ static struct pgw_token lex_dot(struct pgw_lexer *lexer, const char *at)
 	return take(lexer, PGW_TOK_PUNCT, at, p);
 }
 
-static struct pgw_token lex_colon(struct pgw_lexer *lexer, const char *at)
+APART static struct pgw_token lex_colon(struct pgw_lexer *lexer, const char *at)
 {
 	const char *p = at + 1;
 
@@ -484,28 +438,47 @@ static struct pgw_token lex_colon(struct pgw_lexer *lexer, const char *at)
 
 /* ---- the token ---- */
 
-/*
- * Line or block comment at p? Then *behind_r is the byte behind it (NULL: unterminated).
- */
-static bool read_comment(const char *p, const char *end, const char **behind_r)
+static inline bool begins_comment(const char *p, const char *end)
 {
-	if (p[0] == '-' && is_byte(p + 1, end, '-')) {
-		*behind_r = skip_line_comment(p + 2, end);
-		return true;
-	}
-	if (p[0] == '/' && is_byte(p + 1, end, '*')) {
-		*behind_r = skip_block_comment(p + 2, end);
-		return true;
-	}
-	return false;
+	return end - p >= 2 && ((p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*'));
+}
+
+/* Returns the byte behind the comment at p; NULL: it is never closed. */
+static const char *skip_comment(struct pgw_lexer *lexer, const char *p)
+{
+	const char *behind;
+
+	if (*p == '-')
+		return skip_line_comment(p + 2, lexer->end);
+	behind = skip_block_comment(p + 2, lexer->end);
+	lexer->passed_comment |= behind != NULL;
+	return behind;
+}
+
+/* A comment begins at p. Unless it is wanted, the token behind it and those that follow at once. */
+APART static struct pgw_token lex_comment(struct pgw_lexer *lexer, const char *p)
+{
+	const char *behind;
+
+	do {
+		behind = skip_comment(lexer, p);
+		if (!behind)
+			return take_unterminated(lexer, p);
+		if (lexer->want_comments)
+			return take(lexer, PGW_TOK_COMMENT, p, behind);
+		p = skip_all(behind, lexer->end, SPACE);
+	} while (begins_comment(p, lexer->end));
+	lexer->at = p;
+	return pgw_lex(lexer); /* no comment, so it does not come back here */
 }
 
 struct pgw_token pgw_lex(struct pgw_lexer *lexer)
 {
 	const char *end = lexer->end;
 	const char *p = lexer->at;
-	const char *behind;
 
+	if (is_byte(p, end, ' ')) /* as between most tokens */
+		p++;
 	for (; p < end; p++) {
 		switch ((enum start)start_of[(unsigned char)*p]) {
 		case START_SPACE:
@@ -526,23 +499,20 @@ struct pgw_token pgw_lex(struct pgw_lexer *lexer)
 			return lex_literal(lexer, PGW_TOK_STRING,
 				!lexer->standard_conforming_strings, p, p + 1);
 		case START_DQUOTE:
-			return lex_quoted_ident(lexer, p, p + 1);
+			return lex_quoted_ident(lexer, p);
 		case START_DOLLAR:
 			return lex_dollar(lexer, p);
 		case START_COLON:
 			return lex_colon(lexer, p);
 		case START_DASH:
 		case START_SLASH:
-			if (!read_comment(p, end, &behind))
-				return lex_operator(lexer, p);
-			if (!behind)
-				return take_unterminated(lexer, p);
-			if (lexer->want_comments)
-				return take(lexer, PGW_TOK_COMMENT, p, behind);
-			p = behind - 1;
-			continue;
+			if (begins_comment(p, end))
+				return lex_comment(lexer, p);
+			return lex_operator(lexer, p);
 		case START_OTHER:
 			return take(lexer, PGW_TOK_ERROR, p, p + 1);
+		default:
+			__builtin_unreachable();
 		}
 	}
 	return take(lexer, PGW_TOK_END, end, end);

@@ -38,7 +38,13 @@ struct pgw_lexer {
 	const char *at;
 	const char *end;
 	bool want_comments;
+	bool passed_comment;	/* out: a block comment, closed, has been passed or returned */
 	bool standard_conforming_strings; /* true by default; false: backslash escapes in '…' */
+	/*
+	 * Out: the characters of a WORD with bit 5 of each set (letters are lower case then), in the order of memory, zero behind them; of a QUOTED_IDENT too
+	 * if it is what it would be without its quotes: no capitals, no quote inside. folded[0] is 0 if it is not, or longer than 16 bytes.
+	 */
+	uint64_t folded[2];
 	const char *signs_until; /* private: up to here every character is a + or - that stands alone */
 };
 
