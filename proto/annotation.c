@@ -6,8 +6,6 @@
  */
 #include "pgw/annotation.h"
 
-#include "pgw/sqllex.h"
-
 #include <string.h>
 
 /*
@@ -202,31 +200,13 @@ static void read_comment(const struct pgw_token *comment, struct pgw_annotation 
 		a->n_malformed++;
 }
 
-/*
- * Every block comment ends in these two bytes, and a statement has few asterisks: a text without
- * comments is passed at the speed of memchr.
- */
-bool pgw_annotation_possible(const char *sql, size_t n)
-{
-	const char *end = sql + n;
-	const char *p = sql;
-
-	while ((p = memchr(p, '*', (size_t)(end - p))) != NULL) {
-		p++;
-		if (p < end && *p == '/')
-			return true;
-	}
-	return false;
-}
-
 static bool is_semicolon(const struct pgw_token *token)
 {
 	return token->kind == PGW_TOK_PUNCT && *token->at == ';';
 }
 
-unsigned pgw_annotation_read(const char *sql, size_t n, struct pgw_annotation *out_r)
+unsigned pgw_annotation_read(struct pgw_lexer lexer, struct pgw_annotation *out_r)
 {
-	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
 	struct pgw_lexer behind_last;
 	struct pgw_token token;
 

@@ -125,7 +125,8 @@ static void merge_kind(
 	result->prepared_name[0] = '\0';
 }
 
-static void read_statements(const struct classifier *classifier,
+/* Returns whether a comment was passed that may be an annotation. */
+static bool read_statements(const struct classifier *classifier,
 	const struct classify_session *session, const char *sql, size_t n,
 	struct classify_result *result)
 {
@@ -157,6 +158,7 @@ static void read_statements(const struct classifier *classifier,
 	result->class = heaviest->class;
 	result->priority = heaviest->priority != 0 ? heaviest->priority : PRIORITY_DEFAULT;
 	set_rule(result, heaviest->name);
+	return reader.lexer.passed_comment;
 }
 
 /* ---- annotations ---- */
@@ -216,7 +218,9 @@ static void apply_annotations(const struct classify_session *session, const char
 	struct classify_result *result)
 {
 	struct pgw_annotation annotation;
-	pgw_annotation_read(sql, n, &annotation);
+	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
+	lexer.standard_conforming_strings = !session->backslash_escapes;
+	pgw_annotation_read(lexer, &annotation);
 	const char *class = pgw_annotation_get(&annotation, "ml_class");
 	const char *priority = pgw_annotation_get(&annotation, "ml_priority");
 	const char *organization = pgw_annotation_get(&annotation, "ml_organization");
@@ -237,11 +241,11 @@ void classify(const struct classifier *classifier, const struct classify_session
 	const char *sql, size_t n, struct classify_result *result_r)
 {
 	*result_r = (struct classify_result){.kind = STATEMENT_EMPTY};
-	read_statements(classifier, session, sql, n, result_r);
+	bool has_comment = read_statements(classifier, session, sql, n, result_r);
 	if (session->has_class) {
 		result_r->class = session->class;
 		set_rule(result_r, "setting");
 	}
-	if (pgw_annotation_possible(sql, n))
+	if (has_comment)
 		apply_annotations(session, sql, n, result_r);
 }

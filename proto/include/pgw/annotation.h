@@ -7,8 +7,7 @@
 #ifndef PGW_ANNOTATION_H
 #define PGW_ANNOTATION_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "pgw/sqllex.h"
 
 #define PGW_ANNOTATION_MAX_KEYS 32
 #define PGW_ANNOTATION_BYTES 4096 /* of decoded keys and values together; what does not fit is malformed */
@@ -22,10 +21,11 @@ struct pgw_annotation {
 	char text[PGW_ANNOTATION_BYTES];
 };
 
-/* Quick test, without lexing: could this text carry an annotation? False for nearly all statements. */
-bool pgw_annotation_possible(const char *sql, size_t n);
-/* Reads all annotations of the statement; the first occurrence of a key wins. Returns how many pairs were found. */
-unsigned pgw_annotation_read(const char *sql, size_t n, struct pgw_annotation *out_r);
+/*
+ * Reads all annotations of the statement that the lexer stands before, by the lexer's rules for backslashes; the first occurrence of a key wins. Returns how
+ * many pairs were found. A text without a block comment has none: a lexer that has read it all tells by passed_comment.
+ */
+unsigned pgw_annotation_read(struct pgw_lexer lexer, struct pgw_annotation *out_r);
 const char *pgw_annotation_get(const struct pgw_annotation *a, const char *key); /* NULL when absent */
 
 #endif

@@ -147,6 +147,24 @@ static void test_annotation_values(void **state)
 	classifier_free(&c);
 }
 
+/* Where a backslash escapes, the text's literals end elsewhere: a comment behind one is found, a
+ * comment inside one is not. */
+static void test_annotation_with_backslashes(void **state)
+{
+	struct classifier *c = new_classifier(NULL, 0);
+	struct classify_session escapes = anybody;
+	escapes.backslash_escapes = true;
+
+	struct classify_result r =
+		judge(c, &escapes, "SELECT 'it\\'s' /*ml_class='training'*/");
+	assert_decision(&r, QUERY_TRAINING, "annotation");
+	r = judge(c, &escapes, "SELECT 'a\\'/*ml_class=', 'training', '*/;--'");
+	assert_decision(&r, QUERY_DEFAULT, "default");
+	r = judge(c, &anybody, "SELECT 'it\\' /*ml_class='training'*/");
+	assert_decision(&r, QUERY_TRAINING, "annotation");
+	classifier_free(&c);
+}
+
 static void test_organization(void **state)
 {
 	struct classifier *c = new_classifier(NULL, 0);
@@ -401,6 +419,7 @@ int main(void)
 		cmocka_unit_test(test_precedence),
 		cmocka_unit_test(test_annotation_rights),
 		cmocka_unit_test(test_annotation_values),
+		cmocka_unit_test(test_annotation_with_backslashes),
 		cmocka_unit_test(test_organization),
 		cmocka_unit_test(test_heaviest),
 		cmocka_unit_test(test_backslash_escapes),
