@@ -21,6 +21,16 @@ void *mem_zalloc(size_t n_bytes)
 	return or_die(calloc(1, n_bytes ? n_bytes : 1));
 }
 
+void *mem_zalloc_lines(size_t n_bytes)
+{
+	const size_t line_bytes = 64;
+	size_t n_whole = (n_bytes / line_bytes + 1) * line_bytes;
+	void *p = or_die(aligned_alloc(line_bytes, n_whole));
+
+	memset(p, 0, n_whole);
+	return p;
+}
+
 void *mem_realloc(void *p, size_t n_bytes)
 {
 	return or_die(realloc(p, n_bytes ? n_bytes : 1));

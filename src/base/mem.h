@@ -10,6 +10,7 @@
 
 void *mem_alloc(size_t n_bytes) WARN_UNUSED;		/* uninitialised */
 void *mem_zalloc(size_t n_bytes) WARN_UNUSED;		/* zeroed */
+void *mem_zalloc_lines(size_t n_bytes) WARN_UNUSED;	/* zeroed; begins on a cache line */
 void *mem_realloc(void *p, size_t n_bytes) WARN_UNUSED; /* p may be NULL */
 void *mem_dup(const void *p, size_t n_bytes) WARN_UNUSED;
 char *mem_strdup(const char *s) WARN_UNUSED; /* s NULL gives NULL */

@@ -17,7 +17,7 @@
 #define UUID_CHARACTERS 36
 
 struct classifier {
-	struct words words;
+	struct words words; /* first, so that its entries lie in cache lines as they are meant to */
 	struct rule *rules;
 	unsigned n_rules;
 };
@@ -49,7 +49,7 @@ bool query_class_parse(const char *text, size_t n, enum query_class *class_r)
 struct classifier *classifier_new(
 	const char *const *rules, unsigned n_rules, unsigned *bad_line_r, char error[static 256])
 {
-	struct classifier *classifier = mem_zalloc(sizeof(*classifier));
+	struct classifier *classifier = mem_zalloc_lines(sizeof(*classifier));
 	words_init(&classifier->words);
 	classifier->rules = n_rules > 0 ? mem_zalloc(n_rules * sizeof(*classifier->rules)) : NULL;
 	for (unsigned i = 0; i < n_rules; i++) {
@@ -72,7 +72,6 @@ void classifier_free(struct classifier **classifier)
 	for (unsigned i = 0; i < c->n_rules; i++)
 		rule_release(&c->rules[i]);
 	mem_free(c->rules);
-	words_release(&c->words);
 	mem_free(c);
 }
 
@@ -85,13 +84,6 @@ void classify_feature_names(uint64_t features, struct strbuf *out)
 			strbuf_adds(out, feature_name(i));
 			separator = ",";
 		}
-}
-
-static void set_rule(struct classify_result *result, const char *name)
-{
-	size_t n = strlen(name);
-	MUST(n < sizeof(result->rule));
-	memcpy(result->rule, name, n + 1);
 }
 
 /* ---- statements ---- */
@@ -117,7 +109,9 @@ static void merge_kind(
 {
 	if (n_before == 0) {
 		result->kind = statement->kind;
-		memcpy(result->prepared_name, statement->name, sizeof(result->prepared_name));
+		if (statement->name[0] != '\0')
+			memcpy(result->prepared_name, statement->name,
+				sizeof(result->prepared_name));
 		return;
 	}
 	result->kind = is_work(result->kind) || is_work(statement->kind) ? STATEMENT_WORK
@@ -130,10 +124,8 @@ static bool read_statements(const struct classifier *classifier,
 	const struct classify_session *session, const char *sql, size_t n,
 	struct classify_result *result)
 {
-	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
-	lexer.standard_conforming_strings = !session->backslash_escapes;
 	struct reader reader;
-	reader_init(&reader, &classifier->words, lexer);
+	reader_init(&reader, &classifier->words, sql, n, session->backslash_escapes);
 
 	const struct rule *heaviest = NULL;
 	struct statement statement;
@@ -157,7 +149,7 @@ static bool read_statements(const struct classifier *classifier,
 		heaviest = decide(classifier, session, 0);
 	result->class = heaviest->class;
 	result->priority = heaviest->priority != 0 ? heaviest->priority : PRIORITY_DEFAULT;
-	set_rule(result, heaviest->name);
+	result->rule = heaviest->name;
 	return reader.lexer.passed_comment;
 }
 
@@ -188,7 +180,7 @@ static void apply_class(const char *value, struct classify_result *result)
 	enum query_class class;
 	if (query_class_parse(value, strlen(value), &class)) {
 		result->class = class;
-		set_rule(result, "annotation");
+		result->rule = "annotation";
 	} else {
 		result->bad_annotation = true;
 	}
@@ -214,8 +206,9 @@ static void apply_organization(const char *value, struct classify_result *result
 		result->bad_annotation = true;
 }
 
-static void apply_annotations(const struct classify_session *session, const char *sql, size_t n,
-	struct classify_result *result)
+/* Apart: few statements have one, and its room on the stack is as large as a page. */
+NOINLINE static void apply_annotations(const struct classify_session *session, const char *sql,
+	size_t n, struct classify_result *result)
 {
 	struct pgw_annotation annotation;
 	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
@@ -240,11 +233,17 @@ static void apply_annotations(const struct classify_session *session, const char
 void classify(const struct classifier *classifier, const struct classify_session *session,
 	const char *sql, size_t n, struct classify_result *result_r)
 {
-	*result_r = (struct classify_result){.kind = STATEMENT_EMPTY};
+	/* field by field: clearing the names would cost more than some statements do */
+	result_r->kind = STATEMENT_EMPTY;
+	result_r->effects = 0;
+	result_r->features = 0;
+	result_r->bad_annotation = false;
+	result_r->has_organization = false;
+	result_r->prepared_name[0] = '\0';
 	bool has_comment = read_statements(classifier, session, sql, n, result_r);
 	if (session->has_class) {
 		result_r->class = session->class;
-		set_rule(result_r, "setting");
+		result_r->rule = "setting";
 	}
 	if (has_comment)
 		apply_annotations(session, sql, n, result_r);

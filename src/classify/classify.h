@@ -42,7 +42,6 @@ enum statement_effect {
 };
 
 #define CLASSIFY_NAME_BYTES 64 /* PostgreSQL's NAMEDATALEN */
-#define CLASSIFY_RULE_BYTES 48
 
 struct classify_session {
 	const char *user, *database, *application_name; /* never NULL */
@@ -59,11 +58,11 @@ struct classify_result {
 	enum statement_kind kind;
 	uint32_t effects;	/* enum statement_effect */
 	uint64_t features;	/* enum feature bits, features.h */
-	char rule[CLASSIFY_RULE_BYTES];	/* which rule decided: "annotation", "setting", "rules:3", "vector-distance", "default" … */
+	const char *rule;	/* which rule decided: "annotation", "setting", "rules:3", "vector-distance", "default" …; lives as long as the classifier */
 	bool bad_annotation;	/* malformed or not allowed; counted */
 	bool has_organization;
-	char organization[37];
-	char prepared_name[CLASSIFY_NAME_BYTES]; /* PREPARE, EXECUTE, DEALLOCATE name */
+	char organization[37];	/* if has_organization; else not written */
+	char prepared_name[CLASSIFY_NAME_BYTES]; /* PREPARE, EXECUTE, DEALLOCATE name; "" without one */
 };
 
 struct classifier; /* the operator's rules and extra names, compiled */

@@ -163,7 +163,7 @@ static void skip_routine(struct reader *reader)
 	unsigned nested = 0;
 	for (; reader->now->token.kind != PGW_TOK_END; reader_next(reader)) {
 		enum key key = item_key(reader->now);
-		if (key == KEY_BEGIN && item_key(reader->ahead) == KEY_ATOMIC)
+		if (key == KEY_BEGIN && item_key(reader->now + 1) == KEY_ATOMIC)
 			nested++;
 		else if (key == KEY_CASE && nested > 0)
 			nested++;
@@ -177,10 +177,10 @@ static void skip_routine(struct reader *reader)
 /* Is it the query of CREATE TABLE … AS, at AS? */
 static bool is_as_query(const struct reader *reader)
 {
-	enum key next = item_key(reader->ahead);
+	enum key next = item_key(reader->now + 1);
 	return item_key(reader->now) == KEY_AS &&
 	       (next == KEY_SELECT || next == KEY_WITH || next == KEY_VALUES || next == KEY_TABLE ||
-		       next == KEY_EXECUTE || item_is_punct(reader->ahead, '('));
+		       next == KEY_EXECUTE || item_is_punct(reader->now + 1, '('));
 }
 
 static void head_create_table(struct reader *reader, struct statement *statement, bool temporary)
@@ -200,7 +200,7 @@ static void head_create_table(struct reader *reader, struct statement *statement
 		if (item_is_punct(reader->now, ';') || is_as_query(reader))
 			break;
 		on_commit_drop |=
-			item_key(reader->now) == KEY_COMMIT && item_key(reader->ahead) == KEY_DROP;
+			item_key(reader->now) == KEY_COMMIT && item_key(reader->now + 1) == KEY_DROP;
 	}
 	if (temporary && !on_commit_drop)
 		statement->effects |= EFFECT_TEMP_TABLE;
@@ -214,7 +214,7 @@ static void head_create_table(struct reader *reader, struct statement *statement
 
 static void skip_if_not_exists(struct reader *reader)
 {
-	if (item_is_name(reader->now) && item_key(reader->ahead) == KEY_NOT) {
+	if (item_is_name(reader->now) && item_key(reader->now + 1) == KEY_NOT) {
 		reader_next(reader);
 		reader_next(reader);
 		reader_accept(reader, KEY_EXISTS);
@@ -235,7 +235,7 @@ static void head_create(struct reader *reader, struct statement *statement)
 	if (reader_accept(reader, KEY_TABLE)) {
 		skip_if_not_exists(reader);
 		temporary |= pgw_word_is(&reader->now->token, "pg_temp");
-		while (item_is_punct(reader->ahead, '.')) {
+		while (item_is_punct(reader->now + 1, '.')) {
 			reader_next(reader);
 			reader_next(reader);
 		}
@@ -251,7 +251,7 @@ static void head_create(struct reader *reader, struct statement *statement)
 
 /* ---- statements around a query ---- */
 
-static bool begins_query(const struct reader *reader)
+static inline bool begins_query(const struct reader *reader)
 {
 	enum key key = item_key(reader->now);
 	return key == KEY_SELECT || key == KEY_WITH || key == KEY_VALUES || key == KEY_TABLE ||
@@ -302,7 +302,7 @@ static bool read_explain_options(struct reader *reader)
 		else if (item_is_punct(reader->now, ')'))
 			depth--;
 		else if (item_key(reader->now) == KEY_ANALYZE)
-			analyze = !is_off(reader->ahead);
+			analyze = !is_off(reader->now + 1);
 		reader_next(reader);
 	} while (depth > 0 && reader->now->token.kind != PGW_TOK_END);
 	return analyze;
@@ -312,9 +312,9 @@ static void head_explain(struct reader *reader, struct statement *statement)
 {
 	bool analyze = false;
 	/* EXPLAIN (SELECT …) has no options */
-	enum key next = item_key(reader->ahead);
+	enum key next = item_key(reader->now + 1);
 	if (item_is_punct(reader->now, '(') && next != KEY_SELECT && next != KEY_WITH &&
-		next != KEY_VALUES && !item_is_punct(reader->ahead, '(')) {
+		next != KEY_VALUES && !item_is_punct(reader->now + 1, '(')) {
 		analyze = read_explain_options(reader);
 	} else {
 		analyze = reader_accept(reader, KEY_ANALYZE);
@@ -337,7 +337,7 @@ static void head_explain(struct reader *reader, struct statement *statement)
 static void head_prepare(struct reader *reader, struct statement *statement)
 {
 	if (item_key(reader->now) == KEY_TRANSACTION &&
-		reader->ahead->token.kind == PGW_TOK_STRING) {
+		reader->now[1].token.kind == PGW_TOK_STRING) {
 		statement->is_transaction = true; /* of two phases */
 		return;
 	}
@@ -360,8 +360,8 @@ static void head_copy(struct reader *reader, struct statement *statement)
 		return;
 	}
 	struct item table = *reader->now;
-	if (item_is_name(reader->ahead)) { /* COPY BINARY t */
-		enum key next = item_key(reader->ahead);
+	if (item_is_name(reader->now + 1)) { /* COPY BINARY t */
+		enum key next = item_key(reader->now + 1);
 		if (next != KEY_TO && next != KEY_FROM) {
 			reader_next(reader);
 			table = *reader->now;
@@ -384,7 +384,7 @@ static void head_copy(struct reader *reader, struct statement *statement)
 					       : FEATURE(COPY_FROM));
 			return;
 		} else if (depth == 0 && item_is_punct(reader->now, '.')) {
-			table = *reader->ahead;
+			table = reader->now[1];
 		}
 	}
 }
@@ -398,7 +398,8 @@ static bool is_neutral(enum key key)
 	       key == KEY_UNLISTEN || key == KEY_CLOSE;
 }
 
-static void read_head(struct reader *reader, enum key key, struct statement *statement)
+/* Apart: most statements are queries. */
+NOINLINE static void read_head(struct reader *reader, enum key key, struct statement *statement)
 {
 	switch ((unsigned)key) {
 	case KEY_BEGIN:
@@ -477,9 +478,13 @@ static void read_statement(struct reader *reader, struct statement *statement)
 
 bool features_next(struct reader *reader, struct statement *statement_r)
 {
-	*statement_r = (struct statement){.kind = STATEMENT_WORK};
 	if (reader->now->token.kind == PGW_TOK_END)
 		return false;
+	statement_r->kind = STATEMENT_WORK;
+	statement_r->effects = 0;
+	statement_r->features = 0;
+	statement_r->is_transaction = false;
+	statement_r->name[0] = '\0';
 	if (item_is_punct(reader->now, ';'))
 		statement_r->kind = STATEMENT_EMPTY;
 	else

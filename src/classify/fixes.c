@@ -6,61 +6,55 @@
  */
 #include "classify/walk.h"
 
-static bool ends_with(const struct pgw_token *token, const char *lower)
-{
-	size_t n = strlen(lower), quote = token->kind == PGW_TOK_QUOTED_IDENT;
-	return token->len >= n + 2 * quote &&
-	       strncasecmp(token->at + token->len - quote - n, lower, n) == 0;
-}
-
-static bool is_whole(const struct pgw_token *token, const char *lower)
-{
-	return token->len == strlen(lower) + 2 * (token->kind == PGW_TOK_QUOTED_IDENT) &&
-	       ends_with(token, lower);
-}
-
 /* user_id, "userId", email; not organization_id. By the last letters: it is asked at every
  * comparison of every statement. */
-enum fixes fixes_of_name(const struct operand_name *name)
+enum fixes fixes_of_name(const struct operand_name *name, uint64_t tail)
 {
 	const struct pgw_token *token = &name->token;
 	if (name->word->column == COLUMN_SCOPE_ID)
 		return FIXES_SCOPE;
 	if (token->len < 2)
 		return FIXES_NOTHING;
-	bool quoted = token->kind == PGW_TOK_QUOTED_IDENT;
-	switch (token->at[token->len - 1 - quoted] | 0x20) {
+	size_t n = token->len - 2 * (token->kind == PGW_TOK_QUOTED_IDENT);
+	bool entity;
+	switch (tail >> 56) {
 	case 'd':
-		if (is_whole(token, "id") || is_whole(token, "uuid"))
+		if (NAME_IS(tail, "id") || NAME_IS(tail, "uuid"))
 			return FIXES_ROW;
-		if (ends_with(token, "_id") || ends_with(token, "_uuid") ||
-			is_whole(token, "userid") || is_whole(token, "aid"))
-			return FIXES_ENTITY;
-		return quoted && memcmp(token->at + token->len - 3, "Id", 2) == 0 ? FIXES_ENTITY
-										  : FIXES_NOTHING;
+		entity = NAME_ENDS(tail, "_id") || NAME_ENDS(tail, "_uuid") ||
+			 NAME_IS(tail, "userid") || NAME_IS(tail, "aid") ||
+			 (token->kind == PGW_TOK_QUOTED_IDENT &&
+				 memcmp(token->at + token->len - 3, "Id", 2) == 0);
+		break;
 	case 'k':
-		return is_whole(token, "pk") ? FIXES_ROW : FIXES_NOTHING;
+		return NAME_IS(tail, "pk") ? FIXES_ROW : FIXES_NOTHING;
 	case 'h':
-		return ends_with(token, "_hash") ? FIXES_ENTITY : FIXES_NOTHING;
+		entity = NAME_ENDS(tail, "_hash");
+		break;
 	case 'o':
-		return ends_with(token, "_no") ? FIXES_ENTITY : FIXES_NOTHING;
+		entity = NAME_ENDS(tail, "_no");
+		break;
 	case 'r':
-		return ends_with(token, "_number") || is_whole(token, "customer") ||
-				       is_whole(token, "driver") || is_whole(token, "user")
-			       ? FIXES_ENTITY
-			       : FIXES_NOTHING;
+		entity = NAME_ENDS(tail, "_number") || (n == 8 && NAME_ENDS(tail, "customer")) ||
+			 NAME_IS(tail, "driver") || NAME_IS(tail, "user");
+		break;
 	case 'y':
-		return ends_with(token, "_key") || is_whole(token, "entity") ? FIXES_ENTITY
-									     : FIXES_NOTHING;
+		entity = NAME_ENDS(tail, "_key") || NAME_IS(tail, "entity");
+		break;
 	case 'u':
-		return ends_with(token, "sku") ? FIXES_ENTITY : FIXES_NOTHING;
+		entity = NAME_ENDS(tail, "sku");
+		break;
 	case 'l':
-		return is_whole(token, "email") ? FIXES_ENTITY : FIXES_NOTHING;
+		entity = NAME_IS(tail, "email");
+		break;
 	case 'e':
-		return is_whole(token, "username") ? FIXES_ENTITY : FIXES_NOTHING;
+		entity = n == 8 && NAME_ENDS(tail, "username");
+		break;
 	default:
-		return FIXES_NOTHING;
+		entity = false;
+		break;
 	}
+	return entity ? FIXES_ENTITY : FIXES_NOTHING;
 }
 
 void fixes_begin(struct walk *w, bool list)
@@ -81,7 +75,7 @@ void fixes_begin(struct walk *w, bool list)
 	else if (name->word->column == COLUMN_STAGE)
 		w->fixes = FIXES_STAGE;
 	else
-		w->fixes = fixes_of_name(name);
+		w->fixes = fixes_of_name(name, name_tail(&name->token));
 	/* u.id = $1 among several tables is the entity's own row, joined to its features */
 	if (w->fixes == FIXES_ROW && name->qualifier.word != NULL && w->n_tables > 1)
 		w->fixes = FIXES_ENTITY;

@@ -5,10 +5,16 @@
  */
 #include "classify/walk.h"
 
-static void open_scope(struct walk *w, struct level *level, bool tests)
+struct level *walk_begin_level(struct walk *w, uint8_t owner)
 {
-	level->owner = (uint8_t)w->depth;
-	level->scope = (struct scope){.lateral = w->expect_lateral, .tests = tests};
+	struct level *level = &w->levels[w->depth];
+	memset(level, 0, offsetof(struct level, name));
+	level->name.word = NULL;
+	level->before.word = NULL;
+	level->owner = owner;
+	w->top = level;
+	w->scope = &w->levels[owner].scope;
+	return level;
 }
 
 static bool begins_query(enum key key)
@@ -23,20 +29,21 @@ void walk_open_level(struct walk *w)
 		w->too_deep++;
 		return;
 	}
-	enum key first = item_key(w->reader->ahead);
+	enum key first = item_key(w->reader->now + 1);
 	bool called = w->call != FUNCTION_NONE;
 	bool is_query = begins_query(first) && item_is_punct(w->reader->now, '(');
 	bool in_from = walk_scope(w)->clause == CLAUSE_FROM;
-	const struct level *outer = walk_top(w);
-	struct level *level = &w->levels[++w->depth];
+	uint8_t outer_owner = walk_top(w)->owner;
 
-	*level = (struct level){.owner = outer->owner,
-		.function = w->call,
-		.is_query = is_query,
-		.is_cast = w->previous == KEY_CAST};
+	w->depth++;
+	struct level *level = walk_begin_level(w, is_query ? (uint8_t)w->depth : outer_owner);
+	level->function = w->call;
+	level->is_query = is_query;
+	level->is_cast = w->previous == KEY_CAST;
 	level->is_from_group = !is_query && !called && w->expect == EXPECT_READ;
 	if (is_query) {
-		open_scope(w, level, w->previous == KEY_EXISTS || w->previous == KEY_IN);
+		level->scope.lateral = w->expect_lateral;
+		level->scope.tests = w->previous == KEY_EXISTS || w->previous == KEY_IN;
 		w->expect = EXPECT_NOTHING;
 		if (first == KEY_VALUES && in_from)
 			w->fixes = FIXES_ENTITY; /* JOIN (VALUES ($1), ($2)) AS k(id): a list of
@@ -123,7 +130,7 @@ static unsigned evidence_of_level(const struct level *level)
 /* count(…) folds, count(…) OVER (…) does not; FILTER (…) may stand between. */
 static void close_aggregate(struct walk *w, enum function_kind function)
 {
-	enum key next = item_key(w->reader->ahead);
+	enum key next = item_key(w->reader->now + 1);
 	if (function == FUNCTION_AGGREGATE && next == KEY_FILTER)
 		w->filter_open = true;
 	else if ((function == FUNCTION_AGGREGATE || w->filter_open) && next != KEY_OVER)
@@ -138,13 +145,13 @@ void walk_close_level(struct walk *w)
 		w->too_deep--;
 		return;
 	}
-	struct operand_name last = walk_top(w)->name;
+	const struct level *closed = walk_top(w);
+	const struct word *last = closed->name.word;
 	walk_end_operand(w);
 	if (w->depth == 0)
 		return; /* one too many: the server will say so */
-	const struct level *closed = walk_top(w);
-	w->depth--;
-	struct level *level = walk_top(w);
+	struct level *level = w->top = &w->levels[--w->depth];
+	w->scope = &w->levels[level->owner].scope;
 	if (closed->is_query)
 		walk_close_scope(w, &closed->scope, walk_scope(w));
 	walk_add_evidence(w, evidence_of_level(closed));
@@ -154,8 +161,10 @@ void walk_close_level(struct walk *w)
 		close_aggregate(w, closed->function);
 	if (closed->function == FUNCTION_SET_CONFIG && w->previous != KEY_TRUE)
 		w->statement->effects |= EFFECT_SET; /* not known to be local */
-	if (!closed->is_query && level->name.word == NULL)
-		level->name = last; /* (embedding)::vector */
+	if (last != NULL && !closed->is_query && level->name.word == NULL) {
+		level->name = closed->name; /* (embedding)::vector */
+		level->name.word = last;
+	}
 	level->group_had_key =
 		closed->has_key && closed->function == FUNCTION_NONE && !closed->is_query;
 	w->expect = EXPECT_NOTHING;

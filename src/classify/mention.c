@@ -73,7 +73,7 @@ static enum table_kind kind_of_schema(const struct words *words, const struct it
 }
 
 /* A table's name has been read, or a CTE's. */
-static void step_table(struct walk *w, const struct operand_name *name)
+NOINLINE static void step_table(struct walk *w, const struct operand_name *name)
 {
 	const struct words *words = w->reader->words;
 	enum expect expect = w->expect;
@@ -106,7 +106,7 @@ static enum function_kind function_of(const struct operand_name *called)
 	return name_function_kind(&name, schema);
 }
 
-static void step_call(struct walk *w, enum function_kind function)
+NOINLINE static void step_call(struct walk *w, const struct operand_name *called)
 {
 	static const struct {
 		uint64_t feature;
@@ -123,6 +123,7 @@ static void step_call(struct walk *w, enum function_kind function)
 		[FUNCTION_RANDOM] = {FEATURE(SAMPLE), 0},
 		[FUNCTION_ADVISORY_LOCK] = {0, EFFECT_ADVISORY_LOCK},
 	};
+	enum function_kind function = function_of(called);
 	w->call = function;
 	if (function < N_ELEMENTS(means)) {
 		walk_add_feature(w, means[function].feature);
@@ -134,7 +135,7 @@ static void step_call(struct walk *w, enum function_kind function)
 		w->fixes = FIXES_ENTITY; /* unnest($1): a list of keys came as an array */
 }
 
-static void step_type(struct walk *w, const struct word *word)
+NOINLINE static void step_type(struct walk *w, const struct word *word)
 {
 	static const unsigned evidence[] = {
 		[TYPE_NONE] = 0,
@@ -148,16 +149,13 @@ static void step_type(struct walk *w, const struct word *word)
 	walk_add_evidence(w, evidence[word->type]);
 }
 
-/* churn_label, ltv_target: asked of each column, so by the last letter first. */
-static bool is_label_name(const struct pgw_token *token)
+/* churn_label, ltv_target */
+static bool is_label_name(const struct pgw_token *token, uint64_t tail)
 {
-	static const char label[] = "_label", target[] = "_target";
-	size_t quoted = token->kind == PGW_TOK_QUOTED_IDENT, n = token->len - quoted;
-	const char *end = token->at + n;
-	if (n < sizeof(target) || ((end[-1] | 0x20) != 'l' && (end[-1] | 0x20) != 't'))
+	size_t n = token->len - (token->kind == PGW_TOK_QUOTED_IDENT);
+	if (n < sizeof("_target"))
 		return false;
-	return strncasecmp(end - (sizeof(label) - 1), label, sizeof(label) - 1) == 0 ||
-	       strncasecmp(end - (sizeof(target) - 1), target, sizeof(target) - 1) == 0;
+	return NAME_ENDS(tail, "_label") || NAME_ENDS(tail, "_target");
 }
 
 /*
@@ -187,11 +185,11 @@ static bool is_key(enum fixes fixes)
 	return fixes == FIXES_ENTITY || fixes == FIXES_ROW;
 }
 
-static void list_column(struct scope *scope, const struct operand_name *name)
+static void list_column(struct scope *scope, const struct operand_name *name, uint64_t tail)
 {
 	enum column_kind column = (enum column_kind)name->word->column;
 	if (column == COLUMN_ENTITY || column == COLUMN_FEATURE_ROW || column == COLUMN_UPKEEP ||
-		column == COLUMN_SCOPE_ID || is_key(fixes_of_name(name)))
+		column == COLUMN_SCOPE_ID || is_key(fixes_of_name(name, tail)))
 		scope->lists_keys = true;
 	else
 		scope->lists_values = true;
@@ -203,19 +201,36 @@ static void step_column(struct walk *w)
 	struct level *level = walk_top(w);
 	struct scope *scope = walk_scope(w);
 	const struct operand_name *name = &level->name;
-	w->columns |= columns_seen(w, scope, name->word);
-	if (scope->clause == CLAUSE_SELECT && is_label_name(&name->token))
-		w->columns |= 1U << COLUMN_LABEL;
+	bool in_group = !level->is_query && w->depth > 0;
+	uint64_t tail = in_group || scope->clause == CLAUSE_SELECT || scope->clause == CLAUSE_GROUP
+				? name_tail(&name->token)
+				: 0;
+	if (name->word->column != COLUMN_NONE)
+		w->columns |= columns_seen(w, scope, name->word);
 	w->fixes = FIXES_NOTHING;
-	if (!level->is_query && w->depth > 0)
-		level->has_key |= fixes_of_name(name) == FIXES_ENTITY;
-	if (scope->clause == CLAUSE_GROUP)
-		scope->groups_by_key |= is_key(fixes_of_name(name));
-	if (name->word->column == COLUMN_STAGE_FLAG && scope->clause == CLAUSE_WHERE &&
-		w->previous != KEY_NOT)
-		walk_add_feature(w, FEATURE(PRODUCTION));
-	if (scope->clause == CLAUSE_SELECT && w->previous != KEY_AS)
-		list_column(scope, name);
+	if (in_group)
+		level->has_key |= fixes_of_name(name, tail) == FIXES_ENTITY;
+	switch (scope->clause) {
+	case CLAUSE_SELECT:
+		if (is_label_name(&name->token, tail))
+			w->columns |= 1U << COLUMN_LABEL;
+		if (w->previous != KEY_AS)
+			list_column(scope, name, tail);
+		break;
+	case CLAUSE_GROUP:
+		scope->groups_by_key |= is_key(fixes_of_name(name, tail));
+		break;
+	case CLAUSE_WHERE:
+		if (name->word->column == COLUMN_STAGE_FLAG && w->previous != KEY_NOT)
+			walk_add_feature(w, FEATURE(PRODUCTION));
+		break;
+	case CLAUSE_START:
+	case CLAUSE_WITH:
+	case CLAUSE_FROM:
+	case CLAUSE_ON:
+	case CLAUSE_OTHER:
+		break;
+	}
 	walk_column(w);
 }
 
@@ -233,11 +248,11 @@ static void read_name(struct walk *w, struct operand_name *name_r)
 {
 	struct reader *reader = w->reader;
 	name_r->qualifier.word = NULL;
-	while (item_is_punct(reader->ahead, '.')) {
+	while (item_is_punct(reader->now + 1, '.')) {
 		name_r->qualifier.word = reader->now->word;
 		copy_token(&name_r->qualifier.token, &reader->now->token);
 		reader_next(reader);
-		if (!item_is_name(reader->ahead)) {
+		if (!item_is_name(reader->now + 1)) {
 			walk_scope(w)->lists_values = true; /* t.* */
 			break;
 		}
@@ -252,7 +267,7 @@ static bool is_type_position(struct walk *w)
 	return w->after_cast || (w->previous == KEY_AS && walk_top(w)->is_cast);
 }
 
-static void step_cte(struct walk *w, const struct operand_name *name)
+NOINLINE static void step_cte(struct walk *w, const struct operand_name *name)
 {
 	w->awaits_cte = false;
 	if (w->n_ctes < CTE_MAX)
@@ -261,29 +276,35 @@ static void step_cte(struct walk *w, const struct operand_name *name)
 		w->columns |= 1U << COLUMN_FEAST;
 }
 
-void walk_name(struct walk *w)
+/* A type's name may have dots too: pg_catalog.text. */
+NOINLINE static void step_type_name(struct walk *w)
 {
 	struct operand_name type;
+	read_name(w, &type);
+	step_type(w, type.word);
+}
+
+void walk_name(struct walk *w)
+{
 	struct operand_name *name = &walk_top(w)->name;
 	const struct item *now = w->reader->now;
 	if (is_type_position(w)) {
-		read_name(w, &type);
-		step_type(w, type.word);
+		step_type_name(w);
 		return;
 	}
-	if (now->word->type != TYPE_NONE && w->reader->ahead->token.kind == PGW_TOK_STRING) {
+	if (now->word->type != TYPE_NONE && w->reader->now[1].token.kind == PGW_TOK_STRING) {
 		step_type(w, now->word); /* point '(1,2)' */
 		return;
 	}
 	read_name(w, name);
-	bool called = item_is_punct(w->reader->ahead, '(');
+	bool called = item_is_punct(w->reader->now + 1, '(');
 	if (w->awaits_cte) {
 		step_cte(w, name);
 	} else if (w->expect != EXPECT_NOTHING && !(called && w->expect == EXPECT_READ)) {
 		step_table(w, name);
 	} else if (called) {
 		w->expect = EXPECT_NOTHING;
-		step_call(w, function_of(name));
+		step_call(w, name);
 	} else {
 		step_column(w);
 		return;

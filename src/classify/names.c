@@ -6,12 +6,10 @@
  */
 #include "classify/names.h"
 
-/* Reads the identifier, then divides humps: PostgreSQL has folded unquoted names already, quoted
- * ones keep the case an ORM gave them. */
-void name_of_token(const struct pgw_token *token, struct name *name_r)
+/* PostgreSQL has folded unquoted names already, quoted ones keep the case an ORM gave them: their
+ * humps are divided. */
+static void divide_humps(const char *raw, size_t n, struct name *name_r)
 {
-	char raw[NAME_BYTES];
-	size_t n = pgw_token_ident(token, raw, sizeof(raw));
 	unsigned len = 0;
 	for (size_t i = 0; i < n && len + 2 < NAME_BYTES; i++) {
 		bool upper = raw[i] >= 'A' && raw[i] <= 'Z';
@@ -26,6 +24,29 @@ void name_of_token(const struct pgw_token *token, struct name *name_r)
 	name_r->len = len;
 }
 
+void name_of_token(const struct pgw_token *token, struct name *name_r)
+{
+	char raw[NAME_BYTES];
+	size_t n = pgw_token_ident(token, raw, sizeof(raw));
+	divide_humps(raw, n, name_r);
+}
+
+uint64_t name_tail(const struct pgw_token *token)
+{
+	size_t quoted = token->kind == PGW_TOK_QUOTED_IDENT, n = token->len - 2 * quoted;
+	const char *at = token->at + quoted;
+	uint64_t tail = 0;
+	if (n >= sizeof(tail)) {
+		memcpy(&tail, at + n - sizeof(tail), sizeof(tail));
+		if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+			tail = __builtin_bswap64(tail);
+		return tail | WORD_FOLD;
+	}
+	for (size_t i = 0; i < n; i++)
+		tail = tail >> 8 | (uint64_t)((unsigned char)at[i] | 0x20) << 56;
+	return tail;
+}
+
 static bool starts(const struct name *name, const char *part)
 {
 	size_t n = strlen(part);
@@ -38,21 +59,27 @@ static bool ends(const struct name *name, const char *part)
 	return name->len >= n && memcmp(name->text + name->len - n, part, n) == 0;
 }
 
-/* The first of NULL-ended parts that stands in the name between underscores, dots of meaning or the
- * name's ends. */
+/* Does `part` stand at `at`, up to an underscore, a digit or the name's end? */
+static bool is_part(const char *at, const char *part)
+{
+	if (*at != *part)
+		return false; /* as nearly always */
+	size_t n = strlen(part);
+	return strncmp(at, part, n) == 0 &&
+	       (at[n] == '\0' || at[n] == '_' || (at[n] >= '0' && at[n] <= '9'));
+}
+
+/* Does one of the NULL-ended parts stand in the name, behind an underscore or at its beginning? */
 static bool has_part(const struct name *name, const char *const *parts)
 {
-	for (; *parts != NULL; parts++) {
-		size_t n = strlen(*parts);
-		for (const char *at = name->text; (at = strstr(at, *parts)) != NULL; at++) {
-			bool left = at == name->text || at[-1] == '_';
-			bool right =
-				at[n] == '\0' || at[n] == '_' || (at[n] >= '0' && at[n] <= '9');
-			if (left && right)
+	for (const char *at = name->text;; at++) {
+		for (const char *const *part = parts; *part != NULL; part++)
+			if (is_part(at, *part))
 				return true;
-		}
+		at = strchr(at, '_');
+		if (at == NULL)
+			return false;
 	}
-	return false;
 }
 
 static bool starts_any(const struct name *name, const char *const *parts)
@@ -80,56 +107,52 @@ static bool contains_any(const struct name *name, const char *const *parts)
 }
 
 /* Four letters as a number, as a memcpy of them would give it. */
-#define ROOT(a, b, c, d)                                                                           \
+#define FOUR(a, b, c, d)                                                                           \
 	(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__                                                 \
 			? (uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 |               \
 				  (uint32_t)(d) << 24                                              \
 			: (uint32_t)(d) | (uint32_t)(c) << 8 | (uint32_t)(b) << 16 |               \
 				  (uint32_t)(a) << 24)
 
+/* A multiplier with which no two roots share a slot: the compiler warns of an entry that is given
+ * twice. */
+#define ROOT_SLOT(four) ((uint32_t)((four) * UINT32_C(0x59a78b13)) >> 26)
+#define ROOT(a, b, c, d, opens)                                                                    \
+	[ROOT_SLOT(FOUR(a, b, c, d))] = {FOUR(a, b, c, d), opens}
+
 /* Every name that a pattern below accepts contains one of these, each of which opens some of the
  * patterns; test_names holds them together. */
-static unsigned roots_of_four(uint32_t four)
-{
-	switch (four) {
-	case ROOT('f', 'e', 'a', 't'):
-		return NAME_ROOT_FEATURE | NAME_ROOT_FUNCTION;
-	case ROOT('p', 'r', 'e', 'd'):
-	case ROOT('i', 'n', 'f', 'e'):
-	case ROOT('s', 'c', 'o', 'r'):
-		return NAME_ROOT_PREDICTION | NAME_ROOT_FUNCTION;
-	case ROOT('t', 'r', 'a', 'i'):
-		return NAME_ROOT_TRAINING | NAME_ROOT_FUNCTION;
-	case ROOT('m', 'o', 'd', 'e'):
-		return NAME_ROOT_MODEL | NAME_ROOT_PREDICTION | NAME_ROOT_FUNCTION;
-	case ROOT('e', 'm', 'b', 'e'):
-	case ROOT('v', 'e', 'c', 't'):
-		return NAME_ROOT_EMBEDDING | NAME_ROOT_FUNCTION;
-	case ROOT('l', 'a', 'b', 'e'):
-	case ROOT('o', 'u', 't', 'c'):
-	case ROOT('t', 'r', 'u', 't'):
-	case ROOT('a', 'n', 'n', 'o'):
-		return NAME_ROOT_LABEL;
-	case ROOT('e', 'v', 'e', 'n'):
-	case ROOT('c', 'l', 'i', 'c'):
-	case ROOT('i', 'm', 'p', 'r'):
-	case ROOT('i', 'n', 't', 'e'):
-	case ROOT('t', 'e', 'l', 'e'):
-	case ROOT('r', 'e', 'a', 'd'):
-	case ROOT('m', 'e', 'a', 's'):
-	case ROOT('o', 'b', 's', 'e'):
-	case ROOT('r', 'a', 't', 'i'):
-		return NAME_ROOT_EVENT;
-	case ROOT('m', 'a', 't', 'c'):
-	case ROOT('s', 'e', 'a', 'r'):
-	case ROOT('s', 'i', 'm', 'i'):
-	case ROOT('n', 'e', 'a', 'r'):
-	case ROOT('f', 'i', 'n', 'e'):
-		return NAME_ROOT_FUNCTION;
-	default:
-		return 0;
-	}
-}
+static const struct {
+	uint32_t four;
+	uint32_t opens; /* enum name_root */
+} roots_of_four[64] = {
+	ROOT('f', 'e', 'a', 't', NAME_ROOT_FEATURE | NAME_ROOT_FUNCTION),
+	ROOT('p', 'r', 'e', 'd', NAME_ROOT_PREDICTION | NAME_ROOT_FUNCTION),
+	ROOT('i', 'n', 'f', 'e', NAME_ROOT_PREDICTION | NAME_ROOT_FUNCTION),
+	ROOT('s', 'c', 'o', 'r', NAME_ROOT_PREDICTION | NAME_ROOT_FUNCTION),
+	ROOT('t', 'r', 'a', 'i', NAME_ROOT_TRAINING | NAME_ROOT_FUNCTION),
+	ROOT('m', 'o', 'd', 'e', NAME_ROOT_MODEL | NAME_ROOT_PREDICTION | NAME_ROOT_FUNCTION),
+	ROOT('e', 'm', 'b', 'e', NAME_ROOT_EMBEDDING | NAME_ROOT_FUNCTION),
+	ROOT('v', 'e', 'c', 't', NAME_ROOT_EMBEDDING | NAME_ROOT_FUNCTION),
+	ROOT('l', 'a', 'b', 'e', NAME_ROOT_LABEL),
+	ROOT('o', 'u', 't', 'c', NAME_ROOT_LABEL),
+	ROOT('t', 'r', 'u', 't', NAME_ROOT_LABEL),
+	ROOT('a', 'n', 'n', 'o', NAME_ROOT_LABEL),
+	ROOT('e', 'v', 'e', 'n', NAME_ROOT_EVENT),
+	ROOT('c', 'l', 'i', 'c', NAME_ROOT_EVENT),
+	ROOT('i', 'm', 'p', 'r', NAME_ROOT_EVENT),
+	ROOT('i', 'n', 't', 'e', NAME_ROOT_EVENT),
+	ROOT('t', 'e', 'l', 'e', NAME_ROOT_EVENT),
+	ROOT('r', 'e', 'a', 'd', NAME_ROOT_EVENT),
+	ROOT('m', 'e', 'a', 's', NAME_ROOT_EVENT),
+	ROOT('o', 'b', 's', 'e', NAME_ROOT_EVENT),
+	ROOT('r', 'a', 't', 'i', NAME_ROOT_EVENT),
+	ROOT('m', 'a', 't', 'c', NAME_ROOT_FUNCTION),
+	ROOT('s', 'e', 'a', 'r', NAME_ROOT_FUNCTION),
+	ROOT('s', 'i', 'm', 'i', NAME_ROOT_FUNCTION),
+	ROOT('n', 'e', 'a', 'r', NAME_ROOT_FUNCTION),
+	ROOT('f', 'i', 'n', 'e', NAME_ROOT_FUNCTION),
+};
 
 unsigned name_roots(const struct pgw_token *token)
 {
@@ -142,10 +165,12 @@ unsigned name_roots(const struct pgw_token *token)
 	for (size_t i = 0; i + 4 <= n; i++) {
 		uint32_t four;
 		memcpy(&four, at + i, 4);
-		roots |= roots_of_four(four | UINT32_C(0x20202020));
+		four |= UINT32_C(0x20202020);
+		if (UNLIKELY(roots_of_four[ROOT_SLOT(four)].four == four))
+			roots |= roots_of_four[ROOT_SLOT(four)].opens;
 	}
 	if (n >= 3 && (at[n - 1] | 0x20) == 'g' && (at[n - 2] | 0x20) == 'f' && at[n - 3] == '_')
-		roots |= NAME_ROOT_FEATURE; /* Hopsworks: driver_fg */
+		roots |= NAME_ROOT_FEATURE; /* driver_fg */
 	return roots;
 }
 
@@ -157,12 +182,11 @@ unsigned name_roots(const struct pgw_token *token)
 static unsigned parts_of(const struct words *words, const struct name *name)
 {
 	unsigned parts = 0;
-	const char *end = name->text + sizeof(name->text);
 	for (const char *at = name->text; *at != '\0';) {
 		size_t n = strcspn(at, "_"), letters = n;
 		while (letters > 0 && at[letters - 1] >= '0' && at[letters - 1] <= '9')
 			letters--;
-		parts |= word_index_find(&words->parts, at, letters, end)->parts;
+		parts |= word_index_find(&words->parts, at, letters)->parts;
 		at += n + (at[n] == '_');
 	}
 	return parts;
@@ -401,6 +425,8 @@ enum function_kind name_function_kind(const struct name *name, enum schema_kind 
 
 bool name_is_vector_column(const struct name *name)
 {
+	if (!contains_any(name, LIST("vec", "emb")))
+		return false; /* as most: each pattern has one of them */
 	if (contains_any(name, LIST("tsv", "ts_vec", "search_vec", "textsearch", "fts")))
 		return false; /* full-text search has vectors too */
 	if (contains_any(name, LIST("embedding")))

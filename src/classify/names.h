@@ -20,6 +20,27 @@ struct name {
 /* From a WORD or QUOTED_IDENT token. */
 void name_of_token(const struct pgw_token *token, struct name *name_r);
 
+/*
+ * The last eight bytes of a WORD's or QUOTED_IDENT's text, folded, the last one highest; zero where
+ * it is shorter. All that a name's ending can be asked costs one comparison each then.
+ */
+uint64_t name_tail(const struct pgw_token *token);
+
+/* The i-th letter of a literal, or nothing behind its end. */
+#define NAME_LETTER(lower, i)                                                                      \
+	((i) < sizeof(lower) - 1 ? (uint64_t)(unsigned char)(lower)[(i) % sizeof(lower)] << 8 * (i)     \
+				 : 0)
+/* A literal of 1 to 8 letters, digits and _, where name_tail() has it; a constant. */
+#define NAME_ENDING(lower)                                                                         \
+	((NAME_LETTER(lower, 0) | NAME_LETTER(lower, 1) | NAME_LETTER(lower, 2) |                  \
+		 NAME_LETTER(lower, 3) | NAME_LETTER(lower, 4) | NAME_LETTER(lower, 5) |           \
+		 NAME_LETTER(lower, 6) | NAME_LETTER(lower, 7) | WORD_FOLD)                        \
+		<< (64 - 8 * (sizeof(lower) - 1)))
+/* Does a name with that tail end with the literal? Is it the literal, of at most 7 bytes? */
+#define NAME_ENDS(tail, lower)                                                                     \
+	(((tail) ^ NAME_ENDING(lower)) >> (64 - 8 * (sizeof(lower) - 1)) == 0)
+#define NAME_IS(tail, lower) ((tail) == NAME_ENDING(lower))
+
 /* Which patterns could a name match? */
 enum name_root {
 	NAME_ROOT_FEATURE = 1 << 0,

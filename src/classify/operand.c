@@ -50,18 +50,12 @@ static void decide(struct walk *w, enum pending pending, unsigned sides)
 	}
 }
 
-void walk_end_operand(struct walk *w)
+void walk_decide_pending(struct walk *w)
 {
 	struct level *level = walk_top(w);
-	if (level->pending != PENDING_NONE) {
-		decide(w, level->pending, level->pending_left | level->evidence);
-		level->pending = PENDING_NONE;
-		w->n_pending--;
-	}
-	level->evidence = 0;
-	level->name.word = NULL;
-	level->before.word = NULL;
-	level->group_had_key = false;
+	decide(w, level->pending, level->pending_left | level->evidence);
+	level->pending = PENDING_NONE;
+	w->n_pending--;
 }
 
 static unsigned evidence_of_column(const struct word *word)
@@ -159,9 +153,13 @@ static enum pending pending_of(const struct pgw_token *op)
 
 void walk_begin_comparison(struct walk *w)
 {
-	struct operand_name left = walk_top(w)->name;
+	struct level *level = walk_top(w);
+	const struct word *left = level->name.word;
 	walk_end_operand(w);
-	walk_top(w)->before = left;
+	if (left == NULL)
+		return;
+	level->before = level->name;
+	level->before.word = left;
 }
 
 static bool same_token(const struct pgw_token *a, const struct pgw_token *b)

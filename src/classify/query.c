@@ -57,9 +57,9 @@ static void step_limit(struct walk *w, bool implied_one)
 		return;
 	struct scope *scope = walk_scope(w);
 	scope->clause = CLAUSE_OTHER;
-	if (w->reader->ahead->token.kind != PGW_TOK_NUMBER && !implied_one)
+	if (w->reader->now[1].token.kind != PGW_TOK_NUMBER && !implied_one)
 		return;
-	uint64_t limit = implied_one ? 1 : number_value(w->reader->ahead);
+	uint64_t limit = implied_one ? 1 : number_value(w->reader->now + 1);
 	if (limit == 1)
 		walk_add_feature(w, FEATURE(MODEL_KEY));
 	scope->few = limit <= (scope->where ? FEW_ROWS_FILTERED : FEW_ROWS_UNFILTERED);
@@ -68,11 +68,11 @@ static void step_limit(struct walk *w, bool implied_one)
 static void step_fetch(struct walk *w)
 {
 	struct reader *reader = w->reader;
-	enum key next = item_key(reader->ahead);
+	enum key next = item_key(reader->now + 1);
 	if (!is_own_level(w) || (next != KEY_FIRST && next != KEY_NEXT))
 		return;
 	reader_next(reader);
-	next = item_key(reader->ahead);
+	next = item_key(reader->now + 1);
 	step_limit(w, next == KEY_ROW || next == KEY_ROWS);
 }
 
@@ -98,7 +98,7 @@ static void step_into(struct walk *w)
 	walk_add_feature(w, FEATURE(CREATE_AS));
 	w->expect = EXPECT_WRITE;
 	for (;;) {
-		enum key next = item_key(reader->ahead);
+		enum key next = item_key(reader->now + 1);
 		if (next == KEY_TEMP)
 			w->statement->effects |= EFFECT_TEMP_TABLE;
 		else if (next != KEY_LOCAL && next != KEY_GLOBAL && next != KEY_UNLOGGED &&
@@ -145,7 +145,7 @@ static bool step_table_key(struct walk *w)
 
 static void step_using(struct walk *w)
 {
-	if (is_own_level(w) && !item_is_punct(w->reader->ahead, '(') &&
+	if (is_own_level(w) && !item_is_punct(w->reader->now + 1, '(') &&
 		w->statement->features & FEATURE(WRITE))
 		expect_tables(w, EXPECT_READ);
 }
@@ -155,72 +155,72 @@ static void step_operator_call(struct walk *w)
 {
 	struct reader *reader = w->reader;
 	reader_next(reader);
-	while (item_is_punct(reader->ahead, '.') || item_is_name(reader->ahead))
+	while (item_is_punct(reader->now + 1, '.') || item_is_name(reader->now + 1))
 		reader_next(reader);
-	if (reader->ahead->token.kind == PGW_TOK_OPERATOR) {
+	if (reader->now[1].token.kind == PGW_TOK_OPERATOR) {
 		reader_next(reader);
 		walk_operator(w);
 	}
-	if (item_is_punct(reader->ahead, ')'))
+	if (item_is_punct(reader->now + 1, ')'))
 		reader_next(reader);
 }
 
-/* Key words that open a clause or say what tables follow. False: another one. */
-static bool step_clause(struct walk *w, enum key key)
+/* Key words that open a clause or say what tables follow. */
+static void step_clause(struct walk *w, enum key key)
 {
 	struct scope *scope = walk_scope(w);
 	switch ((unsigned)key) {
 	case KEY_SELECT:
 		step_select(w);
-		return true;
+		break;
 	case KEY_DISTINCT:
 		scope->distinct |=
-			w->previous == KEY_SELECT && item_key(w->reader->ahead) != KEY_ON;
-		return true;
+			w->previous == KEY_SELECT && item_key(w->reader->now + 1) != KEY_ON;
+		break;
 	case KEY_FROM:
 		step_from(w);
-		return true;
+		break;
 	case KEY_JOIN:
 		walk_add_feature(w, FEATURE(JOIN));
 		expect_tables(w, EXPECT_READ);
-		return true;
+		break;
 	case KEY_ON:
 		if (scope->clause == CLAUSE_FROM)
 			enter(w, CLAUSE_ON);
-		return true;
+		break;
 	case KEY_USING:
 		step_using(w);
-		return true;
+		break;
 	case KEY_WHERE:
 		if (is_own_level(w)) {
 			walk_add_feature(w, FEATURE(WHERE));
 			scope->where = true;
 			scope->clause = CLAUSE_WHERE;
 		}
-		return true;
+		break;
 	case KEY_GROUP:
-		if (is_own_level(w) && item_key(w->reader->ahead) == KEY_BY) {
+		if (is_own_level(w) && item_key(w->reader->now + 1) == KEY_BY) {
 			scope->groups = true;
 			scope->clause = CLAUSE_GROUP;
 		}
-		return true;
+		break;
 	case KEY_LIMIT:
 		step_limit(w, false);
-		return true;
+		break;
 	case KEY_FETCH:
 		step_fetch(w);
-		return true;
+		break;
 	case KEY_WITH:
 		step_with(w);
-		return true;
+		break;
 	case KEY_INTO:
 		step_into(w);
-		return true;
+		break;
 	case KEY_UNION:
 	case KEY_EXCEPT:
 	case KEY_INTERSECT:
 		enter(w, CLAUSE_START);
-		return true;
+		break;
 	case KEY_HAVING:
 	case KEY_ORDER:
 	case KEY_OFFSET:
@@ -230,108 +230,164 @@ static bool step_clause(struct walk *w, enum key key)
 	case KEY_SET:
 	case KEY_VALUES:
 		enter(w, CLAUSE_OTHER);
-		return true;
+		break;
 	default:
-		return false;
+		break;
 	}
 }
 
-/* Key words between operands. */
-static bool step_separator(struct walk *w, enum key key)
-{
-	switch ((unsigned)key) {
-	case KEY_IN:
-		fixes_begin(w, true);
-		return true;
-	case KEY_BETWEEN:
-		walk_begin_comparison(w);
-		return true;
-	case KEY_AND:
-	case KEY_AS:
-	case KEY_ASC:
-	case KEY_BY:
-	case KEY_CASE:
-	case KEY_CONFLICT:
-	case KEY_DESC:
-	case KEY_DO:
-	case KEY_ELSE:
-	case KEY_END:
-	case KEY_IS:
-	case KEY_LIKE:
-	case KEY_NOT:
-	case KEY_OR:
-	case KEY_THEN:
-	case KEY_WHEN:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Key words inside an operand: it goes on. */
+/* Key words inside an operand: it goes on. False: it is a name here. */
 static bool step_inner(struct walk *w, enum key key)
 {
 	switch ((unsigned)key) {
 	case KEY_LATERAL:
 		walk_add_feature(w, FEATURE(LATERAL));
 		w->expect_lateral = true;
-		return true;
+		break;
 	case KEY_TABLESAMPLE:
 		walk_add_feature(w, FEATURE(SAMPLE));
-		return true;
+		break;
 	case KEY_OPERATOR:
-		if (!item_is_punct(w->reader->ahead, '('))
+		if (!item_is_punct(w->reader->now + 1, '('))
 			return false;
 		step_operator_call(w);
-		return true;
+		break;
 	case KEY_ONLY:
 		return w->expect != EXPECT_NOTHING;
 	case KEY_RECURSIVE:
 		return w->awaits_cte;
 	case KEY_ARRAY:
 		walk_add_evidence(w, EVIDENCE_ARRAY);
-		return true;
+		break;
 	case KEY_TRUE:
 		fixes_end(w);
-		return true;
+		break;
 	case KEY_FALSE:
 	case KEY_NULL:
 		w->fixes = FIXES_NOTHING;
-		return true;
-	case KEY_ALL:
-	case KEY_ANY:
-	case KEY_CAST:
-	case KEY_COLLATE:
-	case KEY_EXISTS:
-	case KEY_FILTER:
-	case KEY_MATERIALIZED:
-	case KEY_OVER:
-	case KEY_ROW:
-	case KEY_SOME:
-		return true;
+		break;
 	default:
-		return false;
+		break;
 	}
+	return true;
 }
+
+/* What a key word is to the walk. */
+enum role {
+	ROLE_NAME, /* the walk does not know it: a name like others */
+	ROLE_INNER,
+	ROLE_SEPARATOR, /* stands between operands */
+	ROLE_IN,
+	ROLE_BETWEEN,
+	ROLE_VERB,
+	ROLE_TABLE,
+	ROLE_CLAUSE,
+};
+
+static const uint8_t role_of[N_KEYS] = {
+	[KEY_ALL] = ROLE_INNER,
+	[KEY_ANY] = ROLE_INNER,
+	[KEY_ARRAY] = ROLE_INNER,
+	[KEY_CAST] = ROLE_INNER,
+	[KEY_COLLATE] = ROLE_INNER,
+	[KEY_EXISTS] = ROLE_INNER,
+	[KEY_FALSE] = ROLE_INNER,
+	[KEY_FILTER] = ROLE_INNER,
+	[KEY_LATERAL] = ROLE_INNER,
+	[KEY_MATERIALIZED] = ROLE_INNER,
+	[KEY_NULL] = ROLE_INNER,
+	[KEY_ONLY] = ROLE_INNER,
+	[KEY_OPERATOR] = ROLE_INNER,
+	[KEY_OVER] = ROLE_INNER,
+	[KEY_RECURSIVE] = ROLE_INNER,
+	[KEY_ROW] = ROLE_INNER,
+	[KEY_SOME] = ROLE_INNER,
+	[KEY_TABLESAMPLE] = ROLE_INNER,
+	[KEY_TRUE] = ROLE_INNER,
+
+	[KEY_AND] = ROLE_SEPARATOR,
+	[KEY_AS] = ROLE_SEPARATOR,
+	[KEY_ASC] = ROLE_SEPARATOR,
+	[KEY_BETWEEN] = ROLE_BETWEEN,
+	[KEY_BY] = ROLE_SEPARATOR,
+	[KEY_CASE] = ROLE_SEPARATOR,
+	[KEY_CONFLICT] = ROLE_SEPARATOR,
+	[KEY_DESC] = ROLE_SEPARATOR,
+	[KEY_DO] = ROLE_SEPARATOR,
+	[KEY_ELSE] = ROLE_SEPARATOR,
+	[KEY_END] = ROLE_SEPARATOR,
+	[KEY_IN] = ROLE_IN,
+	[KEY_IS] = ROLE_SEPARATOR,
+	[KEY_LIKE] = ROLE_SEPARATOR,
+	[KEY_NOT] = ROLE_SEPARATOR,
+	[KEY_OR] = ROLE_SEPARATOR,
+	[KEY_THEN] = ROLE_SEPARATOR,
+	[KEY_WHEN] = ROLE_SEPARATOR,
+
+	[KEY_DELETE] = ROLE_VERB,
+	[KEY_INSERT] = ROLE_VERB,
+	[KEY_MERGE] = ROLE_VERB,
+	[KEY_UPDATE] = ROLE_VERB,
+	[KEY_TABLE] = ROLE_TABLE,
+
+	[KEY_DISTINCT] = ROLE_CLAUSE,
+	[KEY_EXCEPT] = ROLE_CLAUSE,
+	[KEY_FETCH] = ROLE_CLAUSE,
+	[KEY_FOR] = ROLE_CLAUSE,
+	[KEY_FROM] = ROLE_CLAUSE,
+	[KEY_GROUP] = ROLE_CLAUSE,
+	[KEY_HAVING] = ROLE_CLAUSE,
+	[KEY_INTERSECT] = ROLE_CLAUSE,
+	[KEY_INTO] = ROLE_CLAUSE,
+	[KEY_JOIN] = ROLE_CLAUSE,
+	[KEY_LIMIT] = ROLE_CLAUSE,
+	[KEY_OFFSET] = ROLE_CLAUSE,
+	[KEY_ON] = ROLE_CLAUSE,
+	[KEY_ORDER] = ROLE_CLAUSE,
+	[KEY_RETURNING] = ROLE_CLAUSE,
+	[KEY_SELECT] = ROLE_CLAUSE,
+	[KEY_SET] = ROLE_CLAUSE,
+	[KEY_UNION] = ROLE_CLAUSE,
+	[KEY_USING] = ROLE_CLAUSE,
+	[KEY_VALUES] = ROLE_CLAUSE,
+	[KEY_WHERE] = ROLE_CLAUSE,
+	[KEY_WINDOW] = ROLE_CLAUSE,
+	[KEY_WITH] = ROLE_CLAUSE,
+};
 
 /* False: the word is a name here. */
 static bool step_key(struct walk *w, enum key key)
 {
-	if (key == KEY_NONE || w->after_cast || item_is_punct(w->reader->ahead, '.'))
+	enum role role = (enum role)role_of[key];
+	if (role == ROLE_NAME || w->after_cast || item_is_punct(w->reader->now + 1, '.'))
 		return false;
-	if (step_inner(w, key))
+	switch (role) {
+	case ROLE_NAME:
+		return false;
+	case ROLE_INNER:
+		return step_inner(w, key);
+	case ROLE_BETWEEN:
+		walk_begin_comparison(w);
 		return true;
-	bool handled = step_separator(w, key);
-	if (!handled &&
-		(key == KEY_INSERT || key == KEY_UPDATE || key == KEY_DELETE || key == KEY_MERGE))
-		handled = step_verb(w, key);
-	if (!handled && key == KEY_TABLE)
-		handled = step_table_key(w);
-	if (key != KEY_BETWEEN && (handled || step_clause(w, key))) {
-		walk_end_operand(w);
-		handled = true;
+	case ROLE_SEPARATOR:
+		break;
+	case ROLE_IN:
+		fixes_begin(w, true);
+		break;
+	case ROLE_VERB:
+		if (!step_verb(w, key))
+			return false;
+		break;
+	case ROLE_TABLE:
+		if (!step_table_key(w))
+			return false;
+		break;
+	case ROLE_CLAUSE:
+		step_clause(w, key);
+		break;
 	}
-	return handled;
+	walk_end_operand(w);
+	return true;
 }
 
 /* ---- other tokens ---- */
@@ -375,7 +431,7 @@ static void step_punct(struct walk *w)
 		w->awaits_cte = scope->clause == CLAUSE_WITH;
 		break;
 	case ':': /* :name, as clients write parameters before they bind them */
-		if (w->reader->ahead->token.kind == PGW_TOK_WORD) {
+		if (w->reader->now[1].token.kind == PGW_TOK_WORD) {
 			reader_next(w->reader);
 			walk_add_evidence(w, EVIDENCE_VALUE);
 			fixes_end(w);
@@ -498,7 +554,10 @@ static void finish(struct walk *w)
 		walk_add_feature(w, FEATURE(GROUPED));
 	uint16_t rows = all.tables;
 	uint16_t any = rows | w->few_tables | w->folded_tables;
-	add_columns(w);
+	if ((w->columns | any) == 0 && !w->undecided)
+		return; /* as of most statements */
+	if (w->columns != 0)
+		add_columns(w);
 	add_tables(w, any & (uint16_t) ~(1U << TABLE_FEATURES_LIKELY));
 	if (any & FEATURE_TABLES && !(w->valued_tables & FEATURE_TABLES))
 		walk_add_feature(w, FEATURE(KEYS_ONLY));
@@ -518,13 +577,14 @@ static void finish(struct walk *w)
 void query_walk(struct reader *reader, bool stop_at_to, struct statement *statement)
 {
 	struct walk w;
-	memset(&w, 0, offsetof(struct walk, ctes));
+	memset(&w, 0, offsetof(struct walk, levels));
 	w.reader = reader;
 	w.statement = statement;
-	w.levels[0] = (struct level){.is_query = true};
+	walk_begin_level(&w, 0)->is_query = true;
 	for (; reader->now->token.kind != PGW_TOK_END; reader_next(reader)) {
-		if (w.depth == 0 && (item_is_punct(reader->now, ';') ||
-					    (stop_at_to && item_key(reader->now) == KEY_TO)))
+		bool ends = item_is_punct(reader->now, ';') ||
+			    (stop_at_to && item_key(reader->now) == KEY_TO);
+		if (UNLIKELY(ends) && w.depth == 0)
 			break;
 		step(&w);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Tokens with their meaning, one ahead. Inline, because it is the inner loop of classification.
+ * Tokens with their meaning: the inner loop of classification. What the walk asks of
+ * each token (which key word, which punctuation) is decided once, when it is read.
  */
 #ifndef CLASSIFY_READER_H
 #define CLASSIFY_READER_H
@@ -12,60 +13,46 @@
 struct item {
 	struct pgw_token token;
 	const struct word *word; /* never NULL */
+	uint8_t key;		 /* enum key; a quoted identifier is never a key word */
+	char punct;		 /* of PUNCT tokens; else NUL */
 };
 
-/* now and ahead change places instead of being copied: a copy of what was just written in parts
- * stalls the processor. */
+#define READER_ITEMS 64
+
+/*
+ * Read in batches, so that what lexes and what walks do not take turns for each token. now[1], the
+ * item ahead, can always be asked; behind the end it is END again.
+ */
 struct reader {
 	const struct words *words;
+	struct item *now;
+	struct item *limit; /* behind the last item that has been read */
 	struct pgw_lexer lexer;
-	struct item *now;   /* the current token */
-	struct item *ahead; /* the one behind it */
-	struct item slots[2];
+	struct item items[READER_ITEMS];
 };
 
-static inline const struct word *reader_word(
-	const struct reader *reader, const struct pgw_token *token)
-{
-	if (token->kind == PGW_TOK_WORD)
-		return words_find(reader->words, token->at, token->len, reader->lexer.end);
-	if (token->kind != PGW_TOK_QUOTED_IDENT)
-		return &word_unknown;
-	struct name name;
-	name_of_token(token, &name);
-	return words_find(reader->words, name.text, name.len, name.text + sizeof(name.text));
-}
+/* `now` is the first token afterwards. The reader must stay where it is. */
+void reader_init(struct reader *reader, const struct words *words, const char *sql, size_t n,
+	bool backslash_escapes);
+/* Private: the current item is the last one; it becomes the first of the next batch. */
+void reader_refill(struct reader *reader);
 
+/* The token ahead becomes the current one. */
 static inline void reader_next(struct reader *reader)
 {
-	struct item *free_slot = reader->now;
-	reader->now = reader->ahead;
-	reader->ahead = free_slot;
-	free_slot->token = pgw_lex(&reader->lexer);
-	free_slot->word = reader_word(reader, &free_slot->token);
+	reader->now++;
+	if (UNLIKELY(reader->now + 1 == reader->limit))
+		reader_refill(reader);
 }
 
-/* `now` is the first token afterwards. The reader must stay where it is. */
-static inline void reader_init(
-	struct reader *reader, const struct words *words, struct pgw_lexer lexer)
-{
-	reader->words = words;
-	reader->lexer = lexer;
-	reader->now = &reader->slots[0];
-	reader->ahead = &reader->slots[1];
-	reader_next(reader);
-	reader_next(reader);
-}
-
-/* A quoted identifier is never a key word. */
 static inline enum key item_key(const struct item *item)
 {
-	return item->token.kind == PGW_TOK_WORD ? (enum key)item->word->key : KEY_NONE;
+	return (enum key)item->key;
 }
 
 static inline bool item_is_punct(const struct item *item, char c)
 {
-	return item->token.kind == PGW_TOK_PUNCT && item->token.at[0] == c;
+	return item->punct == c;
 }
 
 static inline bool item_is_name(const struct item *item)

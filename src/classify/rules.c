@@ -98,10 +98,15 @@ static const struct rule built_in[] = {
 };
 /* clang-format on */
 
-bool rule_features_match(const struct rule *rule, uint64_t features)
+static inline bool matches(const struct rule *rule, uint64_t features)
 {
 	return (features & rule->all) == rule->all && (rule->any == 0 || features & rule->any) &&
 	       (features & rule->none) == 0;
+}
+
+bool rule_features_match(const struct rule *rule, uint64_t features)
+{
+	return matches(rule, features);
 }
 
 const struct rule *rules_built_in_at(unsigned i)
@@ -115,7 +120,7 @@ const struct rule *rules_built_in(uint64_t features)
 	const struct rule *last = &built_in[N_ELEMENTS(built_in) - 1];
 	if ((features & ~CONTEXT) == 0)
 		return last;
-	while (rule != last && !rule_features_match(rule, features))
+	while (rule != last && !matches(rule, features))
 		rule++;
 	return rule;
 }

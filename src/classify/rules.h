@@ -13,6 +13,8 @@
 
 #include "classify/features.h"
 
+#define RULE_NAME_BYTES 48
+
 struct rule {
 	enum query_class class;
 	uint8_t priority;			  /* 0: none given */
@@ -20,7 +22,7 @@ struct rule {
 	uint64_t any;				  /* one of which must be; 0: no such condition */
 	uint64_t none;				  /* that must not be */
 	char *user, *database, *application_name; /* patterns; NULL: any */
-	char name[CLASSIFY_RULE_BYTES];
+	char name[RULE_NAME_BYTES];
 };
 
 bool rule_features_match(const struct rule *rule, uint64_t features);

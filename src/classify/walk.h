@@ -101,14 +101,17 @@ struct level {
 	unsigned pending_left;
 	unsigned evidence;	    /* of the operand being read */
 	unsigned all_evidence;	    /* of everything in it */
+	struct scope scope;	    /* if is_query */
+	/* of what follows, only the words are cleared when the level opens */
 	struct operand_name name;   /* the last name of the operand */
 	struct operand_name before; /* a comparison's left side, while its right side is awaited */
-	struct scope scope;	    /* if is_query */
 };
 
 struct walk {
 	struct reader *reader;
 	struct statement *statement;
+	struct level *top;   /* the innermost level */
+	struct scope *scope; /* that the level is part of */
 	enum key previous; /* key word just before, KEY_NONE for other tokens */
 	bool after_cast;   /* the token before is :: */
 	enum expect expect;
@@ -130,18 +133,18 @@ struct walk {
 	unsigned too_deep;
 	unsigned n_ctes;
 	/* what follows is not cleared at the start: there is too much of it */
-	struct pgw_token ctes[CTE_MAX];
 	struct level levels[DEPTH_MAX];
+	struct pgw_token ctes[CTE_MAX];
 };
 
 static inline struct level *walk_top(struct walk *w)
 {
-	return &w->levels[w->depth];
+	return w->top;
 }
 
 static inline struct scope *walk_scope(struct walk *w)
 {
-	return &w->levels[walk_top(w)->owner].scope;
+	return w->scope;
 }
 
 static inline void walk_add_feature(struct walk *w, uint64_t bit)
@@ -157,6 +160,8 @@ static inline void walk_add_evidence(struct walk *w, unsigned evidence)
 
 /* ---- level.c ---- */
 
+/* Makes the level at w->depth the innermost one, all zero but for its owner. */
+struct level *walk_begin_level(struct walk *w, uint8_t owner);
 /* The current token is ( or [, ) or ]. */
 void walk_open_level(struct walk *w);
 void walk_close_level(struct walk *w);
@@ -170,8 +175,21 @@ void walk_name(struct walk *w);
 
 /* ---- operand.c ---- */
 
-/* The operand has ended: what waited for it can be decided, and the next one begins. */
-void walk_end_operand(struct walk *w);
+/* The operand beside a distance operator, or one like it, has ended: now it can be decided. */
+void walk_decide_pending(struct walk *w);
+
+/* The operand has ended, and the next one begins. */
+static inline void walk_end_operand(struct walk *w)
+{
+	struct level *level = walk_top(w);
+	if (UNLIKELY(level->pending != PENDING_NONE))
+		walk_decide_pending(w);
+	level->evidence = 0;
+	level->name.word = NULL;
+	level->before.word = NULL;
+	level->group_had_key = false;
+}
+
 /* The current token is an operator. */
 void walk_operator(struct walk *w);
 /* A column has been named (the last name of its level); it may stand beside a distance operator or
@@ -182,8 +200,9 @@ void walk_begin_comparison(struct walk *w);
 
 /* ---- fixes.c ---- */
 
-/* user_id, "userId": FIXES_ENTITY; id: FIXES_ROW; organization_id: FIXES_SCOPE. */
-enum fixes fixes_of_name(const struct operand_name *name);
+/* user_id, "userId": FIXES_ENTITY; id: FIXES_ROW; organization_id: FIXES_SCOPE. tail is
+ * name_tail() of the name. */
+enum fixes fixes_of_name(const struct operand_name *name, uint64_t tail);
 /* At = or IN: what does the left side fix, should a constant follow? */
 void fixes_begin(struct walk *w, bool list);
 /* The current token is a constant. */

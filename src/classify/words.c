@@ -5,8 +5,6 @@
  */
 #include "classify/words.h"
 
-#include "base/mem.h"
-
 const struct word word_unknown;
 
 struct row {
@@ -373,47 +371,50 @@ static const struct row part_rows[] = {
 };
 /* clang-format on */
 
-uint64_t words_load_last(const char *at, size_t n)
+/* The first 16 bytes of a word, folded as the lexer folds them. */
+static void load(const char *at, size_t n, uint64_t *first_r, uint64_t *second_r)
 {
-	uint64_t part = 0, fold = 0;
-	memcpy(&part, at, n);
-	memcpy(&fold, &(uint64_t){WORD_FOLD}, n);
-	return part | fold;
+	char bytes[16] = {0};
+	for (size_t i = 0; i < MIN_OF(n, sizeof(bytes)); i++)
+		bytes[i] = at[i] | 0x20;
+	memcpy(first_r, bytes, 8);
+	memcpy(second_r, bytes + 8, 8);
 }
 
-static void load_all(uint64_t part[WORD_BYTES / 8], const char *at, size_t n, const char *end)
+static bool is_entry(const struct word_entry *entry, const char *at, size_t n)
 {
-	for (unsigned i = 0; i < WORD_BYTES / 8; i++) {
-		size_t here = MIN_OF(n, 8);
-		part[i] = here > 0 ? words_load(at, here, end) : 0;
-		at += here;
-		n -= here;
-	}
+	if (n <= 16)
+		return entry->longer == NULL;
+	return entry->longer != NULL && strlen(entry->longer) == n &&
+	       strncasecmp(entry->longer, at, n) == 0;
 }
 
-static void index_entry(struct word_index *index, unsigned i)
+/* The word's entry, or the empty one where it would stand. */
+static const struct word_entry *find_entry(
+	const struct word_index *index, const char *at, size_t n)
 {
-	const struct word_entry *entry = &index->entries[i];
-	unsigned slot = words_slot(entry->part[0], entry->part[1], entry->part[2], entry->part[3]);
-	while (index->slots[slot] != 0) {
-		MUST(memcmp(index->entries[index->slots[slot] - 1].part, entry->part,
-			     sizeof(entry->part)) != 0); /* a word has one row */
-		slot = (slot + 1) & (WORD_SLOTS - 1);
+	uint64_t first, second;
+	load(at, n, &first, &second);
+	for (unsigned slot = words_slot(first, second);; slot = (slot + 1) & (WORD_SLOTS - 1)) {
+		const struct word_entry *entry = &index->entries[slot];
+		if (entry->first == 0 || (entry->first == first && entry->second == second &&
+						 is_entry(entry, at, n)))
+			return entry;
 	}
-	index->slots[slot] = (uint16_t)(i + 1);
 }
 
 static void build_index(struct word_index *index, const struct row *from, unsigned n_rows)
 {
 	MUST(n_rows * 3 < WORD_SLOTS); /* sparse, or looking up what is not there gets slow */
-	*index = (struct word_index){.n_entries = n_rows};
-	index->entries = mem_zalloc(sizeof(*index->entries) * n_rows);
+	memset(index, 0, sizeof(*index));
 	for (unsigned i = 0; i < n_rows; i++) {
 		size_t n = strlen(from[i].text);
-		MUST(n <= WORD_BYTES);
-		load_all(index->entries[i].part, from[i].text, n, from[i].text + n);
-		index->entries[i].word = from[i].word;
-		index_entry(index, i);
+		struct word_entry *entry = (struct word_entry *)(uintptr_t)find_entry(
+			index, from[i].text, n);
+		MUST(entry->first == 0); /* a word has one row */
+		load(from[i].text, n, &entry->first, &entry->second);
+		entry->longer = n > 16 ? from[i].text : NULL;
+		entry->word = from[i].word;
 	}
 }
 
@@ -423,25 +424,8 @@ void words_init(struct words *words)
 	build_index(&words->parts, part_rows, N_ELEMENTS(part_rows));
 }
 
-void words_release(struct words *words)
+const struct word *word_index_find(const struct word_index *index, const char *at, size_t n)
 {
-	mem_free(words->all.entries);
-	mem_free(words->parts.entries);
-	*words = (struct words){0};
-}
-
-const struct word *word_index_find_long(
-	const struct word_index *index, const char *at, size_t n, const char *end)
-{
-	if (n > WORD_BYTES || n == 0)
-		return &word_unknown;
-	uint64_t part[WORD_BYTES / 8];
-	load_all(part, at, n, end);
-	for (unsigned slot = words_slot(part[0], part[1], part[2], part[3]);
-		index->slots[slot] != 0; slot = (slot + 1) & (WORD_SLOTS - 1)) {
-		const struct word_entry *entry = &index->entries[index->slots[slot] - 1];
-		if (memcmp(entry->part, part, sizeof(part)) == 0)
-			return &entry->word;
-	}
-	return &word_unknown;
+	const struct word_entry *entry = find_entry(index, at, n);
+	return entry->first != 0 ? &entry->word : &word_unknown;
 }

@@ -26,7 +26,7 @@ enum key {
 	KEY_PROCEDURE, KEY_READ, KEY_RECURSIVE, KEY_RELEASE, KEY_REPEATABLE, KEY_REPLACE, KEY_RESET, KEY_RETURNING, KEY_ROLE,
 	KEY_ROLLBACK, KEY_ROW, KEY_ROWS, KEY_SAVEPOINT, KEY_SELECT, KEY_SEQUENCE, KEY_SESSION, KEY_SET, KEY_SHOW, KEY_SOME, KEY_START,
 	KEY_TABLE, KEY_TABLESAMPLE, KEY_TEMP, KEY_THEN, KEY_TO, KEY_TRANSACTION, KEY_TRUE, KEY_UNION, KEY_UNLISTEN, KEY_UNLOGGED,
-	KEY_UPDATE, KEY_USING, KEY_VALUES, KEY_VERBOSE, KEY_VIEW, KEY_WHEN, KEY_WHERE, KEY_WINDOW, KEY_WITH, KEY_WORK,
+	KEY_UPDATE, KEY_USING, KEY_VALUES, KEY_VERBOSE, KEY_VIEW, KEY_WHEN, KEY_WHERE, KEY_WINDOW, KEY_WITH, KEY_WORK, N_KEYS
 };
 
 /* clang-format on */
@@ -142,16 +142,17 @@ struct word {
 
 extern const struct word word_unknown; /* all zero */
 
-#define WORD_BYTES 32	/* longer words are in no dictionary */
-#define WORD_SLOTS 2048 /* of the index; a power of two, at least three times the words */
+#define WORD_SLOTS 2048 /* a power of two, at least three times the words of an index */
+
+/* Half a cache line, so that looking a word up, found or not, touches one line nearly always. */
+struct word_entry {
+	uint64_t first, second; /* 16 bytes folded, zero behind the end; both 0: empty */
+	const char *longer;	/* all of it, if it has more than 16 bytes; else NULL */
+	struct word word;
+};
 
 struct word_index {
-	uint16_t slots[WORD_SLOTS]; /* 0: empty; else index + 1 into entries */
-	struct word_entry {
-		uint64_t part[WORD_BYTES / 8]; /* bytes folded, zero behind the end */
-		struct word word;
-	} * entries;
-	unsigned n_entries;
+	struct word_entry entries[WORD_SLOTS];
 };
 
 struct words {
@@ -160,62 +161,39 @@ struct words {
 };
 
 void words_init(struct words *words);
-void words_release(struct words *words);
 
 /* Sets bit 5 of each byte: letters become lower case, digits stay; the bytes that it confuses stand
  * in no word. */
 #define WORD_FOLD UINT64_C(0x2020202020202020)
 
-/* 1 to 8 bytes as one machine word, zero behind them; slow where fewer than 8 are left of the text.
- */
-uint64_t words_load_last(const char *at, size_t n);
+/* The row of n bytes, letter case does not matter. Never NULL. */
+const struct word *word_index_find(const struct word_index *index, const char *at, size_t n);
 
-static inline uint64_t words_load(const char *at, size_t n, const char *end)
+/* The meaning of n bytes of an unquoted word. Never NULL. */
+static inline const struct word *words_find(const struct words *words, const char *at, size_t n)
 {
-	uint64_t part;
-	if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ ||
-		UNLIKELY((size_t)(end - at) < sizeof(part)))
-		return words_load_last(at, n);
-	memcpy(&part, at, sizeof(part));
-	return (part | WORD_FOLD) & (UINT64_MAX >> (64 - 8 * n));
+	return word_index_find(&words->all, at, n);
 }
 
-static inline unsigned words_slot(uint64_t first, uint64_t second, uint64_t third, uint64_t fourth)
+static inline unsigned words_slot(uint64_t first, uint64_t second)
 {
 	uint64_t hash =
-		first * UINT64_C(0x9e3779b97f4a7c15) ^ second * UINT64_C(0xc2b2ae3d27d4eb4f) ^
-		third * UINT64_C(0x165667b19e3779f9) ^ fourth * UINT64_C(0xff51afd7ed558ccd);
+		first * UINT64_C(0x9e3779b97f4a7c15) ^ second * UINT64_C(0xc2b2ae3d27d4eb4f);
 	return (unsigned)(hash >> 53) & (WORD_SLOTS - 1);
 }
 
-const struct word *word_index_find_long(
-	const struct word_index *index, const char *at, size_t n, const char *end);
-
-/* Most words have at most 16 bytes: those are found without a call. */
-static inline const struct word *word_index_find(
-	const struct word_index *index, const char *at, size_t n, const char *end)
+/* As words_find(), of 1 to 16 bytes as the lexer has folded them (pgw/sqllex.h): most words have no
+ * more, and are found without a call. */
+static inline const struct word *words_find_folded(
+	const struct words *words, uint64_t first, uint64_t second)
 {
-	if (n > 16 || n == 0)
-		return word_index_find_long(index, at, n, end);
-	uint64_t first = words_load(at, MIN_OF(n, 8), end);
-	uint64_t second = n > 8 ? words_load(at + 8, n - 8, end) : 0;
-	for (unsigned slot = words_slot(first, second, 0, 0); index->slots[slot] != 0;
-		slot = (slot + 1) & (WORD_SLOTS - 1)) {
-		const struct word_entry *entry = &index->entries[index->slots[slot] - 1];
-		if (entry->part[0] == first && entry->part[1] == second && entry->part[2] == 0)
+	for (unsigned slot = words_slot(first, second);; slot = (slot + 1) & (WORD_SLOTS - 1)) {
+		const struct word_entry *entry = &words->all.entries[slot];
+		if (entry->first == first && entry->second == second && entry->longer == NULL)
 			return &entry->word;
+		if (entry->first == 0)
+			return &word_unknown;
 	}
-	return &word_unknown;
-}
-
-/*
- * The meaning of n bytes of an unquoted word (letter case does not matter); `end` is the end of the
- * text they lie in, so that whole machine words can be read. Never NULL.
- */
-static inline const struct word *words_find(
-	const struct words *words, const char *at, size_t n, const char *end)
-{
-	return word_index_find(&words->all, at, n, end);
 }
 
 #endif

@@ -25,10 +25,10 @@ static uint64_t features_of(const char *sql)
 	char *exact = mem_dup(sql, n);
 	struct reader reader;
 	struct statement statement;
-	reader_init(&reader, &words, pgw_lexer_on(exact, n));
+	reader_init(&reader, &words, exact, n, false);
 	assert_true(features_next(&reader, &statement));
 	assert_false(features_next(&reader, &statement));
-	reader_init(&reader, &words, pgw_lexer_on(exact, n));
+	reader_init(&reader, &words, exact, n, false);
 	assert_true(features_next(&reader, &statement));
 	mem_free(exact);
 	return statement.features;
@@ -344,6 +344,5 @@ int main(void)
 	};
 	words_init(&words);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	words_release(&words);
 	return failed;
 }
