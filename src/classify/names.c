@@ -152,6 +152,7 @@ static const struct {
 	ROOT('s', 'i', 'm', 'i', NAME_ROOT_FUNCTION),
 	ROOT('n', 'e', 'a', 'r', NAME_ROOT_FUNCTION),
 	ROOT('f', 'i', 'n', 'e', NAME_ROOT_FUNCTION),
+	ROOT('_' | 0x20, 'f', 'g', '_' | 0x20, NAME_ROOT_FEATURE),
 };
 
 unsigned name_roots(const struct pgw_token *token)
@@ -160,8 +161,9 @@ unsigned name_roots(const struct pgw_token *token)
 	const char *at = token->at + quoted;
 	size_t n = token->len - 2 * quoted;
 	unsigned roots = 0;
-	if (n > 3 && (at[0] | 0x20) == 's' && (at[1] | 0x20) == 't' && at[2] == '_')
-		roots = NAME_ROOT_FUNCTION; /* PostGIS */
+	size_t st = n > 3 && at[0] == '_'; /* PostGIS: st_distance, _st_dwithin */
+	if (n >= 3 && (at[st] | 0x20) == 's' && (at[st + 1] | 0x20) == 't' && at[st + 2] == '_')
+		roots = NAME_ROOT_FUNCTION;
 	for (size_t i = 0; i + 4 <= n; i++) {
 		uint32_t four;
 		memcpy(&four, at + i, 4);
@@ -192,6 +194,15 @@ static unsigned parts_of(const struct words *words, const struct name *name)
 	return parts;
 }
 
+/* Hopsworks: driver_fg, and driver_fg_1 with its version. */
+static bool is_feature_group(const struct name *name)
+{
+	const char *version = strstr(name->text, "_fg_");
+	return ends(name, "_fg") ||
+	       (version != NULL && version[4] != '\0' &&
+		       version[4 + strspn(version + 4, "0123456789")] == '\0');
+}
+
 static enum table_kind feature_set_kind(const struct name *name, unsigned parts)
 {
 	if (parts & PART_BOOKKEEPING && !contains_any(name, LIST("session_feat", "log_feat")))
@@ -199,7 +210,8 @@ static enum table_kind feature_set_kind(const struct name *name, unsigned parts)
 	if (contains_any(name, LIST("feature_store", "featurestore")) ||
 		has_part(name, LIST("feature_values", "feature_vectors", "feature_snapshots",
 				       "feature_snapshot", "feature_history", "online_features",
-				       "offline_features", "feature_table", "fg")))
+				       "offline_features", "feature_table")) ||
+		is_feature_group(name))
 		return TABLE_FEATURES;
 	if (starts(name, "feature_") && !(parts & PART_FLAG))
 		return TABLE_FEATURES_MAYBE;
