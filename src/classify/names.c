@@ -371,8 +371,8 @@ static enum function_kind match_function(const struct name *name)
 				  "find_similar", "get_similar", "vector_hits", "knn_search",
 				  "ann_search", "_by_embedding", "_by_vector", "by_similarity")))
 		return FUNCTION_MATCH;
-	if (!starts(name, "match_"))
-		return FUNCTION_NONE;
+	if (!starts(name, "match_")) /* kb_match_sections, if it is given a vector */
+		return contains_any(name, LIST("_match_")) ? FUNCTION_MATCH_MAYBE : FUNCTION_NONE;
 	if (contains_any(name,
 		    LIST("doc", "chunk", "section", "page", "embed", "vector", "image", "passage",
 			    "article", "content", "knowledge", "memor", "node", "item", "post",

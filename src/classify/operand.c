@@ -204,22 +204,29 @@ static bool orders(const struct pgw_token *op)
 	return (c == '<' || c == '>') && (op->len == 1 || (op->len == 2 && op->at[1] == '='));
 }
 
+/* =?, <->?: a parameter, as JDBC writes it, behind its operator. jsonb's @? is one operator. */
+static bool has_parameter(const struct pgw_token *op)
+{
+	return op->len > 1 && op->at[op->len - 1] == '?' && !is_op(op, "@?");
+}
+
 void walk_operator(struct walk *w)
 {
-	const struct pgw_token *op = &w->reader->now->token;
-	enum pending pending = pending_of(op);
+	struct pgw_token op = w->reader->now->token;
+	bool glued = has_parameter(&op);
+	op.len -= glued;
+	enum pending pending = pending_of(&op);
 	if (pending != PENDING_NONE) {
 		begin_pending(w, pending);
-		return;
-	}
-	if (orders(op)) {
+	} else if (orders(&op)) {
 		walk_begin_comparison(w);
-		return;
+	} else {
+		if (op.at[0] == '=' && op.len == 1)
+			fixes_begin(w, false);
+		walk_end_operand(w);
 	}
-	bool glued = op->len == 2 && op->at[1] == '?'; /* =?, as JDBC writes a parameter */
-	if (op->at[0] == '=' && (op->len == 1 || glued))
-		fixes_begin(w, false);
-	walk_end_operand(w);
-	if (glued)
+	if (glued) {
+		walk_add_evidence(w, EVIDENCE_VALUE);
 		fixes_end(w);
+	}
 }

@@ -73,6 +73,8 @@ static void test_distances(void **state)
 		{"SELECT a <=> $1, title_vec FROM t", 0, F(VECTOR_DISTANCE)},
 		{"SELECT a <=> $1 AND title_vec FROM t", 0, F(VECTOR_DISTANCE)},
 		{"SELECT encoding <=> $1 FROM t", F(VECTOR_DISTANCE), 0},
+		{"SELECT encoding <=>? FROM t", F(VECTOR_DISTANCE), 0},
+		{"SELECT a FROM t WHERE data @? '$.a'", 0, F(FULL_TEXT) | F(SPATIAL)},
 		{"SELECT encoding <=> b FROM t", 0, F(VECTOR_DISTANCE)},
 		{"SELECT embedding <=> (SELECT embedding FROM u WHERE geom = $1) FROM t",
 			F(VECTOR_DISTANCE), 0},

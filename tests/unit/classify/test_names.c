@@ -101,6 +101,7 @@ static void test_functions(void **state)
 	} rows[] = {
 		{"match_document_chunks", FUNCTION_MATCH},
 		{"match_players", FUNCTION_MATCH_MAYBE},
+		{"kb_match_sections", FUNCTION_MATCH_MAYBE},
 		{"vector_search", FUNCTION_MATCH},
 		{"find_similar_products", FUNCTION_MATCH},
 		{"documents_hybrid_search", FUNCTION_MATCH_HYBRID},
