@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What each message of a server means: it settles the queue of expected replies, and goes to the
+ * client, or is ours to swallow.
+ */
+#include "base/mem.h"
+#include "session/client.h"
+#include "session/feed.h"
+#include "session/setting.h"
+#include "session/walk.h"
+
+void walk_emit_locals(struct server *server, struct client *client, struct gather *out)
+{
+	struct expect *front;
+
+	while ((front = expect_front(&server->expects)) != NULL && (front->flags & EXPECT_LOCAL)) {
+		uint8_t type =
+			front->kind == EXPECT_PARSE ? PGW_PARSE_COMPLETE : PGW_CLOSE_COMPLETE;
+
+		if (client) {
+			struct pgw_writer writer = gather_writer(out, PGW_HEADER_BYTES);
+
+			pgw_build_empty(&writer, type);
+			gather_commit(out, &writer);
+			client_names_confirmed(client, front->n_names);
+		}
+		expect_pop(&server->expects);
+	}
+}
+
+void server_emit_locals(struct server *server)
+{
+	/* In its client's feed, whose gather is open. Behind half a message: when its rest has come. */
+	if (server->skip_bytes == 0)
+		walk_emit_locals(server, server->client, &server->worker->to_client);
+}
+
+/* A reply that will not come: what was taken for granted when its message was sent is taken back.
+ */
+static void undo(struct walk *walk, const struct expect *expect)
+{
+	struct server *server = walk->server;
+
+	if (expect->n_names && server->client)
+		client_names_failed(server->client, expect->n_names);
+	if (expect->flags & EXPECT_ALL)
+		server_set(server, SERVER_RETIRE); /* it has copies that are not known any more */
+	if (expect->kind != EXPECT_PARSE) {
+		if (expect->flags & EXPECT_COPY)
+			server_copies_add(&server->copies, expect->hash);
+		return;
+	}
+	if (expect->flags & EXPECT_COPY)
+		server_copies_drop(&server->copies, expect->hash);
+	if (expect->flags & EXPECT_UNNAMED) {
+		server->unnamed = (struct pgw_hash128){0, 0};
+		if (server->client)
+			client_unnamed_failed(server->client);
+	}
+	if ((expect->flags & EXPECT_SWALLOW) && !(expect->flags & EXPECT_COPY))
+		server->unnamed = (struct pgw_hash128){0, 0};
+}
+
+/* n replies will not come. The last first: a name may have been closed and given anew. */
+static void undo_front(struct walk *walk, uint32_t n)
+{
+	struct expect_queue *expects = &walk->server->expects;
+	uint32_t i;
+
+	for (i = n; i > 0; i--)
+		undo(walk, expect_at(expects, i - 1));
+	for (i = 0; i < n; i++)
+		expect_pop(expects);
+}
+
+/* An extended batch failed: the server is deaf up to the next Sync. */
+static void drop_to_sync(struct walk *walk)
+{
+	struct expect_queue *expects = &walk->server->expects;
+	bool had_query = false, ours = (expect_front(expects)->flags & EXPECT_SWALLOW) != 0;
+	uint32_t n;
+
+	for (n = 0; n < expects->n && expect_at(expects, n)->kind != EXPECT_SYNC; n++)
+		had_query |= expect_at(expects, n)->kind == EXPECT_QUERY;
+	undo_front(walk, n);
+	if (expects->n > 0)
+		return;
+	if (had_query && (ours || walk->client == NULL)) {
+		/* Our own BEGIN ahead of a simple query failed, and the query went unheard. */
+		expect_push(expects, (struct expect){.kind = EXPECT_SYNC});
+		inject_sync(walk->server);
+	} else if (walk->client) {
+		client_batch_failed(walk->client);
+	}
+}
+
+static void statements_settled(struct server *server, bool failed)
+{
+	server_unset(server, SERVER_STATEMENTS_GOING);
+	if (failed) {
+		server_set(server, SERVER_RETIRE); /* who knows which statements it still has */
+		return;
+	}
+	server_copies_clear(&server->copies);
+	server->unnamed = (struct pgw_hash128){0, 0};
+	if (server->client)
+		client_statements_deallocated(server->client);
+}
+
+/* What is behind parameters that could not be applied fails in their transaction. Its client has
+ * heard why: what the server says of it is ours, and no name was given or taken. */
+static void nothing_runs(struct walk *walk)
+{
+	struct expect_queue *expects = &walk->server->expects;
+	uint32_t n = 0;
+
+	while (n < expects->n && expect_at(expects, n)->kind != EXPECT_SYNC &&
+		expect_at(expects, n)->kind != EXPECT_QUERY)
+		n++;
+	for (; n > 0 && walk->server->client; n--) {
+		struct expect *expect = expect_at(expects, n - 1);
+
+		client_names_failed(walk->server->client, expect->n_names);
+		if (expect->kind == EXPECT_PARSE && (expect->flags & EXPECT_UNNAMED))
+			client_unnamed_failed(walk->server->client);
+		expect->n_names = 0;
+		expect->flags &= (uint8_t)~EXPECT_UNNAMED;
+	}
+}
+
+/* Parameters of ours were applied, or not. */
+static void setup_settled(struct walk *walk, bool failed)
+{
+	struct server *server = walk->server;
+
+	if (failed && server->params_before) {
+		param_set_unref(&server->params);
+		server->params = server->params_before;
+		server->params_before = NULL;
+		server_set(server, SERVER_SETUP_FAILED);
+		if (!server_is(server, SERVER_WELCOMING))
+			nothing_runs(walk);
+	}
+	param_set_unref(&server->params_before);
+}
+
+/*
+ * ReadyForQuery of what did not run. A client that had no transaction has none now: ours is rolled
+ * back behind its back, and the next statement tries again. Else the transaction is its own to end.
+ */
+static bool setup_refused(struct walk *walk, enum pgw_xact xact)
+{
+	struct server *server = walk->server;
+	struct client *client = server->client;
+
+	server_unset(server, SERVER_SETUP_FAILED);
+	server_set(server, SERVER_FRESH);
+	if (client == NULL || client->xact != XACT_NONE || xact == PGW_XACT_IDLE)
+		return false;
+	setting_settled(client, true);
+	client_on_ready(client, PGW_XACT_IDLE);
+	client_send_ready(client);
+	server_set(server, SERVER_ROLLS_BACK);
+	inject_query(server, "ROLLBACK", 0);
+	return true;
+}
+
+static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
+{
+	struct server *server = walk->server;
+	struct expect_queue *expects = &server->expects;
+	bool failed = server_is(server, SERVER_BATCH_FAILED);
+	struct expect expect;
+	enum pgw_xact xact;
+	uint32_t n = 0;
+
+	if (pgw_view_ready(frame->body, frame->n_body_bytes, &xact) != PGW_OK)
+		return false;
+	walk_emit_locals(server, walk->client, walk_out(walk));
+	while (n < expects->n && expect_at(expects, n)->kind != EXPECT_SYNC &&
+		expect_at(expects, n)->kind != EXPECT_QUERY)
+		n++;
+	undo_front(walk, n);
+	if (expects->n == 0)
+		return false;
+	expect = *expect_front(expects);
+	expect_pop(expects);
+	server->xact = (uint8_t)xact;
+	server_unset(server, SERVER_BATCH_FAILED);
+	server_unset(server, SERVER_COPY_IN);
+	if (UNLIKELY(expect.n_names) && failed)
+		undo(walk, &expect);
+	else if (UNLIKELY(expect.n_names) && server->client)
+		client_names_confirmed(server->client, expect.n_names);
+	if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
+		if (expect.flags & EXPECT_SETUP)
+			setup_settled(walk, failed);
+		else if (failed && server_is(server, SERVER_RESET_SENT))
+			server_set(server, SERVER_RETIRE); /* who knows what it still has */
+		server_unset(server, SERVER_ROLLS_BACK);
+	} else if (LIKELY(!server_is(server, SERVER_SETUP_FAILED)) || !setup_refused(walk, xact)) {
+		if (UNLIKELY(server_is(server, SERVER_STATEMENTS_GOING)))
+			statements_settled(server, failed);
+		if (server->client)
+			setting_settled(server->client, failed);
+		walk_forward(walk, frame);
+		if (server->client)
+			client_on_ready(server->client, xact);
+	}
+	if (expects->n == 0) {
+		link_on_ready(server);
+		if (server->client != walk->client)
+			walk->client =
+				NULL; /* released: what may follow in this read is nobody's */
+	}
+	return true;
+}
+
+/* CopyInResponse in the extended protocol: the Sync that was sent with the Execute will not be
+ * answered. */
+static void copy_in_begins(struct walk *walk)
+{
+	struct server *server = walk->server;
+	struct expect *front = expect_front(&server->expects);
+
+	/* A client that did not wait for this message may have ended the COPY already. */
+	if (server->client == NULL || !client_is(server->client, CLIENT_COPY_ENDED))
+		server_set(server, SERVER_COPY_IN);
+	if (server->client && server->client->state == CLIENT_LINKED && server->client->input)
+		client_resume(server->client); /* what waits there cannot belong to a COPY */
+	if (front == NULL || front->kind != EXPECT_EXECUTE || server->expects.n < 2 ||
+		expect_at(&server->expects, 1)->kind != EXPECT_SYNC ||
+		(expect_at(&server->expects, 1)->flags & EXPECT_AFTER_COPY))
+		return;
+	*expect_at(&server->expects, 1) = *front;
+	expect_pop(&server->expects);
+	if (server->client && server->client->state == CLIENT_LINKED) {
+		client_unset(server->client, CLIENT_AWAITS_READY);
+		client_set(server->client, CLIENT_EXTENDED);
+		client_resume(server->client);
+	}
+}
+
+
+static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame)
+{
+	struct server *server = walk->server;
+	const struct expect *front;
+	const char *name, *value;
+	struct param_set *set;
+
+	if (frame->n_available < frame->n_body_bytes) { /* too long to be kept track of */
+		if (!walk_is_swallowed(walk))
+			walk_forward(walk, frame);
+		return true;
+	}
+	if (pgw_view_parameter_status(frame->body, frame->n_body_bytes, &name, &value) != PGW_OK)
+		return false;
+	if (!param_is_server_fact(name)) {
+		set = param_set_with(server->params, name, value);
+		param_set_unref(&server->params);
+		server->params = set;
+	}
+	front = expect_front(&server->expects);
+	if (walk_is_swallowed(walk) && !(front && (front->flags & EXPECT_SETUP)))
+		return true;
+	/* Of its own parameters, too: what it asked for may have another spelling, and two sets
+	 * that differ would be sent again in the middle of a batch. */
+	if (walk->client && !param_is_server_fact(name)) {
+		param_set_unref(&walk->client->params);
+		walk->client->params = param_set_ref(server->params);
+	}
+	if (!walk_is_swallowed(walk))
+		walk_forward(walk, frame);
+	return true;
+}
+
+static void send_fault(struct walk *walk, const struct pgw_fault *fault)
+{
+	struct pgw_writer writer = gather_writer(walk_out(walk), 4 * PGW_FAULT_TEXT_BYTES);
+
+	pgw_build_fault(&writer, fault);
+	gather_commit(walk_out(walk), &writer);
+}
+
+static void send_lane_timeout(struct walk *walk)
+{
+	struct pgw_fault fault;
+
+	client_lane_timeout_fault(walk->client, &fault);
+	send_fault(walk, &fault);
+}
+
+void walk_batch_paused(struct server *server)
+{
+	struct client *client = server->client;
+
+	if (server->expects.n == 0 && client && client->state == CLIENT_LINKED)
+		client_statement_ends(client, loop_now_us(&server->worker->loop), false);
+}
+
+static bool on_error(struct walk *walk, const struct pgw_frame *frame)
+{
+	struct server *server = walk->server;
+	struct expect *front;
+	struct pgw_error_view view;
+	bool swallow;
+
+	/* Of a long one only the beginning is here; severity and SQLSTATE come first. */
+	if (pgw_view_error(frame->body, frame->n_available, &view) != PGW_OK &&
+		frame->n_available == frame->n_body_bytes)
+		return false;
+	server_set(server, SERVER_BATCH_FAILED);
+	server_unset(server, SERVER_COPY_IN);
+	if (strcmp(view.severity, "FATAL") == 0 || strcmp(view.severity, "PANIC") == 0) {
+		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",
+			view.message, view.sqlstate);
+		if (strcmp(view.sqlstate, "08P01") == 0)
+			server_set(server, SERVER_VIOLATED);
+		if (walk->client == NULL || !client_is(walk->client, CLIENT_SESSION))
+			return true; /* the end of file comes next: the client hears of it then */
+	}
+	walk_emit_locals(server, walk->client, walk_out(walk));
+	front = expect_front(&server->expects);
+	/* Errors of what was sent for the client's statement are the client's; those of whole
+	 * queries of our own are not, but that of its parameters is. */
+	swallow = front && front->kind == EXPECT_QUERY && (front->flags & EXPECT_SWALLOW) &&
+		  !(front->flags & EXPECT_SETUP);
+	if (server_is(server, SERVER_WELCOMING)) {
+		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",
+			view.message, view.sqlstate);
+		swallow = true;
+	}
+	if (server_is(server, SERVER_SETUP_FAILED))
+		swallow = true; /* it has heard why */
+	if (walk->client && !swallow) {
+		STAT_ADD(walk->worker->classes[walk->client->class].n_errors, 1);
+		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
+			     strcmp(view.sqlstate, "57014") == 0))
+			send_lane_timeout(walk);
+		else if (UNLIKELY(front && (front->flags & EXPECT_FAULT) && walk->client->fault))
+			send_fault(walk, walk->client->fault);
+		else {
+			server_unset(server, SERVER_SKIP_SWALLOW); /* its rest follows, too */
+			walk_forward(walk, frame);
+		}
+	}
+	if (front && front->kind != EXPECT_QUERY && front->kind != EXPECT_SYNC)
+		drop_to_sync(walk);
+	walk_batch_paused(server);
+	return true;
+}
+
+/* Messages that belong to the reply at the front; `ends` when it is the last of it. */
+static bool on_reply(
+	struct walk *walk, const struct pgw_frame *frame, enum expect_kind kind, bool ends)
+{
+	struct server *server = walk->server;
+	struct expect *front;
+
+	walk_emit_locals(server, walk->client, walk_out(walk));
+	front = expect_front(&server->expects);
+	if (UNLIKELY(front == NULL))
+		return false;
+	if (!(front->flags & EXPECT_SWALLOW) &&
+		LIKELY(!server_is(server, SERVER_SETUP_FAILED)))
+		walk_forward(walk, frame);
+	if (!ends || front->kind == EXPECT_QUERY)
+		return true;
+	if (UNLIKELY(front->kind != kind))
+		return false;
+	if (UNLIKELY(front->n_names) && server->client)
+		client_names_confirmed(server->client, front->n_names);
+	expect_pop(&server->expects);
+	if (UNLIKELY(server->expects.n == 0))
+		walk_batch_paused(server);
+	return true;
+}
+
+bool walk_message(struct walk *walk, const struct pgw_frame *frame)
+{
+	struct server *server = walk->server;
+
+	switch (frame->type) {
+	case PGW_PARSE_COMPLETE:
+		return on_reply(walk, frame, EXPECT_PARSE, true);
+	case PGW_BIND_COMPLETE:
+		return on_reply(walk, frame, EXPECT_BIND, true);
+	case PGW_CLOSE_COMPLETE:
+		return on_reply(walk, frame, EXPECT_CLOSE, true);
+	case PGW_ROW_DESCRIPTION:
+	case PGW_NO_DATA: {
+		struct expect *front;
+
+		walk_emit_locals(server, walk->client, walk_out(walk));
+		front = expect_front(&server->expects);
+		return on_reply(
+			walk, frame, EXPECT_DESCRIBE, front && front->kind == EXPECT_DESCRIBE);
+	}
+	case PGW_COMMAND_COMPLETE:
+	case PGW_EMPTY_QUERY_RESPONSE:
+	case PGW_PORTAL_SUSPENDED:
+		server_unset(server, SERVER_COPY_IN);
+		server_unset(server, SERVER_COPY_BOTH);
+		return on_reply(walk, frame, EXPECT_EXECUTE, true);
+	case PGW_COPY_IN_RESPONSE:
+		copy_in_begins(walk);
+		return on_reply(walk, frame, EXPECT_EXECUTE, false);
+	case PGW_COPY_BOTH_RESPONSE:
+		server_set(server, SERVER_COPY_BOTH);
+		return on_reply(walk, frame, EXPECT_EXECUTE, false);
+	case PGW_DATA_ROW:
+	case PGW_COPY_DATA:
+	case PGW_COPY_DONE:
+	case PGW_COPY_OUT_RESPONSE:
+	case PGW_PARAMETER_DESCRIPTION:
+	case PGW_FUNCTION_CALL_RESPONSE:
+		return on_reply(walk, frame, EXPECT_EXECUTE, false);
+	case PGW_ERROR_RESPONSE:
+		return on_error(walk, frame);
+	case PGW_READY_FOR_QUERY:
+		return on_ready_for_query(walk, frame);
+	case PGW_PARAMETER_STATUS:
+		return on_parameter_status(walk, frame);
+	case PGW_NOTICE_RESPONSE:
+		if (!walk_is_swallowed(walk))
+			walk_forward(walk, frame);
+		return true;
+	case PGW_NOTIFICATION_RESPONSE:
+		walk_forward(walk, frame);
+		return true;
+	default:
+		return false;
+	}
+}
