@@ -1,19 +1,58 @@
 /* SPDX-License-Identifier: ISC */
 #include "io/loop.h"
 
+#include <sys/timerfd.h>
+#include <unistd.h>
+
 #include "base/clock.h"
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void on_ticker(evutil_socket_t fd, short what, void *arg)
+{
+	struct ticker *ticker = arg;
+	uint64_t n_periods;
+
+	if (read(fd, &n_periods, sizeof(n_periods)) == sizeof(n_periods)) /* else it was stopped */
+		ticker->fire(ticker->arg);
+}
+
+void ticker_open(struct ticker *ticker, struct loop *loop, uint64_t period_us,
+	void (*fire)(void *arg), void *arg)
+{
+	memset(ticker, 0, sizeof(*ticker));
+	ticker->period_us = period_us;
+	ticker->fire = fire;
+	ticker->arg = arg;
+	ticker->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	MUST(ticker->fd >= 0);
+	MUST(event_assign(&ticker->event, loop->base, ticker->fd, EV_READ | EV_PERSIST, on_ticker,
+		     ticker) == 0);
+	MUST(event_add(&ticker->event, NULL) == 0);
+}
+
+void ticker_run(struct ticker *ticker, bool run)
+{
+	struct timespec period = {.tv_sec = (time_t)(ticker->period_us / 1000000u),
+		.tv_nsec = (long)(ticker->period_us % 1000000u) * 1000};
+	struct itimerspec setting = {.it_interval = period, .it_value = period};
+	static const struct itimerspec off;
+
+	MUST(timerfd_settime(ticker->fd, 0, run ? &setting : &off, NULL) == 0);
+	ticker->running = run;
+}
+
+void ticker_close(struct ticker *ticker)
+{
+	event_del(&ticker->event);
+	close(ticker->fd);
+}
+
+static void on_tick(void *arg)
 {
 	struct loop *loop = arg;
-	static const struct timeval interval = {0, TIMER_TICK_US};
 
-	loop->tick_armed = false;
 	timer_wheel_advance(&loop->wheel, clock_mono_us());
-	if (loop->wheel.n_armed > 0 && !loop->tick_armed) {
-		MUST(event_add(loop->tick, &interval) == 0);
-		loop->tick_armed = true;
-	}
+	if (loop->wheel.n_armed == 0)
+		ticker_run(&loop->tick, false);
 }
 
 void loop_init(struct loop *loop)
@@ -30,13 +69,12 @@ void loop_init(struct loop *loop)
 	MUST(loop->base != NULL);
 	timer_wheel_init(&loop->wheel, clock_mono_us());
 	STAILQ_INIT(&loop->tasks);
-	loop->tick = evtimer_new(loop->base, on_tick, loop);
-	MUST(loop->tick != NULL);
+	ticker_open(&loop->tick, loop, TIMER_TICK_US, on_tick, loop);
 }
 
 void loop_release(struct loop *loop)
 {
-	event_free(loop->tick);
+	ticker_close(&loop->tick);
 	event_base_free(loop->base);
 	loop->base = NULL;
 }
@@ -112,12 +150,7 @@ void loop_timer(struct loop *loop, struct timer *timer, uint64_t delay_us,
 void loop_timer_at(struct loop *loop, struct timer *timer, uint64_t deadline_us,
 	void (*fire)(struct timer *timer))
 {
-	static const struct timeval interval = {0, TIMER_TICK_US};
-
 	timer_start(&loop->wheel, timer, deadline_us, fire);
-	if (LIKELY(loop->tick_armed))
-		return;
-	/* The wheel stood still while nothing was armed. */
-	MUST(event_add(loop->tick, &interval) == 0);
-	loop->tick_armed = true;
+	if (UNLIKELY(!loop->tick.running)) /* the wheel stood still while nothing was armed */
+		ticker_run(&loop->tick, true);
 }

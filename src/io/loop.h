@@ -23,12 +23,30 @@ struct task {
 	void (*run)(struct task *task);
 };
 
+/*
+ * Calls `fire` every period while it runs. A timerfd, not a timer of libevent's: with one of those
+ * pending every epoll_wait has a time limit, and the kernel sets up and takes down a timer for it.
+ */
+struct ticker {
+	struct event event;
+	int fd;
+	bool running;
+	uint64_t period_us;
+	void (*fire)(void *arg);
+	void *arg;
+};
+
+struct loop;
+void ticker_open(struct ticker *ticker, struct loop *loop, uint64_t period_us,
+	void (*fire)(void *arg), void *arg); /* stands still */
+void ticker_run(struct ticker *ticker, bool run);
+void ticker_close(struct ticker *ticker);
+
 struct loop {
 	struct event_base *base;
 	struct timer_wheel wheel;
 	STAILQ_HEAD(, task) tasks;
-	struct event *tick; /* armed while a timer is */
-	bool tick_armed;
+	struct ticker tick; /* runs while a timer is armed */
 	bool stopping;
 	uint64_t now_us; /* see loop_now_us(); 0: to be read anew */
 	void (*turn_end)(

@@ -9,6 +9,8 @@
 #include "session/client.h"
 #include "session/server.h"
 
+#define JANITOR_PERIOD_US 1000000u
+
 /* Which worker this thread is: the ledger's wake needs no eventfd for ourselves. */
 static _Thread_local struct worker *current;
 
@@ -92,7 +94,7 @@ static void log_period(const struct worker *worker, const struct pool *pool)
 		(unsigned long long)(period->wait_time));
 }
 
-static void on_janitor(evutil_socket_t fd, short what, void *arg)
+static void on_janitor(void *arg)
 {
 	struct worker *worker = arg;
 	struct client *client, *next;
@@ -324,7 +326,6 @@ static void on_accepted(void *arg, int fd, bool is_unix)
 void worker_init(
 	struct worker *worker, struct cluster *cluster, unsigned index, struct settings *settings)
 {
-	static const struct timeval second = {1, 0};
 	unsigned i;
 
 	memset(worker, 0, sizeof(*worker));
@@ -342,8 +343,8 @@ void worker_init(
 	statement_table_init(&worker->statements);
 	worker->rx = mem_alloc(WORKER_RX_BYTES);
 	worker->period_began_us = clock_mono_us();
-	worker->janitor = event_new(worker->loop.base, -1, EV_PERSIST, on_janitor, worker);
-	MUST(worker->janitor != NULL && event_add(worker->janitor, &second) == 0);
+	ticker_open(&worker->janitor, &worker->loop, JANITOR_PERIOD_US, on_janitor, worker);
+	ticker_run(&worker->janitor, true);
 	for (i = 0; i < cluster->listeners.n; i++)
 		listener_watch_open(&worker->watches[i], &worker->loop,
 			&cluster->listeners.items[i], on_accepted, worker);
@@ -379,7 +380,7 @@ void worker_release(struct worker *worker)
 	worker->loop.stopping = false;
 	pool_free_all(worker);
 	statement_table_release(&worker->statements);
-	event_free(worker->janitor);
+	ticker_close(&worker->janitor);
 	resolver_free(&worker->resolver);
 	mailbox_close(&worker->mailbox);
 	loop_release(&worker->loop);

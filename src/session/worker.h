@@ -84,7 +84,7 @@ struct worker {
 	struct statement_table statements;
 	struct listener_watch watches[LISTENER_MAX];
 	unsigned n_watches;
-	struct event *janitor;	  /* once a second */
+	struct ticker janitor;	  /* once a second */
 	bool delivery;		  /* atomic: the ledger put something into our port */
 	bool draining;		  /* SHUTDOWN: no new clients */
 	bool reported_quiet;	  /* draining is over: nothing is open any more */
