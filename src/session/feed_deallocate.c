@@ -13,10 +13,7 @@
 
 static void deallocate_sql(const struct statement *statement, char sql_r[static SQL_BYTES])
 {
-	char name[STATEMENT_NAME_BYTES];
-
-	statement_name(statement->hash, name);
-	(void)snprintf(sql_r, SQL_BYTES, "DEALLOCATE %s", name);
+	(void)snprintf(sql_r, SQL_BYTES, "DEALLOCATE %s", statement->name);
 }
 
 bool feed_find_deallocated(struct client *client, const struct pgw_parse *parse,

@@ -277,11 +277,8 @@ static void send_named_parse(struct feed *feed, const char *name, struct stateme
 	if (server_copies_touch(&server->copies, statement->hash)) {
 		expect.flags |= EXPECT_LOCAL;
 	} else {
-		char server_name[STATEMENT_NAME_BYTES];
-
 		expect.flags |= EXPECT_COPY;
-		statement_name(statement->hash, server_name);
-		inject_raw_parse(server, statement, server_name);
+		inject_raw_parse(server, statement, statement->name);
 		server_copies_add(&server->copies, statement->hash);
 	}
 	expect_push(&server->expects, expect);
@@ -294,11 +291,9 @@ static void send_duplicate_parse(
 	struct feed *feed, const struct statement *taken, const struct statement *statement)
 {
 	struct server *server = feed->client->server;
-	char name[STATEMENT_NAME_BYTES];
 
 	server_ensure_statement(server, taken);
-	statement_name(taken->hash, name);
-	inject_raw_parse(server, statement, name);
+	inject_raw_parse(server, statement, taken->name);
 	expect_push(&server->expects, (struct expect){.kind = EXPECT_PARSE});
 }
 
@@ -477,7 +472,6 @@ static void send_bind(struct feed *feed, const struct pgw_frame *frame, const st
 enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
-	char server_name[STATEMENT_NAME_BYTES];
 	struct statement *statement;
 	struct pgw_bind bind;
 	enum pgw_err err;
@@ -523,7 +517,6 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	feed_bind_deallocate(client, statement, &bind);
 	if (statement == NULL || bind.n_statement_bytes == 0)
 		return feed_forward(feed, frame);
-	statement_name(statement->hash, server_name);
-	send_bind(feed, frame, &bind, server_name);
+	send_bind(feed, frame, &bind, statement->name);
 	return STEP_NEXT;
 }

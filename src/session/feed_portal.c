@@ -18,7 +18,7 @@ static enum step describe(
 {
 	struct client *client = feed->client;
 	struct statement *statement = NULL;
-	char server_name[STATEMENT_NAME_BYTES] = "pglane_no_such_unnamed_statement";
+	const char *server_name = "pglane_no_such_unnamed_statement";
 	struct pgw_writer writer;
 	enum step step;
 
@@ -44,7 +44,7 @@ static enum step describe(
 		(statement && target->n_name_bytes == 0))
 		return feed_forward(feed, frame);
 	if (statement)
-		statement_name(statement->hash, server_name);
+		server_name = statement->name;
 	writer = gather_writer(&feed->worker->to_server, MESSAGE_ROOM);
 	pgw_build_target(&writer, PGW_DESCRIBE, 'S', server_name);
 	gather_commit(&feed->worker->to_server, &writer);

@@ -190,13 +190,13 @@ void server_ensure_statement_as(
 {
 	struct expect expect = {
 		.kind = EXPECT_PARSE, .flags = EXPECT_SWALLOW, .hash = statement->hash};
-	char name[STATEMENT_NAME_BYTES] = "";
+	const char *name = "";
 
 	if (named) {
 		if (server_copies_touch(&server->copies, statement->hash))
 			return;
 		expect.flags |= EXPECT_COPY;
-		statement_name(statement->hash, name);
+		name = statement->name;
 		server_copies_add(&server->copies, statement->hash);
 	} else {
 		if (server->unnamed.lo == statement->hash.lo &&

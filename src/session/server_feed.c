@@ -22,11 +22,24 @@ static bool must_be_whole(uint8_t type)
 	       type == PGW_ERROR_RESPONSE;
 }
 
-/* Whole rows and COPY data in a row, as one piece: the loop that bulk results spend their time in.
+/*
+ * Whole messages that only pass, as one piece: the loop that bulk results, and the answers to most
+ * simple queries, spend their time in. Rows and COPY data always pass; what describes and ends a
+ * result does when nothing but ReadyForQuery settles its reply.
  */
-static const uint8_t *skip_rows(const uint8_t *at, const uint8_t *end)
+static const uint8_t *skip_passing(const uint8_t *at, const uint8_t *end, bool of_query)
 {
-	while (end - at >= PGW_HEADER_BYTES && (*at == PGW_DATA_ROW || *at == PGW_COPY_DATA)) {
+	enum { ROW = 1, RESULT = 2 };
+	static const uint8_t kinds[256] = {
+		[PGW_DATA_ROW] = ROW,
+		[PGW_COPY_DATA] = ROW,
+		[PGW_ROW_DESCRIPTION] = RESULT,
+		[PGW_COMMAND_COMPLETE] = RESULT,
+		[PGW_EMPTY_QUERY_RESPONSE] = RESULT,
+	};
+	unsigned passing = of_query ? ROW | RESULT : ROW;
+
+	while (end - at >= PGW_HEADER_BYTES && (kinds[*at] & passing)) {
 		uint32_t length = (uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 |
 				  (uint32_t)at[3] << 8 | at[4];
 
@@ -73,7 +86,10 @@ static bool walk_one(struct walk *walk)
 		return walk->at < walk->end;
 	}
 	if (front && !(front->flags & (EXPECT_SWALLOW | EXPECT_LOCAL))) {
-		const uint8_t *rows = skip_rows(walk->at, walk->end);
+		bool of_query = front->kind == EXPECT_QUERY &&
+				!server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH |
+							   SERVER_SETUP_FAILED);
+		const uint8_t *rows = skip_passing(walk->at, walk->end, of_query);
 
 		if (walk->client)
 			gather_ref(walk_out(walk), walk->at, (size_t)(rows - walk->at));

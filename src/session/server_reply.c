@@ -176,7 +176,7 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 
 	if (pgw_view_ready(frame->body, frame->n_body_bytes, &xact) != PGW_OK)
 		return false;
-	walk_emit_locals(server, walk->client, walk_out(walk));
+	walk_locals(walk);
 	while (n < expects->n && expect_at(expects, n)->kind != EXPECT_SYNC &&
 		expect_at(expects, n)->kind != EXPECT_QUERY)
 		n++;
@@ -320,7 +320,7 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 		if (walk->client == NULL || !client_is(walk->client, CLIENT_SESSION))
 			return true; /* the end of file comes next: the client hears of it then */
 	}
-	walk_emit_locals(server, walk->client, walk_out(walk));
+	walk_locals(walk);
 	front = expect_front(&server->expects);
 	/* Errors of what was sent for the client's statement are the client's; those of whole
 	 * queries of our own are not, but that of its parameters is. */
@@ -358,7 +358,7 @@ static bool on_reply(
 	struct server *server = walk->server;
 	struct expect *front;
 
-	walk_emit_locals(server, walk->client, walk_out(walk));
+	walk_locals(walk);
 	front = expect_front(&server->expects);
 	if (UNLIKELY(front == NULL))
 		return false;
@@ -392,7 +392,7 @@ bool walk_message(struct walk *walk, const struct pgw_frame *frame)
 	case PGW_NO_DATA: {
 		struct expect *front;
 
-		walk_emit_locals(server, walk->client, walk_out(walk));
+		walk_locals(walk);
 		front = expect_front(&server->expects);
 		return on_reply(
 			walk, frame, EXPECT_DESCRIBE, front && front->kind == EXPECT_DESCRIBE);

@@ -43,6 +43,19 @@ void statement_table_release(struct statement_table *table)
 	table->buckets = NULL;
 }
 
+void statement_name(struct pgw_hash128 hash, char out[static STATEMENT_NAME_BYTES])
+{
+	static const char hex[] = "0123456789abcdef";
+	unsigned i;
+
+	memcpy(out, "pglane_", 7);
+	for (i = 0; i < 16; i++) {
+		out[7 + i] = hex[(hash.hi >> (60 - 4 * i)) & 15];
+		out[23 + i] = hex[(hash.lo >> (60 - 4 * i)) & 15];
+	}
+	out[39] = '\0';
+}
+
 static struct statement **bucket_of(struct statement_table *table, struct pgw_hash128 hash)
 {
 	return &table->buckets[hash.lo & (table->n_buckets - 1)];
@@ -91,6 +104,7 @@ struct statement *statement_intern(struct statement_table *table, const struct p
 	s = mem_alloc(sizeof(*s) + parse->n_query_bytes + 1 + 4u * parse->n_types);
 	memset(s, 0, sizeof(*s));
 	s->hash = hash;
+	statement_name(hash, s->name);
 	s->refs = 1;
 	s->n_query = (uint32_t)parse->n_query_bytes + 1;
 	s->n_types = (uint32_t)parse->n_types;
@@ -119,19 +133,6 @@ void statement_unref(struct statement_table *table, struct statement **statement
 	table->n--;
 	table->n_bytes -= statement_bytes(s);
 	mem_free(s);
-}
-
-void statement_name(struct pgw_hash128 hash, char out[static STATEMENT_NAME_BYTES])
-{
-	static const char hex[] = "0123456789abcdef";
-	unsigned i;
-
-	memcpy(out, "pglane_", 7);
-	for (i = 0; i < 16; i++) {
-		out[7 + i] = hex[(hash.hi >> (60 - 4 * i)) & 15];
-		out[23 + i] = hex[(hash.lo >> (60 - 4 * i)) & 15];
-	}
-	out[39] = '\0';
 }
 
 /* ---- a client's names ---- */

@@ -35,7 +35,8 @@ struct statement {
 	uint32_t n_query; /* with NUL */
 	uint32_t n_types;
 	struct statement_route route;
-	char text[]; /* query, NUL, types */
+	char name[STATEMENT_NAME_BYTES]; /* on servers: statement_name() of its hash */
+	char text[];			 /* query, NUL, types */
 };
 
 struct statement_table {

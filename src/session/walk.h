@@ -42,6 +42,13 @@ static inline bool walk_is_swallowed(const struct walk *walk)
 bool walk_message(struct walk *walk, const struct pgw_frame *frame);
 /* Replies to what was never sent, in their turn. client may be NULL. */
 void walk_emit_locals(struct server *server, struct client *client, struct gather *out);
+static inline void walk_locals(const struct walk *walk)
+{
+	const struct expect *front = expect_front(&walk->server->expects);
+
+	if (UNLIKELY(front && (front->flags & EXPECT_LOCAL)))
+		walk_emit_locals(walk->server, walk->client, walk_out(walk));
+}
 /* All of a flushed batch is answered: until more of it comes no statement runs, and no clock. */
 void walk_batch_paused(struct server *server);
 
