@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Random bytes from the operating system's generator (OpenSSL RAND_bytes). Any thread. */
+/* Random bytes for keys, nonces and salts, of OpenSSL's generator. Any thread; a child of fork(2) has its own. */
 #ifndef BASE_RNG_H
 #define BASE_RNG_H
 

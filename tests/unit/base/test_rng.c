@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +28,41 @@ static void every_byte_and_no_other(void **state)
 		assert_int_equal(seen[i], 0xff); /* each bit has changed once in a hundred */
 	rng_bytes(bytes, 0);
 	assert_int_equal(bytes[0], 0xa5);
+}
+
+/* Drawn ahead and handed out in pieces, across the end of what was drawn: no piece comes twice. */
+static void no_piece_comes_twice(void **state)
+{
+	static uint8_t pieces[400][18];
+	uint8_t big[3000] = {0};
+	unsigned n_zeros = 0;
+
+	for (unsigned i = 0; i < 400; i++) {
+		rng_bytes(pieces[i], sizeof(pieces[i]));
+		for (unsigned j = 0; j < i; j++)
+			assert_memory_not_equal(pieces[i], pieces[j], sizeof(pieces[i]));
+	}
+	rng_bytes(big, sizeof(big));
+	for (unsigned i = 0; i < sizeof(big); i++)
+		n_zeros += big[i] == 0;
+	assert_in_range(n_zeros, 0, 60); /* 12 by chance */
+}
+
+static void *draw_some(void *out)
+{
+	rng_bytes(out, 32);
+	return NULL;
+}
+
+static void a_thread_has_its_own(void **state)
+{
+	uint8_t mine[32], theirs[32];
+	pthread_t thread;
+
+	rng_bytes(mine, sizeof(mine));
+	assert_int_equal(pthread_create(&thread, NULL, draw_some, theirs), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_memory_not_equal(mine, theirs, sizeof(mine));
 }
 
 static void numbers_differ(void **state)
@@ -71,6 +107,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_byte_and_no_other),
+		cmocka_unit_test(no_piece_comes_twice),
+		cmocka_unit_test(a_thread_has_its_own),
 		cmocka_unit_test(numbers_differ),
 		cmocka_unit_test(a_child_has_its_own),
 	};
