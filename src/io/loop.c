@@ -9,17 +9,15 @@
 static void on_ticker(evutil_socket_t fd, short what, void *arg)
 {
 	struct ticker *ticker = arg;
-	uint64_t n_periods;
+	uint64_t n_times;
 
-	if (read(fd, &n_periods, sizeof(n_periods)) == sizeof(n_periods)) /* else it was stopped */
+	if (read(fd, &n_times, sizeof(n_times)) == sizeof(n_times)) /* else it was set anew */
 		ticker->fire(ticker->arg);
 }
 
-void ticker_open(struct ticker *ticker, struct loop *loop, uint64_t period_us,
-	void (*fire)(void *arg), void *arg)
+void ticker_open(struct ticker *ticker, struct loop *loop, void (*fire)(void *arg), void *arg)
 {
 	memset(ticker, 0, sizeof(*ticker));
-	ticker->period_us = period_us;
 	ticker->fire = fire;
 	ticker->arg = arg;
 	ticker->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -29,15 +27,25 @@ void ticker_open(struct ticker *ticker, struct loop *loop, uint64_t period_us,
 	MUST(event_add(&ticker->event, NULL) == 0);
 }
 
-void ticker_run(struct ticker *ticker, bool run)
+static struct timespec timespec_of(uint64_t us)
 {
-	struct timespec period = {.tv_sec = (time_t)(ticker->period_us / 1000000u),
-		.tv_nsec = (long)(ticker->period_us % 1000000u) * 1000};
-	struct itimerspec setting = {.it_interval = period, .it_value = period};
-	static const struct itimerspec off;
+	return (struct timespec){
+		.tv_sec = (time_t)(us / 1000000u), .tv_nsec = (long)(us % 1000000u) * 1000};
+}
 
-	MUST(timerfd_settime(ticker->fd, 0, run ? &setting : &off, NULL) == 0);
-	ticker->running = run;
+void ticker_every(struct ticker *ticker, uint64_t period_us)
+{
+	struct itimerspec setting = {
+		.it_interval = timespec_of(period_us), .it_value = timespec_of(period_us)};
+
+	MUST(timerfd_settime(ticker->fd, 0, &setting, NULL) == 0);
+}
+
+void ticker_at(struct ticker *ticker, uint64_t mono_us)
+{
+	struct itimerspec setting = {.it_value = timespec_of(mono_us)};
+
+	MUST(timerfd_settime(ticker->fd, TFD_TIMER_ABSTIME, &setting, NULL) == 0);
 }
 
 void ticker_close(struct ticker *ticker)
@@ -46,13 +54,24 @@ void ticker_close(struct ticker *ticker)
 	close(ticker->fd);
 }
 
+/* A wheel that turned all the time would wake an idle thread a hundred times a second. It is turned
+ * when its first timer may be due. */
+static void set_tick(struct loop *loop, uint64_t at_us)
+{
+	loop->tick_us = at_us;
+	ticker_at(&loop->tick, at_us);
+}
+
 static void on_tick(void *arg)
 {
 	struct loop *loop = arg;
+	uint64_t next_us;
 
+	loop->tick_us = 0;
 	timer_wheel_advance(&loop->wheel, clock_mono_us());
-	if (loop->wheel.n_armed == 0)
-		ticker_run(&loop->tick, false);
+	next_us = timer_wheel_next_us(&loop->wheel);
+	if (next_us > 0)
+		set_tick(loop, next_us);
 }
 
 void loop_init(struct loop *loop)
@@ -69,7 +88,7 @@ void loop_init(struct loop *loop)
 	MUST(loop->base != NULL);
 	timer_wheel_init(&loop->wheel, clock_mono_us());
 	STAILQ_INIT(&loop->tasks);
-	ticker_open(&loop->tick, loop, TIMER_TICK_US, on_tick, loop);
+	ticker_open(&loop->tick, loop, on_tick, loop);
 }
 
 void loop_release(struct loop *loop)
@@ -122,6 +141,7 @@ void loop_run(struct loop *loop)
 	while (!loop->stopping) {
 		int wait = STAILQ_EMPTY(&loop->tasks) ? 0 : EVLOOP_NONBLOCK;
 
+		loop->n_turns++;
 		MUST(event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | wait) >=
 			0);
 		loop->now_us = 0;
@@ -151,6 +171,6 @@ void loop_timer_at(struct loop *loop, struct timer *timer, uint64_t deadline_us,
 	void (*fire)(struct timer *timer))
 {
 	timer_start(&loop->wheel, timer, deadline_us, fire);
-	if (UNLIKELY(!loop->tick.running)) /* the wheel stood still while nothing was armed */
-		ticker_run(&loop->tick, true);
+	if (UNLIKELY(loop->tick_us == 0 || timer_slot_us(timer) < loop->tick_us))
+		set_tick(loop, timer_slot_us(timer));
 }

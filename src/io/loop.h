@@ -24,29 +24,30 @@ struct task {
 };
 
 /*
- * Calls `fire` every period while it runs. A timerfd, not a timer of libevent's: with one of those
+ * Calls `fire` at a time, or every period. A timerfd, not a timer of libevent's: with one of those
  * pending every epoll_wait has a time limit, and the kernel sets up and takes down a timer for it.
  */
 struct ticker {
 	struct event event;
 	int fd;
-	bool running;
-	uint64_t period_us;
 	void (*fire)(void *arg);
 	void *arg;
 };
 
 struct loop;
-void ticker_open(struct ticker *ticker, struct loop *loop, uint64_t period_us,
-	void (*fire)(void *arg), void *arg); /* stands still */
-void ticker_run(struct ticker *ticker, bool run);
+void ticker_open(
+	struct ticker *ticker, struct loop *loop, void (*fire)(void *arg), void *arg); /* rests */
+void ticker_every(struct ticker *ticker, uint64_t period_us);
+void ticker_at(struct ticker *ticker, uint64_t mono_us); /* once, at once when that is over */
 void ticker_close(struct ticker *ticker);
 
 struct loop {
 	struct event_base *base;
 	struct timer_wheel wheel;
 	STAILQ_HEAD(, task) tasks;
-	struct ticker tick; /* runs while a timer is armed */
+	struct ticker tick;
+	uint64_t tick_us; /* when it comes: not after the first timer; 0: it rests */
+	uint64_t n_turns;
 	bool stopping;
 	uint64_t now_us; /* see loop_now_us(); 0: to be read anew */
 	void (*turn_end)(

@@ -6,6 +6,12 @@ static uint64_t tick_of(uint64_t us)
 	return us / TIMER_TICK_US;
 }
 
+/* The tick after the deadline, so that it never fires early; never a slot that was swept already. */
+static uint64_t slot_tick(const struct timer *timer)
+{
+	return MAX_OF(tick_of(timer->deadline_us) + 1, timer->wheel->done_tick + 1);
+}
+
 void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_us)
 {
 	unsigned i;
@@ -19,16 +25,11 @@ void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_us)
 void timer_start(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline_us,
 	void (*fire)(struct timer *timer))
 {
-	uint64_t tick;
-
 	timer_stop(timer);
 	timer->deadline_us = MAX_OF(deadline_us, (uint64_t)1);
 	timer->fire = fire;
 	timer->wheel = wheel;
-	/* The tick after the deadline, so that it never fires early; never a slot that was swept
-	 * already. */
-	tick = MAX_OF(tick_of(timer->deadline_us) + 1, wheel->done_tick + 1);
-	LIST_INSERT_HEAD(&wheel->slots[tick % TIMER_SLOTS], timer, link);
+	LIST_INSERT_HEAD(&wheel->slots[slot_tick(timer) % TIMER_SLOTS], timer, link);
 	wheel->n_armed++;
 }
 
@@ -39,6 +40,22 @@ void timer_stop(struct timer *timer)
 	LIST_REMOVE(timer, link);
 	timer->deadline_us = 0;
 	timer->wheel->n_armed--;
+}
+
+uint64_t timer_slot_us(const struct timer *timer)
+{
+	return slot_tick(timer) * TIMER_TICK_US;
+}
+
+uint64_t timer_wheel_next_us(const struct timer_wheel *wheel)
+{
+	uint64_t tick = wheel->done_tick + 1;
+
+	if (wheel->n_armed == 0)
+		return 0;
+	while (LIST_EMPTY(&wheel->slots[tick % TIMER_SLOTS]))
+		tick++;
+	return tick * TIMER_TICK_US;
 }
 
 /*

@@ -34,6 +34,10 @@ static inline bool timer_is_armed(const struct timer *timer)
 {
 	return timer->deadline_us != 0;
 }
+/* When to call timer_wheel_advance() next: a timer in that slot may be due, and none is before. 0: none is armed. */
+uint64_t timer_wheel_next_us(const struct timer_wheel *wheel);
+/* The same for one timer that is armed. */
+uint64_t timer_slot_us(const struct timer *timer);
 /* Fires what is due at now_us. Timers may be started and stopped by the callbacks. */
 void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_us);
 

@@ -343,8 +343,8 @@ void worker_init(
 	statement_table_init(&worker->statements);
 	worker->rx = mem_alloc(WORKER_RX_BYTES);
 	worker->period_began_us = clock_mono_us();
-	ticker_open(&worker->janitor, &worker->loop, JANITOR_PERIOD_US, on_janitor, worker);
-	ticker_run(&worker->janitor, true);
+	ticker_open(&worker->janitor, &worker->loop, on_janitor, worker);
+	ticker_every(&worker->janitor, JANITOR_PERIOD_US);
 	for (i = 0; i < cluster->listeners.n; i++)
 		listener_watch_open(&worker->watches[i], &worker->loop,
 			&cluster->listeners.items[i], on_accepted, worker);

@@ -270,17 +270,41 @@ static void timers_fire_after_their_time(void **state)
 	assert_string_equal(order, "ttt");
 }
 
+static void never(struct timer *timer)
+{
+	fail();
+}
+
+/* A loop whose timers are far away, logins' and statements' limits, sleeps until the first is due; one that comes later and is due
+ * sooner is heard in its time. */
+static void the_tick_waits_for_the_first_timer(void **state)
+{
+	struct alarm alarm = {.deadline_us = clock_mono_us() + 200000, .n_left = 1};
+	struct timer far = {.deadline_us = 0}, farther = {.deadline_us = 0};
+
+	loop_timer(&loop, &farther, 400000000, never);
+	loop_timer(&loop, &far, 60000000, never);
+	loop_timer_at(&loop, &alarm.timer, alarm.deadline_us, on_alarm);
+	loop_run(&loop);
+	assert_string_equal(order, "t");
+	assert_true(clock_mono_us() < alarm.deadline_us + 10 * TIMER_TICK_US + 1000000);
+	/* One for the alarm, and one for each of the others whose slot, as the wheel turns, happens to lie before its. */
+	assert_in_range(loop.n_turns, 1, 4);
+	timer_stop(&far);
+	timer_stop(&farther);
+}
+
 /* An idle loop sleeps: the tick is armed only while a timer is. */
 static void the_tick_rests_without_timers(void **state)
 {
 	struct alarm alarm = {.deadline_us = 1, .n_left = 2};
 
-	assert_false(loop.tick.running);
+	assert_int_equal(loop.tick_us, 0);
 	loop_timer(&loop, &alarm.timer, 0, on_alarm);
-	assert_true(loop.tick.running);
+	assert_int_not_equal(loop.tick_us, 0);
 	loop_run(&loop);
 	assert_string_equal(order, "tt");
-	assert_false(loop.tick.running);
+	assert_int_equal(loop.tick_us, 0);
 
 	/* And it wakes up again after it has rested. */
 	alarm.n_left = 1;
@@ -304,6 +328,7 @@ int main(void)
 		LOOP_TEST(time_stands_still_for_a_callback_only),
 		LOOP_TEST(timers_fire_after_their_time),
 		LOOP_TEST(the_tick_rests_without_timers),
+		LOOP_TEST(the_tick_waits_for_the_first_timer),
 	};
 
 	alarm(HANG_S);
