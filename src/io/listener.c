@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "io/netaddr.h"
 
-#define ACCEPT_BATCH 64
+#define ACCEPT_BATCH 64u
 #define ACCEPT_RETRY_US 100000u
 #define DEFER_ACCEPT_S 45
 
@@ -246,12 +246,25 @@ static void on_retry(struct timer *timer)
 	(void)event_add(&watch->event, NULL);
 }
 
+/*
+ * accept(2) that finds nobody costs nearly what it costs to find somebody, and mostly one comes at a time: one is taken, and the loop says
+ * if there is another. When it does so turn after turn, many come at once, and each turn takes twice as many as the last.
+ */
+static unsigned next_batch(struct listener_watch *watch)
+{
+	bool goes_on = watch->last_turn + 1 == watch->loop->n_turns;
+
+	watch->last_turn = watch->loop->n_turns;
+	watch->batch = goes_on ? MIN_OF(watch->batch * 2, ACCEPT_BATCH) : 1;
+	return watch->batch;
+}
+
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
 	struct listener_watch *watch = arg;
-	int i;
+	unsigned i, n = next_batch(watch);
 
-	for (i = 0; i < ACCEPT_BATCH; i++) {
+	for (i = 0; i < n; i++) {
 		int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (accepted >= 0) {
@@ -281,6 +294,7 @@ void listener_watch_open(struct listener_watch *watch, struct loop *loop,
 	watch->accepted = accepted;
 	watch->arg = arg;
 	watch->loop = loop;
+	watch->batch = 1;
 	MUST(event_assign(&watch->event, loop->base, listener->fd, EV_READ | EV_PERSIST,
 		     on_acceptable, watch) == 0);
 	MUST(event_add(&watch->event, NULL) == 0);

@@ -36,6 +36,8 @@ struct listener_watch {
 	void (*accepted)(void *arg, int fd, bool is_unix);
 	void *arg;
 	struct timer retry; /* out of descriptors: a pause */
+	unsigned batch;	    /* connections this turn may accept */
+	uint64_t last_turn; /* of the loop, that accepted */
 	struct loop *loop;
 };
 void listener_watch_open(struct listener_watch *watch, struct loop *loop,

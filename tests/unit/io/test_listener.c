@@ -337,6 +337,32 @@ static void a_turn_accepts_a_batch_only(void **state)
 	listeners_close(&listeners);
 }
 
+/* Who comes alone costs one accept(2); of a crowd each turn takes twice as many as the last. */
+static void a_crowd_is_taken_faster_and_faster(void **state)
+{
+	static const unsigned taken[] = {1, 3, 7, 15, 31, 63, 100};
+	struct config config = unix_config(6438);
+	struct listeners listeners;
+	int clients[100];
+	struct door door;
+
+	config.listen_backlog = 200;
+	must_open(&listeners, &config);
+	door_open(&door, &listeners.items[0]);
+	for (unsigned i = 0; i < N_ELEMENTS(clients); i++)
+		clients[i] = connect_to(&listeners.items[0]);
+	door.loop.n_turns = 10; /* it has been quiet */
+	for (unsigned i = 0; i < N_ELEMENTS(taken); i++) {
+		door.loop.n_turns++;
+		assert_int_equal(event_base_loop(door.loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0);
+		assert_int_equal(door.n, taken[i]);
+	}
+	for (unsigned i = 0; i < N_ELEMENTS(clients); i++)
+		close(clients[i]);
+	door_close(&door);
+	listeners_close(&listeners);
+}
+
 static void two_watches_of_one_listener(void **state)
 {
 	struct config config = unix_config(6437);
@@ -481,6 +507,7 @@ int main(void)
 		cmocka_unit_test(unix_sockets_that_cannot_be),
 		cmocka_unit_test(whoever_comes_is_handed_over),
 		cmocka_unit_test(a_turn_accepts_a_batch_only),
+		cmocka_unit_test(a_crowd_is_taken_faster_and_faster),
 		cmocka_unit_test(two_watches_of_one_listener),
 		cmocka_unit_test(a_closed_watch_accepts_nobody),
 		cmocka_unit_test(out_of_descriptors),
