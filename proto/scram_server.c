@@ -20,10 +20,16 @@ void pgw_scram_server_init(struct pgw_scram_server *s, const struct pgw_scram_se
 	bool doomed, const uint8_t *cb_data, size_t n_cb_data)
 {
 	assert(n_cb_data <= sizeof(s->cb_data));
-	memset(s, 0, sizeof(*s));
 	s->state = PGW_SCRAM_SERVER_EXPECT_FIRST;
 	s->secret = *secret;
 	s->doomed = doomed;
+	s->has_mechanism = false;
+	s->plus = false;
+	s->gs2_header[0] = '\0';
+	s->client_first_bare[0] = '\0';
+	s->server_first[0] = '\0';
+	s->nonce[0] = '\0';
+	memset(s->client_key, 0, sizeof(s->client_key));
 	if (n_cb_data > 0)
 		memcpy(s->cb_data, cb_data, n_cb_data);
 	s->n_cb_data = n_cb_data;
@@ -220,6 +226,12 @@ static enum pgw_err on_client_final(struct pgw_scram_server *s, const char *text
 	pgw__b64_encode(signature, sizeof(signature), out + 2);
 	s->state = PGW_SCRAM_SERVER_DONE;
 	return PGW_OK;
+}
+
+void pgw_scram_server_wipe(struct pgw_scram_server *s)
+{
+	OPENSSL_cleanse(&s->secret, sizeof(s->secret));
+	OPENSSL_cleanse(s->client_key, sizeof(s->client_key));
 }
 
 /* An error is final, and leaves nothing behind that a later mistake could use. */

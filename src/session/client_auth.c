@@ -29,31 +29,41 @@ static void send_auth(struct client *client, enum pgw_auth_code code, const void
 	client_reply(client, message, writer.len);
 }
 
-/* The SCRAM secret of a plain password is derived once and kept with the user. */
-static bool derive_secret(const struct config *config, const char *user_name, const char *secret,
-	struct pgw_scram_secret *out_r)
+static bool make_secret(const struct config *config, struct login *login, struct pgw_scram_secret *out_r)
 {
-	struct shared_user *user = registry_user(user_name);
 	uint8_t salt[16];
+
+	login->has_scram_secret = pgw_scram_secret_parse(login->secret, out_r);
+	if (login->has_scram_secret)
+		return true;
+	rng_bytes(salt, sizeof(salt));
+	return pgw_scram_secret_derive(
+		       login->secret, salt, sizeof(salt), config->scram_iterations, out_r) == PGW_OK;
+}
+
+/* What the auth_file has for a user, read or derived once, and kept with the user. */
+static bool find_secret(const struct config *config, struct login *login, struct pgw_scram_secret *out_r)
+{
+	struct shared_user *user = registry_user(login->user);
 	bool ok;
 
 	registry_lock();
-	ok = user->has_derived && user->secret && strcmp(user->secret, secret) == 0 &&
-	     user->derived.iterations == config->scram_iterations;
-	if (ok)
-		*out_r = user->derived;
+	ok = user->secret && strcmp(user->secret, login->secret) == 0 &&
+	     (user->has_scram_secret || user->scram.iterations == config->scram_iterations);
+	if (ok) {
+		*out_r = user->scram;
+		login->has_scram_secret = user->has_scram_secret;
+	}
 	registry_unlock();
 	if (ok)
 		return true;
-	rng_bytes(salt, sizeof(salt));
-	if (pgw_scram_secret_derive(secret, salt, sizeof(salt), config->scram_iterations, out_r) !=
-		PGW_OK)
+	if (!make_secret(config, login, out_r))
 		return false;
 	registry_lock();
 	mem_free(user->secret);
-	user->secret = mem_strdup(secret);
-	user->derived = *out_r;
-	user->has_derived = true;
+	user->secret = mem_strdup(login->secret);
+	user->scram = *out_r;
+	user->has_scram_secret = login->has_scram_secret;
 	registry_unlock();
 	return true;
 }
@@ -71,8 +81,7 @@ static void begin_scram(struct client *client)
 
 	if (login->secret == NULL || pgw_is_md5_secret(login->secret))
 		login->doomed = true;
-	if (!login->doomed && !pgw_scram_secret_parse(login->secret, &secret) &&
-		!derive_secret(config, login->user, login->secret, &secret))
+	if (!login->doomed && !find_secret(config, login, &secret))
 		login->doomed = true;
 	if (login->doomed)
 		pgw_scram_secret_mock(login->user, client->worker->cluster->mock_key,
@@ -198,7 +207,7 @@ static void on_sasl(struct client *client, const struct pgw_frame *frame)
 		login_refuse(client, PGW_FAULT_PROTOCOL_VIOLATION, NULL, "Malformed SASL message.");
 	} else if (login->scram.state == PGW_SCRAM_SERVER_DONE) {
 		send_auth(client, PGW_AUTH_SASL_FINAL, out, strlen(out));
-		if (is_scram_secret(login->secret))
+		if (login->has_scram_secret)
 			keep_client_key(login);
 		login_authenticated(client);
 	} else {

@@ -16,6 +16,8 @@
 #include "session/login.h"
 #include "session/server.h"
 
+#define WELCOME_BYTES 512u /* mostly enough */
+
 void login_free(struct client *client)
 {
 	struct login *login = client->login;
@@ -28,7 +30,8 @@ void login_free(struct client *client)
 		OPENSSL_cleanse(login->secret, strlen(login->secret));
 	mem_free(login->secret);
 	param_list_release(&login->asked);
-	OPENSSL_cleanse(&login->scram, sizeof(login->scram));
+	if (login->method == METHOD_SCRAM)
+		pgw_scram_server_wipe(&login->scram);
 	mem_free(login);
 	client->login = NULL;
 }
@@ -53,6 +56,22 @@ static void put_parameter(struct strbuf *out, const char *name, const char *valu
 	writer = pgw_writer_on(out->data + out->len, room);
 	pgw_build_parameter_status(&writer, name, value);
 	out->len += writer.len;
+}
+
+/* Of its parameters those that servers of its pool report. Both are sorted. */
+static void put_shown(struct strbuf *out, const struct param_set *params, const struct param_set *shown)
+{
+	unsigned i, j = 0, n_shown = shown ? shown->n : 0;
+
+	for (i = 0; i < params->n && j < n_shown; i++) {
+		int order = -1;
+
+		while (j < n_shown &&
+			(order = strcasecmp(shown->items[j].name, params->items[i].name)) < 0)
+			j++;
+		if (order == 0)
+			put_parameter(out, params->items[i].name, params->items[i].value);
+	}
 }
 
 static void put_end_of_login(struct client *client, struct strbuf *out)
@@ -102,13 +121,11 @@ static void finish_login(struct client *client, struct param_set *facts, struct 
 
 	timer_stop(&client->timer);
 	client->params_login = param_set_ref(client->params);
+	strbuf_reserve(&out, WELCOME_BYTES);
 	put_auth_ok(&out);
 	for (i = 0; facts && i < facts->n; i++)
 		put_parameter(&out, facts->items[i].name, facts->items[i].value);
-	for (i = 0; i < client->params->n; i++)
-		if (param_set_get(shown, client->params->items[i].name))
-			put_parameter(&out, client->params->items[i].name,
-				client->params->items[i].value);
+	put_shown(&out, client->params, shown);
 	put_end_of_login(client, &out);
 	log_login(client);
 	STAT_ADD(client->pool->stats.client_login_count, 1);

@@ -27,7 +27,8 @@
 static struct login *login_of(struct client *client)
 {
 	if (client->login == NULL) {
-		client->login = mem_zalloc(sizeof(*client->login));
+		client->login = mem_alloc(sizeof(*client->login));
+		memset(client->login, 0, offsetof(struct login, asked));
 		param_list_init(&client->login->asked, NULL);
 	}
 	return client->login;

@@ -19,9 +19,11 @@ struct login {
 	enum method method;
 	bool doomed; /* unknown user: fails at the end, whatever it proves */
 	bool sasl_begun;
+	bool has_scram_secret; /* of the auth_file, not derived from a password */
 	uint8_t salt[4];
 	char *user, *database;
 	char *secret;
+	/* Not zeroed: */
 	struct param_list asked;
 	struct pgw_scram_server scram;
 };

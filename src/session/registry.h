@@ -32,10 +32,9 @@ struct shared_user {
 	uint32_t n_clients; /* atomic */
 	uint32_t n_servers; /* atomic */
 	/* guarded: */
-	char *secret; /* of the auth_file, that `derived` belongs to */
-	bool has_derived;
-	struct pgw_scram_secret
-		derived; /* of a plain-text secret: hashed once, not at every login */
+	char *secret;		       /* of the auth_file, as it is written there; NULL: `scram` is empty */
+	struct pgw_scram_secret scram; /* what it says, or what it comes to: read or hashed once, not at every login */
+	bool has_scram_secret;	       /* the former */
 	bool has_keys;
 	uint8_t client_key[PGW_SCRAM_KEY_BYTES]; /* of the last SCRAM login: pass-through to the
 						    server */

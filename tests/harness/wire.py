@@ -332,6 +332,15 @@ class Scram:
         assert server_final == b"v=" + base64.b64encode(self.signature), "the server knows the secret"
 
 
+def scram_secret(password, iterations=4096):
+    """The secret of a password, as PostgreSQL and an auth_file hold it."""
+    salt = os.urandom(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    salt, stored, server = (base64.b64encode(key).decode() for key in (salt, stored, hmac.digest(salted, b"Server Key", "sha256")))
+    return f"SCRAM-SHA-256${iterations}:{salt}${stored}:{server}"
+
+
 def cancel_packet(pid, key):
     return struct.pack("!ii", 12 + len(key), CANCEL_REQUEST) + struct.pack("!i", pid) + key
 

@@ -118,6 +118,24 @@ def test_new_database_and_secret_are_there_after_reload(start):
     assert proxy.run("SELECT current_database()", user="u_new", password="fresh", dbname="renamed") == [("app",)]
 
 
+@pytest.mark.parametrize("stored", ["plain", "scram"])
+def test_a_secret_that_changed_counts_from_the_reload_on(start, stored):
+    """A secret is read once, not at every login; a new one is read all the same, and the old one is worth nothing."""
+    def secret(password):
+        return password if stored == "plain" else wire.scram_secret(password)
+
+    proxy = start(auth_type="scram-sha-256")
+    proxy.databases = {"app": "{server} dbname=app user=app"}
+    for new, old in (("first", "second"), ("second", "first"), ("first", "second")):
+        proxy.secrets["changing"] = secret(new)
+        proxy.write()
+        proxy.reload()
+        for _ in range(2):
+            assert proxy.run("SELECT 1", user="changing", password=new) == [(1,)]
+            with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+                proxy.run("SELECT 1", user="changing", password=old)
+
+
 def test_boot_only_setting_is_kept_and_said(start):
     proxy = start()
     port = proxy.port

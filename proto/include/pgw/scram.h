@@ -66,6 +66,9 @@ void pgw_scram_server_init(struct pgw_scram_server *s, const struct pgw_scram_se
 enum pgw_err pgw_scram_server_step(struct pgw_scram_server *s, const char *mechanism, const uint8_t *data, size_t n,
 	const uint8_t raw_nonce[PGW_SCRAM_NONCE_RAW_BYTES], char out[static PGW_SCRAM_MAX_MESSAGE_BYTES]) PGW_WARN_UNUSED;
 
+/* Before the memory is given back: leaves nothing secret in it, in whatever state it is after init. */
+void pgw_scram_server_wipe(struct pgw_scram_server *s);
+
 /* ---- client side (we log in to a server) ---- */
 
 /* What we prove with: a password, or keys taken from a client's login (pass-through). */

@@ -107,6 +107,33 @@ static void failure_leaves_no_secret(void **state)
 	assert_int_equal(step(&s, "SCRAM-SHA-256", RFC_CLIENT_FIRST), PGW_E_SASL);
 }
 
+static void a_wipe_leaves_no_secret(void **state)
+{
+	struct pgw_scram_server s = after_first(false);
+	static const struct pgw_scram_server zero;
+
+	assert_int_equal(step(&s, NULL, RFC_UNPROVEN "," RFC_PROOF), PGW_OK);
+	assert_memory_not_equal(s.client_key, zero.client_key, sizeof(s.client_key));
+	pgw_scram_server_wipe(&s);
+	assert_memory_equal(&s.secret, &zero.secret, sizeof(s.secret));
+	assert_memory_equal(s.client_key, zero.client_key, sizeof(s.client_key));
+}
+
+/* What was in the memory before means nothing to a server that begins there. */
+static void any_memory_will_do(void **state)
+{
+	struct pgw_scram_secret secret = rfc_secret();
+	struct pgw_scram_server s;
+
+	memset(&s, 0xa5, sizeof(s));
+	pgw_scram_server_init(&s, &secret, false, NULL, 0);
+	assert_int_equal(step(&s, "SCRAM-SHA-256", RFC_CLIENT_FIRST), PGW_OK);
+	snprintf(s.nonce, sizeof(s.nonce), "%s", RFC_NONCE);
+	snprintf(s.server_first, sizeof(s.server_first), "%s", RFC_SERVER_FIRST);
+	assert_int_equal(step(&s, NULL, RFC_UNPROVEN "," RFC_PROOF), PGW_OK);
+	assert_string_equal(out, RFC_SERVER_FINAL);
+}
+
 static void nothing_follows_done(void **state)
 {
 	struct pgw_scram_server s = after_first(false);
@@ -326,6 +353,8 @@ int main(void)
 		cmocka_unit_test(server_first_carries_nonce_salt_and_count),
 		cmocka_unit_test(doomed_fails_at_the_end),
 		cmocka_unit_test(failure_leaves_no_secret),
+		cmocka_unit_test(a_wipe_leaves_no_secret),
+		cmocka_unit_test(any_memory_will_do),
 		cmocka_unit_test(nothing_follows_done),
 		cmocka_unit_test(client_first_table),
 		cmocka_unit_test(first_message_may_come_later),
