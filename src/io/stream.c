@@ -26,7 +26,7 @@ static void register_events(struct stream *stream)
 {
 	short what = EV_READ | EV_CLOSED | EV_ET | EV_PERSIST;
 
-	if (!(stream->flags & STREAM_UNIX) || (stream->flags & STREAM_CONNECTING) || stream->ssl)
+	if (!(stream->flags & STREAM_UNIX) || (stream->flags & STREAM_CONNECTING))
 		what |= EV_WRITE;
 	MUST(event_assign(&stream->event, stream->loop->base, stream->fd, what, on_event, stream) ==
 		0);
@@ -183,7 +183,7 @@ static void spill_append(struct stream *stream, const void *bytes, size_t n)
 	}
 	memcpy(spill->data + spill->len, bytes, n);
 	spill->len += n;
-	if ((stream->flags & STREAM_UNIX) && !stream->ssl && !spill->writable_armed) {
+	if ((stream->flags & STREAM_UNIX) && !spill->writable_armed) {
 		MUST(event_assign(&spill->writable, stream->loop->base, stream->fd,
 			     EV_WRITE | EV_ET | EV_PERSIST, on_unix_writable, stream) == 0);
 		MUST(event_add(&spill->writable, NULL) == 0);

@@ -48,7 +48,7 @@ struct stream {
 	struct event event;
 	const struct stream_ops *ops;
 	struct loop *loop;
-	SSL *ssl;
+	SSL *ssl; /* never on a unix socket, which is not watched for writability */
 	struct spill *spill;
 	int fd; /* -1: closed */
 	uint16_t flags;

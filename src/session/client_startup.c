@@ -218,11 +218,17 @@ static void begin_tls(struct client *client)
 	client->stream.flags |= STREAM_READABLE;
 }
 
+/* On a unix socket nobody is in between: TLS is declined there, as PostgreSQL does. */
+static bool offers_tls(const struct client *client)
+{
+	return client->worker->settings->client_tls && !(client->stream.flags & STREAM_UNIX);
+}
+
 /* One packet of the time before messages have types. false: the client is gone or has moved on. */
 static bool on_packet(struct client *client, const struct pgw_startup *startup, bool has_more)
 {
 	struct login *login = login_of(client);
-	bool has_tls = client->worker->settings->client_tls != NULL;
+	bool has_tls = offers_tls(client);
 
 	switch (startup->kind) {
 	case PGW_STARTUP_SSL:
@@ -370,8 +376,7 @@ static bool is_direct_tls(struct client *client)
 	uint8_t first;
 
 	return client->input == NULL && client->login == NULL && client->stream.ssl == NULL &&
-	       client->worker->settings->client_tls &&
-	       recv(client->stream.fd, &first, 1, MSG_PEEK) == 1 && first == 0x16;
+	       offers_tls(client) && recv(client->stream.fd, &first, 1, MSG_PEEK) == 1 && first == 0x16;
 }
 
 /* The answers to one read leave in one send. */

@@ -252,6 +252,18 @@ def test_direct_tls_with_alpn(start, cluster):
         client.login()
 
 
+def test_no_tls_on_a_unix_socket(start, cluster):
+    """As PostgreSQL and PgBouncer: nobody is between the two ends, so TLS is declined there, and not demanded either."""
+    proxy = start(**client_tls(cluster, "require"))
+    with wire.RawClient(str(proxy.directory), proxy.port) as client:
+        client.send(bytes.fromhex("0000000804d2162f"))
+        assert client.receive_exactly(1) == b"N"
+        assert client.login().query("SELECT 1").value == "1"
+    with wire.RawClient(str(proxy.directory), proxy.port) as client:
+        client.send(bytes.fromhex("160301020001"))
+        assert client.fatal().sqlstate == "08P01"
+
+
 def test_bytes_before_the_tls_handshake_are_refused(start, cluster):
     """What a man in the middle stuffs behind SSLRequest must never be taken as if it came through TLS."""
     proxy = start(**client_tls(cluster, "prefer"))
