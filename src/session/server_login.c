@@ -321,7 +321,6 @@ static bool on_ready(struct server *server)
 {
 	struct server_login *login = server->login;
 	const struct config_database *entry = pool_entry(server->pool);
-	struct param_set *facts;
 
 	if (login->phase == PHASE_EXPECT_READY && entry && entry->connect_query &&
 		entry->connect_query[0]) {
@@ -337,16 +336,27 @@ static bool on_ready(struct server *server)
 		strbuf_release(&message);
 		return true;
 	}
-	if (login->phase < PHASE_EXPECT_READY)
-		return server_login_refuse(server, "ReadyForQuery before authentication");
-	facts = param_set_intern(&login->facts);
-	server->params = param_set_intern(&login->params);
+	if (login->phase < PHASE_EXPECT_READY || login->phase == PHASE_READY)
+		return server_login_refuse(server, "ReadyForQuery out of order");
+	login->phase = PHASE_READY;
+	return true;
+}
+
+/* From here on it is server_feed.c that reads; a message of which a part has come goes on there. */
+static void finish_login(struct server *server)
+{
+	struct param_set *facts = param_set_intern(&server->login->facts);
+
+	server->params = param_set_intern(&server->login->params);
 	shared_pool_set_facts(server->pool->shared, facts, server->params);
 	param_set_unref(&facts);
 	server_login_free(server);
 	timer_stop(&server->timer);
 	link_server_ready(server);
-	return false;
+	/* There may be more, and no other edge tells of it. */
+	if (server->stream.fd >= 0 && server->state != SERVER_CLOSING &&
+		stream_has_input(&server->stream) && !(server->stream.flags & STREAM_PAUSED))
+		server_resume(server);
 }
 
 /* true: go on with the next message. */
@@ -373,7 +383,10 @@ static bool on_message(struct server *server, const struct pgw_frame *frame)
 	}
 }
 
-/* Messages of a login are small: they are taken whole from what was kept and what came. */
+/*
+ * Messages of a login are small: they are taken whole from what was kept and what came. A server may say more behind its ReadyForQuery, in
+ * the same read: a parameter that has changed is what its session has, and an error is the end of the login.
+ */
 static void feed_messages(struct server *server, const uint8_t *bytes, size_t n)
 {
 	size_t at = 0;
@@ -391,6 +404,8 @@ static void feed_messages(struct server *server, const uint8_t *bytes, size_t n)
 		return;
 	}
 	server->partial = input_new(bytes + at, n - at);
+	if (server->login->phase == PHASE_READY)
+		finish_login(server);
 }
 
 static bool read_messages(struct server *server)

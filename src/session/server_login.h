@@ -17,7 +17,8 @@ enum login_phase {
 	PHASE_TLS,
 	PHASE_EXPECT_AUTH,
 	PHASE_EXPECT_READY,
-	PHASE_EXPECT_SETUP
+	PHASE_EXPECT_SETUP,
+	PHASE_READY /* what has come with the ReadyForQuery is read to its end */
 };
 
 struct server_login {
