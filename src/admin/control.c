@@ -11,7 +11,7 @@
 /* What a command is about. */
 struct target {
 	struct shared_database *database; /* NULL: all but the console's */
-	struct shared_pool **pools;	  /* of it, when they were asked for */
+	struct shared_pool **pools;	  /* all there are, when they were asked for */
 	unsigned n_pools;
 	uint64_t id; /* KILL_CLIENT */
 	bool found;
@@ -21,7 +21,10 @@ static void release_target(void *gathered)
 {
 	struct target *target = gathered;
 
+	for (unsigned i = 0; i < target->n_pools; i++)
+		shared_pool_unref(&target->pools[i]);
 	mem_free(target->pools);
+	shared_database_unref(&target->database);
 }
 
 static bool covers(const struct target *target, const struct shared_database *database)
@@ -169,21 +172,13 @@ void control_resume(struct run *run)
 
 /* ---- RECONNECT, WAIT_CLOSE ---- */
 
-static void collect_pool(void *arg, struct shared_pool *pool)
-{
-	struct target *target = arg;
-
-	if (!covers(target, pool->database))
-		return;
-	target->pools = mem_realloc(target->pools, (target->n_pools + 1) * sizeof(struct shared_pool *));
-	target->pools[target->n_pools++] = pool;
-}
-
 /* Servers of an older epoch are closed as soon as they are idle. */
 static void begin_epoch(struct target *target)
 {
-	registry_each_pool(collect_pool, target);
+	target->pools = registry_all_pools(&target->n_pools);
 	for (unsigned i = 0; i < target->n_pools; i++) {
+		if (!covers(target, target->pools[i]->database))
+			continue;
 		__atomic_add_fetch(&target->pools[i]->epoch, 1, __ATOMIC_RELAXED);
 		shared_pool_forget(target->pools[i]);
 	}

@@ -53,7 +53,7 @@ void control_session(struct run *run); /* BEGIN, DEALLOCATE …: only the consol
 
 /* Names of users that are configured, have a secret or have been here: sorted, each once. Borrowed: use them before the turn ends. */
 struct user_names {
-	const char **items;
+	char **items;
 	unsigned n, cap;
 };
 void user_names_gather(struct user_names *names, const struct config *config);

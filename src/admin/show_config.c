@@ -86,6 +86,14 @@ static void add_database(struct run *run, const char *name, const struct config_
 	rows_end(rows);
 }
 
+static void add_known_database(struct run *run, const char *name, const struct config_database *entry)
+{
+	struct shared_database *known = registry_find_database(name);
+
+	add_database(run, name, entry, known);
+	shared_database_unref(&known);
+}
+
 /* The console itself, under the name by which PgBouncer's tools know to skip it. */
 static void add_console(struct run *run)
 {
@@ -98,7 +106,7 @@ static void add_console(struct run *run)
 		.max_db_client_connections = CONFIG_INHERIT,
 	};
 
-	add_database(run, CONSOLE_DATABASE_COMPAT, &entry, registry_find_database(CONSOLE_DATABASE_COMPAT));
+	add_known_database(run, CONSOLE_DATABASE_COMPAT, &entry);
 }
 
 struct database_count {
@@ -143,7 +151,7 @@ void show_databases(struct run *run)
 		const struct config_database *entry = &config->databases[i];
 
 		if (strcmp(entry->name, "*") != 0)
-			add_database(run, entry->name, entry, registry_find_database(entry->name));
+			add_known_database(run, entry->name, entry);
 	}
 	registry_each_database(add_by_fallback, run);
 	add_console(run);
@@ -167,7 +175,7 @@ static void add_user(struct run *run, const char *name)
 {
 	const struct config *config = worker_config(run->worker);
 	const struct config_user *entry = config_find_user(config, name);
-	struct shared_user *known = registry_user(name);
+	struct shared_user *known = registry_find_user(name);
 	struct rows *rows = &run->rows;
 
 	rows_text(rows, name);
@@ -175,15 +183,16 @@ static void add_user(struct run *run, const char *name)
 	add_size(rows, entry, entry ? entry->reserve_pool_size : 0);
 	rows_text(rows, mode_name(entry ? entry->pool_mode : POOL_MODE_UNSET));
 	rows_number(rows, or_global(entry ? entry->max_user_connections : CONFIG_INHERIT, config->max_user_connections));
-	rows_number(rows, STAT_READ(known->n_servers));
+	rows_number(rows, known ? STAT_READ(known->n_servers) : 0);
 	rows_number(rows, or_global(entry ? entry->max_user_client_connections : CONFIG_INHERIT, config->max_user_client_connections));
-	rows_number(rows, STAT_READ(known->n_clients));
+	rows_number(rows, known ? STAT_READ(known->n_clients) : 0);
 	rows_end(rows);
+	shared_user_unref(&known);
 }
 
 static int compare_names(const void *a, const void *b)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
+	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static void add_name(struct user_names *names, const char *name)
@@ -192,7 +201,7 @@ static void add_name(struct user_names *names, const char *name)
 		names->cap = names->cap ? 2 * names->cap : 64;
 		names->items = mem_realloc(names->items, names->cap * sizeof(*names->items));
 	}
-	names->items[names->n++] = name;
+	names->items[names->n++] = mem_strdup(name);
 }
 
 static void add_known(void *arg, struct shared_user *user)
@@ -216,11 +225,15 @@ void user_names_gather(struct user_names *names, const struct config *config)
 	for (unsigned i = 0; i < names->n; i++)
 		if (n == 0 || strcmp(names->items[n - 1], names->items[i]) != 0)
 			names->items[n++] = names->items[i];
+		else
+			mem_free(names->items[i]);
 	names->n = n;
 }
 
 void user_names_release(struct user_names *names)
 {
+	for (unsigned i = 0; i < names->n; i++)
+		mem_free(names->items[i]);
 	mem_free(names->items);
 	names->items = NULL;
 }

@@ -196,7 +196,7 @@ struct waiter {
 	unsigned priority;
 	uint64_t since_us, id;
 	enum waits_for waits_for;
-	const struct shared_pool *pool;
+	struct shared_pool *pool; /* a reference */
 	char *application_name;
 	char addr[NETADDR_TEXT_BYTES];
 };
@@ -210,8 +210,10 @@ static void release_waiters(void *gathered)
 {
 	struct waiters *waiters = gathered;
 
-	for (unsigned i = 0; i < waiters->n; i++)
+	for (unsigned i = 0; i < waiters->n; i++) {
 		mem_free(waiters->items[i].application_name);
+		shared_pool_unref(&waiters->items[i].pool);
+	}
 	mem_free(waiters->items);
 }
 
@@ -233,7 +235,7 @@ static void add_waiter(struct waiters *waiters, const struct client *client, enu
 		.since_us = client->wait_start_us,
 		.id = client->id,
 		.waits_for = what,
-		.pool = client->pool->shared,
+		.pool = shared_pool_ref(client->pool->shared),
 		.application_name = mem_strdup(client_application_name(client)),
 	};
 	if (client->stream.fd >= 0 && netaddr_of_peer(client->stream.fd, &addr))

@@ -27,7 +27,7 @@ const struct column pools_columns[17] = {
 };
 
 struct pool_sum {
-	const struct shared_pool *pool;
+	struct shared_pool *pool; /* a reference */
 	uint32_t n_clients, n_waiting, n_cancels;
 	uint32_t n_servers[N_SERVER_STATES];
 	uint64_t longest_wait_us;
@@ -43,16 +43,18 @@ static void release_sums(void *gathered)
 {
 	struct pool_sums *sums = gathered;
 
+	for (unsigned i = 0; i < sums->n; i++)
+		shared_pool_unref(&sums->items[i].pool);
 	mem_free(sums->items);
 }
 
-static struct pool_sum *sum_of(struct pool_sums *sums, const struct shared_pool *pool)
+static struct pool_sum *sum_of(struct pool_sums *sums, struct shared_pool *pool)
 {
 	for (unsigned i = 0; i < sums->n; i++)
 		if (sums->items[i].pool == pool)
 			return &sums->items[i];
 	sums->items = mem_realloc(sums->items, (sums->n + 1) * sizeof(*sums->items));
-	sums->items[sums->n] = (struct pool_sum){ .pool = pool };
+	sums->items[sums->n] = (struct pool_sum){ .pool = shared_pool_ref(pool) };
 	return &sums->items[sums->n++];
 }
 

@@ -60,13 +60,14 @@ static const char *const totals_names[N_SHOWN_STATS] = {
 };
 
 struct database_sum {
-	const char *name; /* of a shared_database: lives as long as the process */
+	struct shared_database *database; /* a reference */
 	struct pool_stats total, period;
 };
 
 struct database_sums {
 	struct database_sum *items;
 	unsigned n;
+	struct pool_stats forgotten; /* of pools that are no more */
 	uint64_t period_us;
 };
 
@@ -74,22 +75,24 @@ static void release_sums(void *gathered)
 {
 	struct database_sums *sums = gathered;
 
+	for (unsigned i = 0; i < sums->n; i++)
+		shared_database_unref(&sums->items[i].database);
 	mem_free(sums->items);
 }
 
-static struct database_sum *sum_of(struct database_sums *sums, const char *name)
+static struct database_sum *sum_of(struct database_sums *sums, struct shared_database *database)
 {
 	for (unsigned i = 0; i < sums->n; i++)
-		if (sums->items[i].name == name)
+		if (sums->items[i].database == database)
 			return &sums->items[i];
 	sums->items = mem_realloc(sums->items, (sums->n + 1) * sizeof(*sums->items));
-	sums->items[sums->n] = (struct database_sum){ .name = name };
+	sums->items[sums->n] = (struct database_sum){ .database = shared_database_ref(database) };
 	return &sums->items[sums->n++];
 }
 
 static void add_pool(void *arg, struct pool *pool)
 {
-	struct database_sum *sum = sum_of(arg, pool->shared->database->name);
+	struct database_sum *sum = sum_of(arg, pool->shared->database);
 
 	pool_stats_add(&sum->total, &pool->stats);
 	pool_stats_add(&sum->period, &pool->period);
@@ -101,6 +104,7 @@ static void visit(struct run *run, struct worker *worker)
 
 	sums->period_us = MAX_OF(sums->period_us, worker->period_us);
 	pool_each(worker, add_pool, sums);
+	pool_stats_add(&sums->forgotten, &worker->forgotten);
 }
 
 /* count * 1,000,000 cannot overflow before a period has seen 18 terabytes. */
@@ -149,7 +153,7 @@ static void finish(struct run *run, bool totals, bool averages)
 	uint64_t numbers[N_SHOWN_STATS];
 
 	for (unsigned i = 0; i < sums->n; i++) {
-		rows_text(&run->rows, sums->items[i].name);
+		rows_text(&run->rows, sums->items[i].database->name);
 		if (totals) {
 			totals_of(&sums->items[i].total, numbers);
 			add_numbers(&run->rows, numbers);
@@ -194,7 +198,7 @@ static void add_named(struct rows *rows, const char *prefix, const uint64_t numb
 static void finish_overall(struct run *run)
 {
 	const struct database_sums *sums = run->gathered;
-	struct pool_stats total = { 0 }, period = { 0 };
+	struct pool_stats total = sums->forgotten, period = { 0 };
 	uint64_t numbers[N_SHOWN_STATS];
 
 	for (unsigned i = 0; i < sums->n; i++) {

@@ -93,6 +93,7 @@ struct config {
 	char *server_reset_query;
 	bool server_reset_query_always;
 	uint64_t server_connect_timeout_us, server_idle_timeout_us, server_lifetime_us, server_login_retry_us, cancel_wait_timeout_us;
+	uint64_t autodb_idle_timeout_us; /* of pools that no entry of [databases] names; 0: never */
 	struct config_tls server_tls;
 	/* lanes */
 	uint32_t budget;

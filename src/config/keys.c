@@ -105,8 +105,10 @@ static const struct schema_row main_rows[] = {
 	TAKEN("auth_user", TEXT, "", 0,
 		"pglane reads secrets from auth_file only; a file that sets auth_user must set "
 		"auth_file too."),
-	TAKEN("autodb_idle_timeout", TIME, "3600", 0,
-		"pglane keeps no state per database that would have to be freed."),
+	MAIN("autodb_idle_timeout", GROUP_POOLING, TIME, autodb_idle_timeout_us, "3600", NULL, 0,
+		"Forget a pool, and its statistics, that nobody has used this long and whose database "
+		"is reached through \"*\", or whose user is not in auth_file. 0: only when there are "
+		"more than 1024 of them."),
 	MAIN("budget", GROUP_LANES, COUNT(1, 100000), budget, "180", NULL, 0,
 		"The most server connections open at any instant, for all databases and users "
 		"together, pglane's own included. The "

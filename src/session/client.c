@@ -160,6 +160,8 @@ static void free_client(struct task *task)
 	param_set_unref(&client->params);
 	param_set_unref(&client->params_before);
 	param_set_unref(&client->params_login);
+	if (client->pool)
+		pool_leave(client->pool);
 	mem_free(client->input);
 	mem_free(client->begin);
 	mem_free(client->fault);

@@ -55,17 +55,17 @@ static bool find_secret(const struct config *config, struct login *login, struct
 		login->has_scram_secret = user->has_scram_secret;
 	}
 	registry_unlock();
-	if (ok)
-		return true;
-	if (!make_secret(config, login, out_r))
-		return false;
-	registry_lock();
-	mem_free(user->secret);
-	user->secret = mem_strdup(login->secret);
-	user->scram = *out_r;
-	user->has_scram_secret = login->has_scram_secret;
-	registry_unlock();
-	return true;
+	if (!ok && make_secret(config, login, out_r)) {
+		ok = true;
+		registry_lock();
+		mem_free(user->secret);
+		user->secret = mem_strdup(login->secret);
+		user->scram = *out_r;
+		user->has_scram_secret = login->has_scram_secret;
+		registry_unlock();
+	}
+	shared_user_unref(&user);
+	return ok;
 }
 
 static void begin_scram(struct client *client)
@@ -181,6 +181,7 @@ static void keep_client_key(struct login *login)
 	memcpy(user->client_key, login->scram.client_key, sizeof(user->client_key));
 	user->has_keys = true;
 	registry_unlock();
+	shared_user_unref(&user);
 }
 
 static void on_sasl(struct client *client, const struct pgw_frame *frame)

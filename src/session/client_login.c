@@ -301,6 +301,12 @@ bool login_over_limit(uint32_t *counter, uint32_t limit)
 	return limit > 0 && n > limit;
 }
 
+static void join_pool(struct client *client, const char *database, const char *user)
+{
+	client->pool = pool_of(client->worker, database, user);
+	pool_join(client->pool);
+}
+
 /* Counts it against the limits. false: it was refused. */
 static bool count_client(struct client *client)
 {
@@ -351,7 +357,7 @@ static void enter_console(struct client *client)
 	if (admin)
 		client_set(client, CLIENT_ADMIN);
 	timer_stop(&client->timer);
-	client->pool = pool_of(client->worker, client->login->database, user);
+	join_pool(client, client->login->database, user);
 	client->pool->n_clients++;
 	__atomic_add_fetch(&client->pool->shared->user->n_clients, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&client->pool->shared->database->n_clients, 1, __ATOMIC_RELAXED);
@@ -379,7 +385,7 @@ void login_authenticated(struct client *client)
 		enter_console(client);
 		return;
 	}
-	client->pool = pool_of(client->worker, login->database, login->user);
+	join_pool(client, login->database, login->user);
 	if (!count_client(client))
 		return;
 	mode = pool_mode_of(client->pool);

@@ -148,7 +148,6 @@ static void on_startup(struct client *client, const struct pgw_startup *startup)
 	struct login *login = login_of(client);
 	const char *user = pgw_startup_get(startup, "user"),
 		   *database = pgw_startup_get(startup, "database");
-	const struct shared_database *shared;
 	uint32_t i;
 
 	if (startup->protocol >> 16 != 3) {
@@ -179,8 +178,7 @@ static void on_startup(struct client *client, const struct pgw_startup *startup)
 		login_refuse(client, PGW_FAULT_NO_DATABASE, login->database, NULL);
 		return;
 	}
-	shared = registry_find_database(login->database);
-	if (shared && __atomic_load_n(&shared->disabled, __ATOMIC_RELAXED)) {
+	if (registry_is_disabled(login->database)) {
 		login_refuse(client, PGW_FAULT_DATABASE_DISABLED, login->database, NULL);
 		return;
 	}

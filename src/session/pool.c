@@ -5,18 +5,20 @@
 #include "base/mem.h"
 #include "session/server.h"
 
+#define UNUSED_MAX 1024u /* pools without members that a worker keeps for autodb_idle_timeout */
+
 struct pool *pool_of(struct worker *worker, const char *database, const char *user)
 {
-	struct shared_pool *shared = registry_pool(database, user);
 	struct pool *pool;
 	unsigned i;
 
 	for (pool = worker->pools; pool; pool = pool->next)
-		if (pool->shared == shared)
+		if (strcmp(pool->shared->database->name, database) == 0 &&
+			strcmp(pool->shared->user->name, user) == 0)
 			return pool;
 	pool = mem_zalloc(sizeof(*pool));
 	pool->worker = worker;
-	pool->shared = shared;
+	pool->shared = registry_pool(database, user);
 	for (i = 0; i < N_SERVER_STATES; i++)
 		TAILQ_INIT(&pool->servers[i]);
 	TAILQ_INIT(&pool->waiting);
@@ -33,16 +35,65 @@ void pool_each(struct worker *worker, void (*visit)(void *arg, struct pool *pool
 		visit(arg, pool);
 }
 
-void pool_free_all(struct worker *worker)
+void pool_join(struct pool *pool)
 {
-	struct pool *pool;
+	pool->n_members++;
+	pool->unused_since_us = 0;
+}
+
+void pool_leave(struct pool *pool)
+{
+	pool->n_members--;
+}
+
+/* The first of the list at `at`. */
+static void free_pool(struct pool **at)
+{
+	struct pool *pool = *at;
 	unsigned i;
 
-	while ((pool = worker->pools) != NULL) {
-		worker->pools = pool->next;
-		for (i = 0; i < N_SERVER_STATES; i++)
-			MUST(pool->n_servers[i] == 0);
-		mem_free(pool);
+	*at = pool->next;
+	for (i = 0; i < N_SERVER_STATES; i++)
+		MUST(pool->n_servers[i] == 0);
+	shared_pool_unref(&pool->shared);
+	mem_free(pool);
+}
+
+void pool_free_all(struct worker *worker)
+{
+	while (worker->pools)
+		free_pool(&worker->pools);
+}
+
+/* Of such names there are as many as clients can think of. */
+static bool is_automatic(const struct pool *pool)
+{
+	const struct config *config = worker_config(pool->worker);
+	const struct config_database *entry = pool_entry(pool);
+	const char *user = pool->shared->user->name;
+
+	return entry == NULL || strcmp(entry->name, "*") == 0 ||
+	       config_find_secret(config, user) == NULL;
+}
+
+void pool_sweep(struct worker *worker, uint64_t now_us)
+{
+	uint64_t limit_us = worker_config(worker)->autodb_idle_timeout_us;
+	struct pool **at = &worker->pools, *pool;
+	unsigned n_kept = 0;
+
+	while ((pool = *at) != NULL) {
+		if (pool->n_members == 0 && pool->unused_since_us == 0)
+			pool->unused_since_us = now_us;
+		if (pool->n_members == 0 && is_automatic(pool) &&
+			(n_kept == UNUSED_MAX ||
+				(limit_us > 0 && now_us - pool->unused_since_us >= limit_us))) {
+			pool_stats_add(&worker->forgotten, &pool->stats);
+			free_pool(at);
+			continue;
+		}
+		n_kept += pool->n_members == 0 && is_automatic(pool);
+		at = &pool->next;
 	}
 }
 

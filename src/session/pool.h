@@ -36,6 +36,8 @@ struct pool {
 	struct shared_pool *shared;
 	struct server_list servers[N_SERVER_STATES];
 	uint32_t n_servers[N_SERVER_STATES];
+	uint32_t n_members;	   /* clients and servers that point here, the ones that are gone and not freed among them */
+	uint64_t unused_since_us;  /* no members; 0: not yet seen so */
 	uint32_t n_clients;	   /* logged in */
 	uint32_t n_active_clients; /* linked */
 	struct client_list
@@ -48,8 +50,12 @@ struct pool {
 	struct pool_stats period_start;
 };
 
-/* This worker's pool of (database, user); made when it is not there. */
+/* This worker's pool of (database, user); made when it is not there. It stays while it has members. */
 struct pool *pool_of(struct worker *worker, const char *database, const char *user);
+void pool_join(struct pool *pool);
+void pool_leave(struct pool *pool);
+/* Frees pools that no configured name asks for and nobody uses: after autodb_idle_timeout, and the oldest at once when there are many. */
+void pool_sweep(struct worker *worker, uint64_t now_us);
 void pool_each(struct worker *worker, void (*visit)(void *arg, struct pool *pool), void *arg);
 void pool_free_all(struct worker *worker);
 /* The entry of [databases] it uses now; NULL when a reload removed it. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "session/registry.h"
 
+#include <openssl/crypto.h>
 #include <pthread.h>
 
 #include "base/mem.h"
@@ -41,8 +42,27 @@ static void forget_welcomes(struct shared_pool *pool)
 	pool->n_welcomes = 0;
 }
 
+static void free_database(struct shared_database *database)
+{
+	LIST_REMOVE(database, link);
+	mem_free(database->name);
+	mem_free(database);
+}
+
+static void free_user(struct shared_user *user)
+{
+	LIST_REMOVE(user, link);
+	mem_free(user->name);
+	if (user->secret)
+		OPENSSL_cleanse(user->secret, strlen(user->secret));
+	mem_free(user->secret);
+	OPENSSL_cleanse(user, sizeof(*user));
+	mem_free(user);
+}
+
 static void free_pool(struct shared_pool *pool)
 {
+	LIST_REMOVE(pool, link);
 	forget_welcomes(pool);
 	param_set_unref(&pool->facts);
 	param_set_unref(&pool->defaults);
@@ -52,34 +72,48 @@ static void free_pool(struct shared_pool *pool)
 
 void registry_close(void)
 {
-	struct shared_database *database;
-	struct shared_user *user;
-	struct shared_pool *pool;
+	while (!LIST_EMPTY(&pools))
+		free_pool(LIST_FIRST(&pools));
+	while (!LIST_EMPTY(&users))
+		free_user(LIST_FIRST(&users));
+	while (!LIST_EMPTY(&databases))
+		free_database(LIST_FIRST(&databases));
+}
 
-	while ((pool = LIST_FIRST(&pools)) != NULL) {
-		LIST_REMOVE(pool, link);
-		free_pool(pool);
-	}
-	while ((user = LIST_FIRST(&users)) != NULL) {
-		LIST_REMOVE(user, link);
-		mem_free(user->name);
-		mem_free(user->secret);
-		mem_free(user);
-	}
-	while ((database = LIST_FIRST(&databases)) != NULL) {
-		LIST_REMOVE(database, link);
-		mem_free(database->name);
-		mem_free(database);
-	}
+/* ---- references; the registry is locked ---- */
+
+static void drop_database(struct shared_database *database)
+{
+	if (--database->refs == 0 && !__atomic_load_n(&database->paused, __ATOMIC_RELAXED) &&
+		!__atomic_load_n(&database->disabled, __ATOMIC_RELAXED))
+		free_database(database);
+}
+
+static void drop_user(struct shared_user *user)
+{
+	if (--user->refs == 0 && user->secret == NULL)
+		free_user(user);
+}
+
+static void drop_pool(struct shared_pool *pool)
+{
+	if (--pool->refs > 0)
+		return;
+	drop_database(pool->database);
+	drop_user(pool->user);
+	free_pool(pool);
 }
 
 static struct shared_database *find_database(const char *name)
 {
 	struct shared_database *database;
 
-	LIST_FOREACH(database, &databases, link)
-	if (strcmp(database->name, name) == 0)
+	LIST_FOREACH(database, &databases, link) {
+		if (strcmp(database->name, name) != 0)
+			continue;
+		database->refs++;
 		return database;
+	}
 	return NULL;
 }
 
@@ -90,40 +124,67 @@ static struct shared_database *database_of(const char *name)
 	if (database)
 		return database;
 	database = mem_zalloc(sizeof(*database));
+	database->refs = 1;
 	database->name = mem_strdup(name);
 	LIST_INSERT_HEAD(&databases, database, link);
 	return database;
 }
 
-static struct shared_user *user_of(const char *name)
+static struct shared_user *find_user(const char *name)
 {
 	struct shared_user *user;
 
-	LIST_FOREACH(user, &users, link)
-	if (strcmp(user->name, name) == 0)
+	LIST_FOREACH(user, &users, link) {
+		if (strcmp(user->name, name) != 0)
+			continue;
+		user->refs++;
+		return user;
+	}
+	return NULL;
+}
+
+static struct shared_user *user_of(const char *name)
+{
+	struct shared_user *user = find_user(name);
+
+	if (user)
 		return user;
 	user = mem_zalloc(sizeof(*user));
+	user->refs = 1;
 	user->name = mem_strdup(name);
 	LIST_INSERT_HEAD(&users, user, link);
 	return user;
 }
+
+static struct shared_pool *pool_of(const char *database, const char *user)
+{
+	struct shared_pool *pool;
+
+	LIST_FOREACH(pool, &pools, link) {
+		if (strcmp(pool->database->name, database) != 0 ||
+			strcmp(pool->user->name, user) != 0)
+			continue;
+		pool->refs++;
+		return pool;
+	}
+	pool = mem_zalloc(sizeof(*pool));
+	pool->refs = 1;
+	pool->database = database_of(database);
+	pool->user = user_of(user);
+	pool->lane_pool = lane_pool_new(ledger_of_all);
+	LIST_INIT(&pool->welcomes);
+	LIST_INSERT_HEAD(&pools, pool, link);
+	return pool;
+}
+
+/* ---- what others call ---- */
 
 struct shared_pool *registry_pool(const char *database, const char *user)
 {
 	struct shared_pool *pool;
 
 	registry_lock();
-	LIST_FOREACH(pool, &pools, link)
-	if (strcmp(pool->database->name, database) == 0 && strcmp(pool->user->name, user) == 0)
-		break;
-	if (pool == NULL) {
-		pool = mem_zalloc(sizeof(*pool));
-		pool->database = database_of(database);
-		pool->user = user_of(user);
-		pool->lane_pool = lane_pool_new(ledger_of_all);
-		LIST_INIT(&pool->welcomes);
-		LIST_INSERT_HEAD(&pools, pool, link);
-	}
+	pool = pool_of(database, user);
 	registry_unlock();
 	return pool;
 }
@@ -134,6 +195,16 @@ struct shared_user *registry_user(const char *name)
 
 	registry_lock();
 	user = user_of(name);
+	registry_unlock();
+	return user;
+}
+
+struct shared_user *registry_find_user(const char *name)
+{
+	struct shared_user *user;
+
+	registry_lock();
+	user = find_user(name);
 	registry_unlock();
 	return user;
 }
@@ -156,6 +227,83 @@ struct shared_database *registry_find_database(const char *name)
 	database = find_database(name);
 	registry_unlock();
 	return database;
+}
+
+bool registry_is_disabled(const char *name)
+{
+	struct shared_database *database;
+	bool disabled = false;
+
+	registry_lock();
+	database = find_database(name);
+	if (database) {
+		disabled = __atomic_load_n(&database->disabled, __ATOMIC_RELAXED);
+		drop_database(database);
+	}
+	registry_unlock();
+	return disabled;
+}
+
+struct shared_pool *shared_pool_ref(struct shared_pool *pool)
+{
+	registry_lock();
+	pool->refs++;
+	registry_unlock();
+	return pool;
+}
+
+void shared_pool_unref(struct shared_pool **pool_p)
+{
+	registry_lock();
+	if (*pool_p)
+		drop_pool(*pool_p);
+	*pool_p = NULL;
+	registry_unlock();
+}
+
+struct shared_database *shared_database_ref(struct shared_database *database)
+{
+	registry_lock();
+	database->refs++;
+	registry_unlock();
+	return database;
+}
+
+void shared_database_unref(struct shared_database **database_p)
+{
+	registry_lock();
+	if (*database_p)
+		drop_database(*database_p);
+	*database_p = NULL;
+	registry_unlock();
+}
+
+void shared_user_unref(struct shared_user **user_p)
+{
+	registry_lock();
+	if (*user_p)
+		drop_user(*user_p);
+	*user_p = NULL;
+	registry_unlock();
+}
+
+struct shared_pool **registry_all_pools(unsigned *n_r)
+{
+	struct shared_pool **all, *pool;
+	unsigned n = 0;
+
+	registry_lock();
+	LIST_FOREACH(pool, &pools, link)
+	n++;
+	all = mem_alloc(n * sizeof(struct shared_pool *));
+	*n_r = n;
+	n = 0;
+	LIST_FOREACH(pool, &pools, link) {
+		pool->refs++;
+		all[n++] = pool;
+	}
+	registry_unlock();
+	return all;
 }
 
 void registry_each_database(void (*visit)(void *arg, struct shared_database *database), void *arg)

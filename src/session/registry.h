@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What all workers know of databases, users and pools: names, credentials, limits, the lane
- * ledger's accounts. Entries are made at a first successful login and live as long as the process,
- * so that pointers to them may be kept. Fields marked atomic are read and written by any thread,
- * those marked guarded only between registry_lock() and registry_unlock(); the rest never changes.
+ * ledger's accounts. Entries are made when somebody asks for them and live as long as somebody holds
+ * a reference: each worker's side of a pool (pool.h) holds its pool, a pool its database and its
+ * user, a command of the console what it is about. Beyond that stay a database that is paused or
+ * disabled, and a user whose secret was read: there are no more of those than names in the
+ * configuration and in the auth_file.
+ *
+ * Fields marked atomic are read and written by any thread, those marked guarded only between
+ * registry_lock() and registry_unlock(); the rest never changes.
  */
 #ifndef SESSION_REGISTRY_H
 #define SESSION_REGISTRY_H
@@ -19,6 +24,7 @@
 
 struct shared_database {
 	LIST_ENTRY(shared_database) link;
+	unsigned refs;	    /* guarded */
 	char *name;	    /* as clients call it */
 	uint32_t n_clients; /* atomic */
 	uint32_t n_servers; /* atomic */
@@ -28,6 +34,7 @@ struct shared_database {
 
 struct shared_user {
 	LIST_ENTRY(shared_user) link;
+	unsigned refs; /* guarded */
 	char *name;
 	uint32_t n_clients; /* atomic */
 	uint32_t n_servers; /* atomic */
@@ -49,6 +56,7 @@ struct welcome_entry {
 
 struct shared_pool {
 	LIST_ENTRY(shared_pool) link;
+	unsigned refs; /* guarded */
 	struct shared_database *database;
 	struct shared_user *user;
 	struct lane_pool *lane_pool;
@@ -71,15 +79,26 @@ void registry_close(void);
 void registry_lock(void);
 void registry_unlock(void);
 
-struct shared_pool *registry_pool(const char *database, const char *user);
-struct shared_user *registry_user(const char *user);
-struct shared_database *registry_database(const char *name);
-struct shared_database *registry_find_database(
-	const char *name); /* NULL: nobody logged in to it yet */
+/* New references, of entries that are made when they are not there. */
+struct shared_pool *registry_pool(const char *database, const char *user) WARN_UNUSED;
+struct shared_user *registry_user(const char *user) WARN_UNUSED;
+struct shared_database *registry_database(const char *name) WARN_UNUSED;
+/* The same; NULL when there is none. */
+struct shared_user *registry_find_user(const char *name) WARN_UNUSED;
+struct shared_database *registry_find_database(const char *name) WARN_UNUSED;
+bool registry_is_disabled(const char *database);
+/* References; unref nulls, and NULL is fine. */
+struct shared_pool *shared_pool_ref(struct shared_pool *pool);
+void shared_pool_unref(struct shared_pool **pool);
+struct shared_database *shared_database_ref(struct shared_database *database);
+void shared_database_unref(struct shared_database **database);
+void shared_user_unref(struct shared_user **user);
 void registry_each_database(void (*visit)(void *arg, struct shared_database *database),
 	void *arg); /* locked meanwhile */
 void registry_each_user(void (*visit)(void *arg, struct shared_user *user), void *arg);
 void registry_each_pool(void (*visit)(void *arg, struct shared_pool *pool), void *arg);
+/* New references to all pools: an array of *n_r, the caller's to free. */
+struct shared_pool **registry_all_pools(unsigned *n_r) WARN_UNUSED;
 
 /* The set a client that asked for `asked` gets, when it is known already: new references. false: a
  * server must be asked. */

@@ -29,6 +29,7 @@ struct server *server_new(struct pool *pool)
 	server->magic = SERVER_MAGIC;
 	server->worker = pool->worker;
 	server->pool = pool;
+	pool_join(pool);
 	server->state = SERVER_CONNECTING;
 	server->xact = PGW_XACT_IDLE;
 	server->stream.fd = -1;
@@ -85,6 +86,7 @@ static void free_server(struct task *task)
 	param_set_unref(&server->params);
 	param_set_unref(&server->params_before);
 	server_copies_clear(&server->copies);
+	pool_leave(server->pool);
 	mem_free(server->partial);
 	mem_free(server->key);
 	mem_free(server->host);
@@ -223,6 +225,7 @@ void server_detach(struct server *server)
 	timer_stop(&server->timer);
 	stream_detach(&server->stream);
 	leave_list(server);
+	pool_leave(server->pool);
 	server->worker = NULL;
 	server->pool = NULL;
 }
@@ -231,6 +234,7 @@ void server_attach(struct server *server, struct worker *worker, struct pool *po
 {
 	server->worker = worker;
 	server->pool = pool;
+	pool_join(pool);
 	server->idle.port = (uint8_t)worker->index;
 	TAILQ_INSERT_HEAD(&pool->servers[SERVER_IDLE], server, link);
 	pool->n_servers[SERVER_IDLE]++;

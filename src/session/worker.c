@@ -105,6 +105,7 @@ static void on_janitor(void *arg)
 	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
 	client_janitor(client, now_us);
 	pool_each(worker, visit_pool, &now_us);
+	pool_sweep(worker, now_us);
 	close_excess(worker);
 	if (now_us - worker->period_began_us >= period_us) {
 		worker->period_us = now_us - worker->period_began_us;

@@ -79,6 +79,7 @@ struct worker {
 	struct client_list clients;
 	uint32_t n_clients; /* atomic for readers: accept balances by it */
 	struct pool *pools; /* newest first, see pool.c */
+	struct pool_stats forgotten; /* of pools that are no more: totals never fall */
 	struct cancel_list cancels;
 	struct client **keys; /* cancel keys: buckets by pid, see cancel.c */
 	struct statement_table statements;

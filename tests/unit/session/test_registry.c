@@ -77,17 +77,113 @@ static void each_is_visited_once(void **state)
 {
 	unsigned n_databases = 0, n_users = 0, n_pools = 0;
 
-	registry_pool("a", "x");
-	registry_pool("a", "y");
-	registry_pool("b", "x");
-	registry_user("nowhere yet");
-	registry_database("c");
+	assert_non_null(registry_pool("a", "x"));
+	assert_non_null(registry_pool("a", "y"));
+	assert_non_null(registry_pool("b", "x"));
+	assert_non_null(registry_user("nowhere yet"));
+	assert_non_null(registry_database("c"));
 	registry_each_database(count_database, &n_databases);
 	registry_each_user(count_user, &n_users);
 	registry_each_pool(count_pool, &n_pools);
 	assert_int_equal(n_databases, 3);
 	assert_int_equal(n_users, 3);
 	assert_int_equal(n_pools, 3);
+}
+
+/* ---- references ---- */
+
+struct sizes {
+	unsigned n_databases, n_users, n_pools;
+};
+
+static void assert_sizes(unsigned n_databases, unsigned n_users, unsigned n_pools)
+{
+	struct sizes n = {0};
+
+	registry_each_database(count_database, &n.n_databases);
+	registry_each_user(count_user, &n.n_users);
+	registry_each_pool(count_pool, &n.n_pools);
+	assert_int_equal(n.n_databases, n_databases);
+	assert_int_equal(n.n_users, n_users);
+	assert_int_equal(n.n_pools, n_pools);
+}
+
+static void nobody_keeps_what_nobody_holds(void **state)
+{
+	struct shared_pool *one = registry_pool("shop", "alice"), *again = registry_pool("shop", "alice"),
+			   *other = registry_pool("shop", "bob"), *none = NULL;
+	struct shared_database *database;
+
+	shared_pool_unref(&one);
+	assert_null(one);
+	assert_sizes(1, 2, 2); /* another holds it still */
+	one = shared_pool_ref(again);
+	shared_pool_unref(&again);
+	assert_sizes(1, 2, 2);
+	shared_pool_unref(&one);
+	assert_sizes(1, 1, 1);
+	database = shared_database_ref(other->database);
+	shared_pool_unref(&other);
+	assert_sizes(1, 0, 0);
+	assert_ptr_equal(registry_find_database("shop"), database);
+	again = NULL;
+	shared_database_unref(&(struct shared_database *){database});
+	assert_sizes(1, 0, 0);
+	shared_database_unref(&database);
+	assert_sizes(0, 0, 0);
+	shared_pool_unref(&none);
+	shared_database_unref(&database);
+	assert_null(registry_find_user("alice"));
+	assert_false(registry_is_disabled("shop")); /* asking makes nothing */
+	assert_sizes(0, 0, 0);
+}
+
+/* What an operator has said of a database holds without anybody in it. */
+static void a_flag_is_kept(void **state)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct shared_database *database = registry_database("shop");
+		bool *flag = i == 0 ? &database->paused : &database->disabled;
+
+		__atomic_store_n(flag, true, __ATOMIC_RELAXED);
+		shared_database_unref(&database);
+		assert_int_equal(registry_is_disabled("shop"), i == 1);
+		assert_sizes(1, 0, 0);
+		database = registry_find_database("shop");
+		__atomic_store_n(flag, false, __ATOMIC_RELAXED);
+		shared_database_unref(&database);
+		assert_sizes(0, 0, 0);
+	}
+}
+
+/* Reading a secret again at each attempt would tell who exists. */
+static void a_secret_is_kept(void **state)
+{
+	struct shared_pool *pool = registry_pool("shop", "alice");
+
+	pool->user->secret = mem_strdup("secret");
+	shared_pool_unref(&pool);
+	assert_sizes(0, 1, 0);
+}
+
+static void all_pools_are_held(void **state)
+{
+	struct shared_pool *first = registry_pool("shop", "alice"), *second = registry_pool("shop", "bob");
+	struct shared_pool **all;
+	unsigned n;
+
+	all = registry_all_pools(&n);
+	assert_int_equal(n, 2);
+	shared_pool_unref(&first);
+	shared_pool_unref(&second);
+	assert_sizes(1, 2, 2);
+	while (n > 0)
+		shared_pool_unref(&all[--n]);
+	mem_free(all);
+	assert_sizes(0, 0, 0);
+	all = registry_all_pools(&n);
+	assert_int_equal(n, 0);
+	mem_free(all);
 }
 
 /* ---- welcomes ---- */
@@ -262,18 +358,47 @@ static void many_threads_share_it(void **state)
 	}
 }
 
+static void *come_and_go(void *arg)
+{
+	for (unsigned i = 0; i < 5000; i++) {
+		struct shared_pool *pool = registry_pool(i % 3 ? "shop" : "store", i % 2 ? "alice" : "bob");
+
+		MUST(strcmp(pool->user->name, i % 2 ? "alice" : "bob") == 0);
+		learn(pool, i % 5, i % 5);
+		MUST(!registry_is_disabled("shop"));
+		shared_pool_unref(&pool);
+	}
+	return NULL;
+}
+
+static void many_threads_come_and_go(void **state)
+{
+	pthread_t threads[N_THREADS];
+
+	for (unsigned i = 0; i < N_THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, NULL), 0);
+	for (unsigned i = 0; i < N_THREADS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_sizes(0, 0, 0);
+}
+
 int main(void)
 {
 #define REGISTRY_TEST(name) cmocka_unit_test_setup_teardown(name, registry_setup, registry_teardown)
 	const struct CMUnitTest tests[] = {
 		REGISTRY_TEST(one_entry_for_a_name),
 		REGISTRY_TEST(each_is_visited_once),
+		REGISTRY_TEST(nobody_keeps_what_nobody_holds),
+		REGISTRY_TEST(a_flag_is_kept),
+		REGISTRY_TEST(a_secret_is_kept),
+		REGISTRY_TEST(all_pools_are_held),
 		REGISTRY_TEST(what_was_learned_is_said_again),
 		REGISTRY_TEST(other_facts_are_another_server),
 		REGISTRY_TEST(forgetting_asks_a_server_first),
 		REGISTRY_TEST(the_same_lesson_is_kept_once),
 		REGISTRY_TEST(welcomes_are_bounded),
 		REGISTRY_TEST(many_threads_share_it),
+		REGISTRY_TEST(many_threads_come_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
