@@ -4,7 +4,8 @@
  * secret is random. A request travels to the target's worker and there either takes the client out
  * of its queue, or becomes a CancelRequest to the server that runs the client's statement. That
  * server is not reused, and gets no further statement, until the request's connection was closed by
- * PostgreSQL: by then the signal was sent.
+ * PostgreSQL: by then the signal was sent. The key that a request carries is all that it takes to
+ * cancel: it goes through TLS as the server's own connection does.
  */
 #include <openssl/crypto.h>
 
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "io/tls.h"
 #include "pgw/startup.h"
 #include "session/client.h"
 #include "session/server.h"
@@ -21,8 +23,11 @@
 #define KEY_BUCKETS 1024u
 #define KEY_BYTES_3_0 4u
 
+enum cancel_step { CANCEL_CONNECT, CANCEL_EXPECT_TLS_ANSWER, CANCEL_TLS, CANCEL_EXPECT_END };
+
 struct cancel {
 	LIST_ENTRY(cancel) link;
+	enum cancel_step step;
 	struct stream stream;
 	struct worker *worker;
 	struct server *server;
@@ -150,15 +155,86 @@ static void on_cancel_deadline(struct timer *timer)
 	fail(CONTAINER_OF(timer, struct cancel, timer), "no answer within cancel_wait_timeout");
 }
 
-static void on_cancel_readable(struct stream *stream)
+static bool send_request(struct cancel *cancel)
 {
-	struct cancel *cancel = CONTAINER_OF(stream, struct cancel, stream);
+	uint8_t message[16 + PGW_CANCEL_KEY_MAX_BYTES];
+	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
+	struct server *server = cancel->server;
+
+	cancel->step = CANCEL_EXPECT_END;
+	pgw_build_cancel(&writer, server->pid, server->key, server->n_key_bytes);
+	if (stream_send(&cancel->stream, message, writer.len))
+		return true;
+	fail(cancel, "send");
+	return false;
+}
+
+static bool shake_hands(struct cancel *cancel)
+{
+	char error[TLS_ERROR_BYTES];
+
+	switch (tls_handshake(cancel->stream.ssl, error)) {
+	case TLS_STEP_DONE:
+		cancel->stream.flags |= STREAM_READABLE;
+		return send_request(cancel);
+	case TLS_STEP_WANT_READ:
+	case TLS_STEP_WANT_WRITE:
+		cancel->stream.flags &= (uint16_t)~STREAM_READABLE;
+		cancel->stream.flags |= STREAM_TLS_WANTS_WRITE;
+		return false;
+	case TLS_STEP_FAILED:
+	default:
+		fail(cancel, error);
+		return false;
+	}
+}
+
+static bool read_tls_answer(struct cancel *cancel)
+{
+	struct worker *worker = cancel->worker;
+	uint8_t answer = 0;
+	size_t n;
+	enum stream_result result = stream_recv(&cancel->stream, &answer, 1, &n);
+
+	if (result == STREAM_AGAIN)
+		return false;
+	if (answer == 'S' && worker->settings->server_tls) {
+		cancel->stream.ssl = tls_connect_new(
+			worker->settings->server_tls, cancel->stream.fd, cancel->server->host);
+		cancel->step = CANCEL_TLS;
+		return shake_hands(cancel);
+	}
+	if (answer == 'N' && worker_config(worker)->server_tls.mode < TLS_REQUIRE)
+		return send_request(cancel);
+	fail(cancel, answer == 'N' ? "the server does not offer TLS, and server_tls_sslmode demands it"
+				   : "unexpected answer to SSLRequest");
+	return false;
+}
+
+/* PostgreSQL answers with the end of file, after the signal was sent. */
+static bool read_end(struct cancel *cancel)
+{
 	uint8_t nothing[16];
 	size_t n;
 
-	/* PostgreSQL answers with the end of file, after the signal was sent. */
-	if (stream_recv(stream, nothing, sizeof(nothing), &n) != STREAM_AGAIN)
+	if (stream_recv(&cancel->stream, nothing, sizeof(nothing), &n) != STREAM_AGAIN)
 		finish(cancel);
+	return false;
+}
+
+static void on_cancel_readable(struct stream *stream)
+{
+	struct cancel *cancel = CONTAINER_OF(stream, struct cancel, stream);
+	bool more = true;
+
+	while (more && cancel->server && stream_has_input(stream)) {
+		if (cancel->step == CANCEL_EXPECT_TLS_ANSWER)
+			more = read_tls_answer(cancel);
+		else if (cancel->step == CANCEL_TLS)
+			more = shake_hands(cancel);
+		else
+			more = read_end(cancel);
+	}
 }
 
 static void on_cancel_drained(struct stream *stream)
@@ -168,19 +244,25 @@ static void on_cancel_drained(struct stream *stream)
 static void on_cancel_connected(struct stream *stream, int error_number)
 {
 	struct cancel *cancel = CONTAINER_OF(stream, struct cancel, stream);
-	uint8_t message[16 + PGW_CANCEL_KEY_MAX_BYTES];
+	uint8_t message[8];
 	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
-	struct server *server = cancel->server;
 
 	if (error_number != 0) {
 		fail(cancel, "connect");
 		return;
 	}
-	pgw_build_cancel(&writer, server->pid, server->key, server->n_key_bytes);
-	if (!stream_send(stream, message, writer.len))
-		fail(cancel, "send");
-	else if (stream_has_input(stream))
-		on_cancel_readable(stream);
+	if (!server_asks_for_tls(cancel->server)) {
+		if (!send_request(cancel))
+			return;
+	} else {
+		cancel->step = CANCEL_EXPECT_TLS_ANSWER;
+		pgw_build_ssl_request(&writer);
+		if (!stream_send(stream, message, writer.len)) {
+			fail(cancel, "send");
+			return;
+		}
+	}
+	on_cancel_readable(stream);
 }
 
 static const struct stream_ops cancel_ops = {

@@ -114,6 +114,7 @@ void server_connect(
 void server_login_on_input(struct server *server);
 void server_login_on_connected(struct server *server, int error_number);
 void server_login_free(struct server *server);
+bool server_asks_for_tls(const struct server *server); /* of connections to where it is: its own, and those of cancels */
 
 /* server_feed.c */
 void server_on_input(struct server *server);

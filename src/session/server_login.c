@@ -184,14 +184,15 @@ static void send_startup(struct server *server)
 	server_login_send(server, &writer);
 }
 
-static bool is_unix(const struct server *server)
+bool server_asks_for_tls(const struct server *server)
 {
-	return server->addr.sa.sa_family == AF_UNIX;
+	return server->addr.sa.sa_family != AF_UNIX &&
+	       worker_config(server->worker)->server_tls.mode > TLS_ALLOW &&
+	       server->worker->settings->server_tls != NULL;
 }
 
 void server_login_on_connected(struct server *server, int error_number)
 {
-	enum tls_mode mode = worker_config(server->worker)->server_tls.mode;
 	uint8_t message[8];
 	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
 	char text[128] = "";
@@ -201,7 +202,7 @@ void server_login_on_connected(struct server *server, int error_number)
 			strerror_r(error_number, text, sizeof(text)));
 		return;
 	}
-	if (is_unix(server) || mode <= TLS_ALLOW || server->worker->settings->server_tls == NULL) {
+	if (!server_asks_for_tls(server)) {
 		send_startup(server);
 	} else {
 		server->login->phase = PHASE_EXPECT_TLS_ANSWER;
