@@ -299,8 +299,10 @@ bool tls_has_alpn(const SSL *ssl)
 /* ---- contexts ---- */
 
 /*
- * Partial writes from moving buffers are how streams write. An idle session gives its buffers back: 14 kB of heap instead of 48. (More than
- * half of the 14 is the SSL itself. X25519, which OpenSSL's own order of groups prefers, holds 3.5 kB less than P-256.)
+ * Partial writes from moving buffers are how streams write. An idle session gives its buffers back: 14 kB of heap instead of 48. What is
+ * left is OpenSSL 3.0's until SSL_free(), and no call gives it back. By malloc's count, with TLS 1.3, AES-256-GCM and X25519 (P-256 holds
+ * 3.5 kB more): SSL 7,616 bytes, two cipher contexts 2,336, session 1,008, both keys of the exchange 880, its copy of the certificates'
+ * table 608, two hashes of the handshake 608, the client's list of ciphers 480, BIO 208, extensions, parameters and a lock 512: 14,256.
  * No resumption, as in PostgreSQL: sessions are long, and tickets would tie certificates verified once to later connections.
  * An end of file without close_notify is an end of file: the protocol inside frames its messages, so a cut is seen there.
  */
