@@ -153,18 +153,19 @@ def smoke(suite, options):
     return outcome
 
 
-def integration(directory, timeout_s):
-    """The integration and driver suites against the program of a build."""
+def integration(directory, timeout_s, *parts):
+    """The tests under these folders against the program of a build; without a build, those that need none."""
     def run(suite, options):
         outcome, runner = Outcome(suite), Runner(suite)
         report = LOGS / f"{suite}.xml"
         report.unlink(missing_ok=True)
-        environment = {"PGLANE_BIN": str(ROOT / directory / "pglane"), "PGLANE_TEST_SCALE": SCALES[directory],
-                       "PGLANE_SANITIZED": "0" if directory == "build" else "1",
-                       "PGLANE_WRAP": " ".join(aslr_prefix(directory)), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {"PYTHONDONTWRITEBYTECODE": "1"}
+        if directory:
+            environment |= {"PGLANE_BIN": str(ROOT / directory / "pglane"), "PGLANE_TEST_SCALE": SCALES[directory],
+                            "PGLANE_SANITIZED": "0" if directory == "build" else "1", "PGLANE_WRAP": " ".join(aslr_prefix(directory))}
         selected = ["-k", options.k] if options.k else []
         status = runner.run(["/usr/bin/python3", "-m", "pytest", "-c", ROOT / "tests/pytest.ini", "--rootdir", ROOT / "tests", "-v", "--durations=15",
-                             f"--junitxml={report}", *selected, *(str(ROOT / "tests" / part) for part in ("integ", "drivers"))],
+                             f"--junitxml={report}", *selected, *(str(ROOT / "tests" / part) for part in parts)],
                             timeout_s, environment)
         read_junit(report, outcome)
         if status not in (0, 1) or (status == 1 and not outcome.failed):
@@ -208,7 +209,9 @@ def aslr_prefix(directory):
         return _aslr["prefix"]
 
 
-# name: (the build it needs, what runs it)
+PROGRAM = ("integ", "drivers")
+
+# name: (the build it needs or None, what runs it)
 SUITES = {
     "lint": ("build", lint),
     "unit": ("build", meson_suites("build", "unit")),
@@ -217,9 +220,10 @@ SUITES = {
     "unit-asan": ("build-asan", meson_suites("build-asan", "unit", "property", "fuzz")),
     "unit-tsan": ("build-tsan", meson_suites("build-tsan", "unit")),
     "smoke": ("build-asan", smoke),
-    "integ": ("build", integration("build", 900)),
-    "integ-asan": ("build-asan", integration("build-asan", 1200)),
-    "integ-tsan": ("build-tsan", integration("build-tsan", 1200)),
+    "sql": (None, integration(None, 900, "sql")),
+    "integ": ("build", integration("build", 900, *PROGRAM)),
+    "integ-asan": ("build-asan", integration("build-asan", 1200, *PROGRAM)),
+    "integ-tsan": ("build-tsan", integration("build-tsan", 1200, *PROGRAM)),
 }
 TOGETHER = [("unit-asan", "unit-tsan"), ("integ-asan", "integ-tsan")]
 
@@ -263,7 +267,7 @@ def groups(names):
 def main():
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__.split("\n")[0])
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of: {', '.join(SUITES)}; none means all")
-    parser.add_argument("-k", metavar="EXPRESSION", help="only the integration tests that match, as pytest's -k")
+    parser.add_argument("-k", metavar="EXPRESSION", help="only the tests of sql and integ that match, as pytest's -k")
     options = parser.parse_args()
     unknown = [name for name in options.suites if name not in SUITES]
     if unknown:
@@ -272,7 +276,7 @@ def main():
     LOGS.mkdir(exist_ok=True)
 
     outcomes, broken = [], set()
-    for directory in dict.fromkeys(SUITES[name][0] for name in names):
+    for directory in dict.fromkeys(SUITES[name][0] for name in names if SUITES[name][0]):
         outcomes.append(timed(f"compile {directory}", lambda: build(directory)))
         say(outcomes[-1])
         if outcomes[-1].failed:
