@@ -43,6 +43,7 @@ jit = off
 
 HBA = """
 local   all all trust
+local   replication all trust
 {users}
 host    all postgres 127.0.0.1/32 trust
 """
@@ -58,27 +59,31 @@ def binaries():
 class Cluster:
     """port, and directory (of its unix socket). Databases: app (with PostGIS) and other. Users: USERS and the superuser postgres."""
 
-    def __init__(self):
-        self.user = system.unprivileged_user()
-        self.directory = system.temporary_directory("pglane-pg-")
+    def __init__(self, settings=""):
+        """settings: lines of postgresql.conf that go over ours."""
+        self._place()
         self.certificate_directory = self.directory / "tls"
         self.certificate_directory.mkdir()
         self.certificates = Certificates(self.certificate_directory)
         system.own(self.certificate_directory, self.user)
+        self._initdb(settings)
+        self.start()
+        self._create_users_and_databases()
+
+    def _place(self):
+        self.user = system.unprivileged_user()
+        self.directory = system.temporary_directory("pglane-pg-")
         self.data = self.directory / "data"
         self.log = self.directory / "postgres.log"
         self.port = system.free_port()
         self.process = None
-        self._initdb()
-        self.start()
-        self._create_users_and_databases()
 
-    def _initdb(self):
+    def _initdb(self, settings):
         system.run(f"{binaries()}/initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
                    "--no-sync", user=self.user)
         with open(self.data / "postgresql.conf", "a", encoding="ascii") as config:
             config.write(CONFIG.format(port=self.port, directory=self.directory, max_connections=MAX_CONNECTIONS,
-                                       certificates=self.certificate_directory))
+                                       certificates=self.certificate_directory) + settings)
         users = "\n".join(f"host all {name} 127.0.0.1/32 {method}" for name, (_, method) in USERS.items())
         (self.data / "pg_hba.conf").write_text(HBA.format(users=users))
 
@@ -153,3 +158,23 @@ class Cluster:
         """Client backends that did not come directly from a test."""
         return self.run(f"""SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
                             AND application_name <> 'direct' AND {condition}""")
+
+
+class Standby(Cluster):
+    """A streaming replica, made by pg_basebackup, of a cluster that was started with the settings REPLICATION."""
+
+    REPLICATION = "wal_level = replica\nmax_wal_senders = 4\n"
+
+    def __init__(self, primary):
+        self._place()
+        self.primary = primary
+        system.run(f"{binaries()}/pg_basebackup", "-D", self.data, "-h", primary.directory, "-p", primary.port, "-U", "postgres", "-R", "-X", "stream",
+                   "-c", "fast", "--no-sync", user=self.user)
+        with open(self.data / "postgresql.conf", "a", encoding="ascii") as config:
+            config.write(f"port = {self.port}\nunix_socket_directories = '{self.directory}'\n")
+        self.start()
+
+    def catch_up(self, timeout_s=30):
+        """Waits until all that the primary has written so far can be read here."""
+        written = self.primary.run("SELECT pg_current_wal_insert_lsn()")[0][0]
+        system.eventually(lambda: self.run(f"SELECT pg_last_wal_replay_lsn() >= '{written}'")[0][0], timeout_s, "the standby's catching up")
