@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: ISC
 -- What pglane sees of its pool: one row per instance and sample period, written by its sampler.
 --
--- Load with: psql -v ON_ERROR_STOP=1 -1 -f 001_metrics.sql. Running it twice is harmless. It needs nothing but PostgreSQL 15:
--- the organizations table and the role ml_proxy are used when they are there. Columns and their meaning: README.md.
+-- This file also stands alone, for a database that shall hold nothing else of pglane: psql -v ON_ERROR_STOP=1 -1 -f 004_metrics.sql. It may be run again, needs
+-- nothing but PostgreSQL 15, and takes over the table that the first release made. The organizations table and the roles of 002 are used when they are there.
 
 CREATE TABLE IF NOT EXISTS db_connection_pool_metrics (
 	id UUID NOT NULL DEFAULT gen_random_uuid(),
@@ -96,6 +96,8 @@ CREATE INDEX IF NOT EXISTS idx_db_pool_metrics_organization
 	ON db_connection_pool_metrics (organization_id) WHERE organization_id IS NOT NULL;
 
 DO $$
+DECLARE
+	part regclass;
 BEGIN
 	IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('organizations') AND attname = 'id' AND atttypid = 'uuid'::regtype)
 			AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'db_connection_pool_metrics'::regclass
@@ -104,7 +106,14 @@ BEGIN
 			FOREIGN KEY (organization_id) REFERENCES organizations (id) ON DELETE SET NULL;
 	END IF;
 	IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ml_proxy') THEN
-		GRANT SELECT, INSERT ON db_connection_pool_metrics TO ml_proxy;
+		GRANT INSERT ON db_connection_pool_metrics TO ml_proxy;
+	END IF;
+	IF to_regclass('ml_vector_metadata') IS NOT NULL THEN
+		GRANT SELECT ON db_connection_pool_metrics TO ml_service, ml_engineer, ml_auditor;
+		FOR part IN SELECT 'db_connection_pool_metrics'::regclass UNION ALL
+				SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'db_connection_pool_metrics'::regclass LOOP
+			EXECUTE format('ALTER TABLE %s OWNER TO ml_owner', part);
+		END LOOP;
 	END IF;
 END
 $$;
