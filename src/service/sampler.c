@@ -59,9 +59,9 @@ static const char *advice_of(const char *sqlstate)
 	static const struct {
 		const char *sqlstate, *advice;
 	} table[] = {
-		{ "42P01", ": load sql/001_metrics.sql there" },     /* undefined_table */
-		{ "42703", ": load sql/001_metrics.sql there again" }, /* undefined_column */
-		{ "42501", ": grant INSERT on the table to it" },      /* insufficient_privilege */
+		{ "42P01", ": run sql/pglane-migrate there" },                   /* undefined_table */
+		{ "42703", ": run sql/pglane-migrate of this release there" },   /* undefined_column */
+		{ "42501", ": grant INSERT on the table to it" },                /* insufficient_privilege */
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(table); i++)
