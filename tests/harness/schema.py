@@ -42,3 +42,17 @@ def create(cluster, database, template="template0"):
 
 def drop(cluster, database):
     cluster.run(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+
+def key_file(cluster, name, key):
+    """A key file as an operator would lay it: outside the data directory, readable by the server alone."""
+    directory = cluster.directory / "keys"
+    if not directory.exists():
+        directory.mkdir()
+        system.own(directory, cluster.user)
+    path = directory / name
+    if path.exists():
+        path.unlink()
+    path.write_bytes(key)
+    system.own(path, cluster.user, 0o400)
+    return path
