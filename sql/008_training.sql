@@ -53,7 +53,9 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp S
 DECLARE
 	source regclass := public.ml_training_check(p_entity_type, p_organization_id, p_date_range_start, p_date_range_end, p_limit, p_event_from, p_event_to);
 	columns text := (SELECT string_agg(format('s.%I', attname), ', ' ORDER BY attnum) FROM pg_attribute
-		WHERE attrelid = source AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('event_time', 'spatial_context'));
+		WHERE attrelid = source AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('event_time', 'spatial_context')
+			-- Places are in spatial_context already, and numbers are what JSON is slow at.
+			AND (attname !~ '(^|_)(longitude|latitude)$' OR public.ml_column_type(source, 'spatial_context') IS NULL));
 	spatial text := CASE WHEN public.ml_column_type(source, 'spatial_context') IS NULL THEN '''{}''::jsonb' ELSE 's.spatial_context' END;
 BEGIN
 	RETURN QUERY EXECUTE public.ml_training_sql(source,
