@@ -152,6 +152,9 @@ BEGIN
 			ELSE
 				BEGIN
 					EXECUTE format('DROP TABLE %s', old.partition);
+					IF policy.seal THEN
+						PERFORM public.ml_partition_dropped(old.name);
+					END IF;
 					action := 'dropped';
 				EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
 					action := 'busy';
@@ -173,9 +176,11 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION public.ml_maintain_partitions(timestamptz) TO ml_proxy, ml_migrator;
 
--- No month is sealed before there are seals; 014 puts the real one here.
+-- No month is sealed before there are seals; 014 puts the real ones here.
 CREATE FUNCTION public.ml_partition_is_sealed(p_partition regclass) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
 	'SELECT false';
+CREATE FUNCTION public.ml_partition_dropped(p_name name) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+	'BEGIN END';
 
 SELECT public.ml_maintain_partitions();
 
