@@ -58,7 +58,8 @@ END
 $$;
 
 -- Makes the partition of one month; rows of it that the default partition holds move there. Number of rows moved.
--- ATTACH, unlike CREATE ... PARTITION OF, lets readers and writers of the table go on.
+-- Readers go on, unlike with CREATE ... PARTITION OF. Writers wait for the moment that it takes: one that had chosen the default partition for its row would otherwise be refused
+-- ("violates partition constraint") when the new one is attached before it gets there.
 CREATE FUNCTION public.ml_make_partition(p_table regclass, p_beginning timestamptz) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
@@ -71,6 +72,7 @@ DECLARE
 	n_moved bigint := 0;
 BEGIN
 	EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING ALL)', part, p_table);
+	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', p_table);
 	IF remainder IS NOT NULL THEN
 		EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', remainder);
 		PERFORM set_config('ml.maintenance', 'on', true);

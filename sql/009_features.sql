@@ -19,14 +19,14 @@ CREATE FUNCTION public.ml_feature_history_update() RETURNS trigger LANGUAGE plpg
 BEGIN
 	INSERT INTO public.ml_feature_store_history (feature_id, feature_set_name, feature_version, entity_type, entity_id, organization_id, features, extraction_timestamp)
 	SELECT o.id, o.feature_set_name, o.feature_version, o.entity_type, o.entity_id, o.organization_id, NULL, now() FROM old_rows o LEFT JOIN new_rows n USING (id)
-	WHERE ROW(o.feature_set_name, o.feature_version, o.entity_type, o.entity_id, o.organization_id) *<>
-		ROW(n.feature_set_name, n.feature_version, n.entity_type, n.entity_id, n.organization_id);
+	WHERE ROW(o.feature_set_name, o.feature_version, o.entity_type, o.entity_id, o.organization_id)::record *<>
+		ROW(n.feature_set_name, n.feature_version, n.entity_type, n.entity_id, n.organization_id)::record;
 	INSERT INTO public.ml_feature_store_history (feature_id, feature_set_name, feature_version, entity_type, entity_id, organization_id, features, extraction_timestamp, expires_at)
 	SELECT n.id, n.feature_set_name, n.feature_version, n.entity_type, n.entity_id, n.organization_id, CASE WHEN n.deleted_at IS NULL THEN n.features END,
 		coalesce(n.deleted_at, n.extraction_timestamp), n.expires_at
 	FROM new_rows n LEFT JOIN old_rows o USING (id)
-	WHERE ROW(o.feature_set_name, o.feature_version, o.entity_type, o.entity_id, o.organization_id, o.features, o.extraction_timestamp, o.expires_at, o.deleted_at) *<>
-		ROW(n.feature_set_name, n.feature_version, n.entity_type, n.entity_id, n.organization_id, n.features, n.extraction_timestamp, n.expires_at, n.deleted_at);
+	WHERE ROW(o.feature_set_name, o.feature_version, o.entity_type, o.entity_id, o.organization_id, o.features, o.extraction_timestamp, o.expires_at, o.deleted_at)::record *<>
+		ROW(n.feature_set_name, n.feature_version, n.entity_type, n.entity_id, n.organization_id, n.features, n.extraction_timestamp, n.expires_at, n.deleted_at)::record;
 	RETURN NULL;
 END
 $$;

@@ -162,7 +162,7 @@ BEGIN
 		CREATE OR REPLACE FUNCTION public.%1$I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 		BEGIN
 			INSERT INTO public.ml_vector_outbox AS o (entity_type, entity_id, op, organization_id)
-			SELECT %2$L, noted.id, noted.op, noted.organization_id FROM (%3$s) noted ORDER BY noted.id
+			SELECT %2$L, noted.id, noted.op, noted.organization_id FROM (%3$s) noted (id, op, organization_id) ORDER BY noted.id
 			ON CONFLICT (entity_type, entity_id) DO UPDATE SET op = excluded.op, gen = o.gen + 1, attempts = 0, next_attempt = least(o.next_attempt, now()),
 				organization_id = excluded.organization_id;
 			RETURN NULL;
@@ -210,7 +210,7 @@ BEGIN
 	PERFORM public.ml_track_function(prefix || 'delete', p_entity_type, format('SELECT id, ''D'', %s FROM old_rows', organization));
 	-- Compared as bytes: not every type has an operator that could be found without a search path, and a change of notation is a change.
 	PERFORM public.ml_track_function(prefix || 'update', p_entity_type, format(
-		'SELECT coalesce(n.id, o.id), CASE WHEN n.id IS NULL THEN ''D'' ELSE ''U'' END, %s FROM old_rows o FULL JOIN new_rows n USING (id) WHERE ROW(%s) *<> ROW(%s)',
+		'SELECT coalesce(n.id, o.id), CASE WHEN n.id IS NULL THEN ''D'' ELSE ''U'' END, %s FROM old_rows o FULL JOIN new_rows n USING (id) WHERE ROW(%s)::record *<> ROW(%s)::record',
 		CASE organization WHEN 'organization_id' THEN 'coalesce(n.organization_id, o.organization_id)' ELSE organization END, old_values, new_values));
 	-- Nobody can say which rows a TRUNCATE took: all that have a vector.
 	PERFORM public.ml_track_function(prefix || 'truncate', p_entity_type, format(
