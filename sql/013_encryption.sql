@@ -124,7 +124,7 @@ BEGIN
 	END IF;
 	SELECT * INTO registered FROM public.ml_encryption_keys WHERE key_type = p_key_type AND key_status = 'active';
 	IF NOT FOUND THEN
-		RAISE EXCEPTION 'no active encryption key for type "%"', p_key_type USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'ml_register_key() makes one.';
+		RAISE EXCEPTION 'no active encryption key for type "%"', p_key_type USING ERRCODE = 'undefined_object', HINT = 'ml_register_key() makes one.';
 	END IF;
 	PERFORM public.ml_key_allow(registered, 'write');
 	IF registered.expires_at <= now() THEN
@@ -189,8 +189,8 @@ BEGIN
 	END IF;
 	p_row.id := gen_random_uuid();
 	p_row.key_hash := public.ml_key_hash(coalesce(p_key, public.ml_read_key_file(p_row.key_file)));
-	IF EXISTS (SELECT FROM public.ml_encryption_keys WHERE key_hash = p_row.key_hash AND key_name = p_row.key_name) THEN
-		RAISE EXCEPTION 'this is the key of another version of "%"', p_row.key_name USING ERRCODE = 'unique_violation', HINT = 'Every version needs a key of its own.';
+	IF EXISTS (SELECT FROM public.ml_encryption_keys WHERE key_hash = p_row.key_hash) THEN
+		RAISE EXCEPTION 'this key is registered already' USING ERRCODE = 'unique_violation', HINT = 'Every name and version needs a key of its own.';
 	END IF;
 	INSERT INTO public.ml_encryption_keys (id, key_name, key_type, key_version, key_hash, key_file, access_control, expires_at, rotated_from, rotation_schedule)
 	VALUES (p_row.id, p_row.key_name, p_row.key_type, p_row.key_version, p_row.key_hash, p_row.key_file, p_row.access_control, p_row.expires_at, p_row.rotated_from, p_row.rotation_schedule);
