@@ -154,10 +154,10 @@ DECLARE
 BEGIN
 	IF p_encrypted IS NULL THEN
 		RAISE EXCEPTION 'p_encrypted must not be null' USING ERRCODE = 'null_value_not_allowed';
-	ELSIF label IS NULL OR p_encrypted ->> 'encrypted_data' IS NULL THEN
+	ELSIF label IS NULL OR p_encrypted ->> 'encrypted_data' IS NULL OR p_encrypted ->> 'encryption_method' IS NULL THEN
 		RAISE EXCEPTION 'p_encrypted is no result of encrypt_ml_data()' USING ERRCODE = 'invalid_parameter_value',
-			DETAIL = 'It needs encrypted_data, and key_version as "name:version".';
-	ELSIF p_encrypted ->> 'encryption_method' IS DISTINCT FROM 'AES-256-CBC+HMAC-SHA256' THEN
+			DETAIL = 'It needs encrypted_data, encryption_method, and key_version as "name:version".';
+	ELSIF p_encrypted ->> 'encryption_method' <> 'AES-256-CBC+HMAC-SHA256' THEN
 		RAISE EXCEPTION 'encryption method "%" is not one that the database can decrypt', p_encrypted ->> 'encryption_method' USING ERRCODE = 'feature_not_supported';
 	END IF;
 	SELECT * INTO registered FROM public.ml_encryption_keys WHERE key_name = label[1] AND key_version = label[2]::integer;
