@@ -37,7 +37,7 @@ def load(cluster, database, file, **variables):
 
 
 def create(cluster, database, template="template0"):
-    cluster.run(f"CREATE DATABASE {database} TEMPLATE {template}")
+    cluster.run(f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY file_copy")
 
 
 def drop(cluster, database):
