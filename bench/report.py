@@ -160,12 +160,12 @@ def render(results, peers, machine_text, postgres_version, arguments):
     return "\n".join(lines) + "\n"
 
 
-def write_readme(path, text):
+def write_readme(path, text, begin_marker=BEGIN, end_marker=END):
     with open(path, encoding="utf-8") as file:
-        before, begin, rest = file.read().partition(BEGIN)
-    _, end, after = rest.partition(END)
+        before, begin, rest = file.read().partition(begin_marker)
+    _, end, after = rest.partition(end_marker)
     if not begin or not end:
-        raise ValueError(f"{path}: the markers {BEGIN} and {END} are missing")
+        raise ValueError(f"{path}: the markers {begin_marker} and {end_marker} are missing")
     with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(f"{before}{BEGIN}\n{text}{END}{after}")
+        file.write(f"{before}{begin_marker}\n{text}{end_marker}{after}")
     os.replace(path + ".new", path)
