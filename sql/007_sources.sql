@@ -3,10 +3,11 @@
 --
 -- ml_source_TYPE is the only place where that is decided, for training data and for vectors alike. The views made here list columns by name, so that a
 -- column added to a table later does not leave by itself, and they hold no names, addresses, telephone numbers or free notes. An operator may
--- CREATE OR REPLACE them, or make one for a new type: it needs the columns id, organization_id and event_time, and rows only of what is not deleted.
+-- CREATE OR REPLACE them, or make one for a new type: it needs the columns id, organization_id and event_time, rows only of what is not deleted, and
+-- SELECT for ml_owner.
 --
--- The application's tables need not be there, nor all of them: SELECT ml_attach_foundation() when they came later. It runs with the rights of who
--- calls it, who must own them, and keeps what is there already.
+-- The application's tables need not be there, nor all of them: a superuser says SELECT ml_attach_foundation() when they came later. What is there already
+-- it leaves as it is.
 
 SET LOCAL ROLE ml_owner;
 
@@ -74,7 +75,7 @@ CREATE FUNCTION public.ml_longitude_latitude_sql(p_table regclass, p_alias text,
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT CASE WHEN point IS NULL THEN format('NULL::float8 AS %slongitude, NULL::float8 AS %1$slatitude', p_prefix)
 		ELSE format('%1$s.ST_X(%2$s) AS %3$slongitude, %1$s.ST_Y(%2$s) AS %3$slatitude', gis, point, p_prefix) END
-	FROM (SELECT gis, CASE WHEN kind = 'ST_Point' THEN shape ELSE format('%s.ST_Centroid(%s)', gis, shape) END AS point
+	FROM (SELECT gis, CASE WHEN shape IS NULL OR kind = 'ST_Point' THEN shape ELSE format('%s.ST_Centroid(%s)', gis, shape) END AS point
 		FROM (SELECT public.ml_postgis() AS gis, public.ml_geometry_sql(p_table, p_alias, p_column) AS shape,
 			CASE WHEN pg_catalog.format_type(atttypid, atttypmod) ~* '\(point' THEN 'ST_Point' END AS kind
 			FROM (SELECT) one LEFT JOIN pg_attribute ON attrelid = p_table AND attname = p_column) found) shaped
@@ -83,7 +84,8 @@ $$;
 -- SQL for GeoJSON of a column, as the value of a key.
 CREATE FUNCTION public.ml_geojson_sql(p_table regclass, p_alias text, p_column name) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(format('%s.ST_AsGeoJSON(%s, 7)::jsonb', public.ml_postgis(), public.ml_geometry_sql(p_table, p_alias, p_column)), 'NULL::jsonb')
+	SELECT CASE WHEN shape IS NULL THEN 'NULL::jsonb' ELSE format('%s.ST_AsGeoJSON(%s, 7)::jsonb', public.ml_postgis(), shape) END
+	FROM (SELECT public.ml_geometry_sql(p_table, p_alias, p_column) AS shape) found
 $$;
 
 CREATE FUNCTION public.ml_live_sql(p_table regclass, p_alias text) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
