@@ -267,7 +267,7 @@ CREATE TABLE public.ml_encryption_keys (
 CREATE TABLE public.ml_vector_outbox (
 	entity_type varchar(50) NOT NULL,
 	entity_id uuid NOT NULL,
-	op char(1) NOT NULL DEFAULT 'U' CHECK (op IN ('U', 'D')),
+	op char(1) NOT NULL DEFAULT 'U', -- or 'D'; no CHECK, which every note would parse anew
 	organization_id uuid,
 	gen bigint NOT NULL DEFAULT 1,
 	attempts integer NOT NULL DEFAULT 0,

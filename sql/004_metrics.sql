@@ -86,8 +86,6 @@ $$;
 
 CREATE INDEX IF NOT EXISTS idx_db_pool_metrics_timeline
 	ON db_connection_pool_metrics (timestamp DESC);
-CREATE INDEX IF NOT EXISTS idx_db_pool_metrics_instance
-	ON db_connection_pool_metrics (instance_id, pool_name, timestamp DESC);
 CREATE INDEX IF NOT EXISTS idx_db_pool_metrics_performance
 	ON db_connection_pool_metrics (avg_query_time_ms DESC NULLS LAST, active_connections DESC);
 CREATE INDEX IF NOT EXISTS idx_db_pool_metrics_ml_performance

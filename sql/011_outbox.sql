@@ -155,22 +155,32 @@ CREATE FUNCTION public.ml_tracked_columns(p_table regclass, p_entity_type text) 
 	WHERE r.ev_class = public.ml_require_source(p_entity_type) AND d.refobjid = p_table AND d.refobjsubid > 0
 $$;
 
--- p_note: SELECT of id, op, organization over the statement's transition tables.
-CREATE FUNCTION public.ml_track_function(p_name text, p_entity_type text, p_note text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION public.ml_track_function(p_name text, p_body text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	EXECUTE format($create$
-		CREATE OR REPLACE FUNCTION public.%1$I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+		CREATE OR REPLACE FUNCTION public.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 		BEGIN
-			INSERT INTO public.ml_vector_outbox AS o (entity_type, entity_id, op, organization_id)
-			SELECT %2$L, noted.id, noted.op, noted.organization_id FROM (%3$s) noted (id, op, organization_id) ORDER BY noted.id
-			ON CONFLICT (entity_type, entity_id) DO UPDATE SET op = excluded.op, gen = o.gen + 1, attempts = 0, next_attempt = least(o.next_attempt, now()),
-				organization_id = excluded.organization_id;
+			%s
 			RETURN NULL;
 		END
-		$body$ $create$, p_name, p_entity_type, p_note);
+		$body$ $create$, p_name, p_body);
 	EXECUTE format('ALTER FUNCTION public.%I() OWNER TO ml_owner', p_name);
 	EXECUTE format('REVOKE ALL ON FUNCTION public.%I() FROM PUBLIC', p_name);
 END
+$$;
+
+-- SQL that notes the rows (id, op, organization_id) of a query.
+CREATE FUNCTION public.ml_track_note(p_entity_type text, p_query text) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT format('INSERT INTO public.ml_vector_outbox AS o (entity_type, entity_id, op, organization_id) SELECT %L, noted.* FROM (%s) noted
+			ON CONFLICT (entity_type, entity_id) DO UPDATE SET op = excluded.op, gen = o.gen + 1, attempts = 0, next_attempt = least(o.next_attempt, now()),
+				organization_id = excluded.organization_id;', p_entity_type, p_query)
+$$;
+
+-- SQL that is true when one of the columns differs between OLD and NEW. Types of extensions are compared as bytes: their operators could not be found without a search path.
+CREATE FUNCTION public.ml_track_difference(p_table regclass, p_columns name[]) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT string_agg(CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace AND EXISTS (SELECT FROM pg_opclass WHERE opcintype = t.oid AND opcdefault AND opcmethod = (SELECT oid FROM pg_am WHERE amname = 'btree'))
+		THEN format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', attname) ELSE format('ROW(OLD.%1$I)::record *<> ROW(NEW.%1$I)::record', attname) END, ' OR ' ORDER BY attnum)
+	FROM pg_attribute JOIN pg_type t ON t.oid = atttypid WHERE attrelid = p_table AND attname = ANY (p_columns)
 $$;
 
 CREATE FUNCTION public.ml_vector_untrack(p_table regclass, p_entity_type text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -186,13 +196,14 @@ $$;
 
 -- From now on every statement that changes rows of the table notes them. Call it again after a change of the view. The caller must own the table and be
 -- a member of ml_owner, or be a superuser.
+--
+-- INSERT and DELETE are noted once for each statement. UPDATE is looked at row by row: finding the pairs of old and new rows would take a join, whose start costs single-row updates more than
+-- half of what the whole trigger does (measured: 25 us with it, 17 without; 50,000 rows at once pay 18 us a row instead of 9).
 CREATE FUNCTION public.ml_vector_track(p_table regclass, p_entity_type text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 DECLARE
 	prefix text := 'ml_track_' || p_entity_type || '_';
 	columns name[];
-	organization text := CASE WHEN public.ml_column_type(p_table, 'organization_id') = 'uuid'::regtype THEN 'organization_id' ELSE 'NULL::uuid' END;
-	old_values text;
-	new_values text;
+	organization text := CASE WHEN public.ml_column_type(p_table, 'organization_id') = 'uuid'::regtype THEN '%sorganization_id' ELSE 'NULL::uuid' END;
 BEGIN
 	IF p_table IS NULL THEN
 		RAISE EXCEPTION 'p_table must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -205,18 +216,18 @@ BEGIN
 			DETAIL = format('The view ml_source_%s does not read its column id.', p_entity_type);
 	END IF;
 	PERFORM public.ml_vector_untrack(p_table, p_entity_type);
-	SELECT string_agg(format('o.%I', col), ', '), string_agg(format('n.%I', col), ', ') INTO old_values, new_values FROM unnest(columns) col;
-	PERFORM public.ml_track_function(prefix || 'insert', p_entity_type, format('SELECT id, ''U'', %s FROM new_rows', organization));
-	PERFORM public.ml_track_function(prefix || 'delete', p_entity_type, format('SELECT id, ''D'', %s FROM old_rows', organization));
-	-- Compared as bytes: not every type has an operator that could be found without a search path, and a change of notation is a change.
-	PERFORM public.ml_track_function(prefix || 'update', p_entity_type, format(
-		'SELECT coalesce(n.id, o.id), CASE WHEN n.id IS NULL THEN ''D'' ELSE ''U'' END, %s FROM old_rows o FULL JOIN new_rows n USING (id) WHERE ROW(%s)::record *<> ROW(%s)::record',
-		CASE organization WHEN 'organization_id' THEN 'coalesce(n.organization_id, o.organization_id)' ELSE organization END, old_values, new_values));
+	PERFORM public.ml_track_function(prefix || 'insert',
+		public.ml_track_note(p_entity_type, format('SELECT id, ''U'', %s FROM new_rows ORDER BY id', format(organization, ''))));
+	PERFORM public.ml_track_function(prefix || 'delete',
+		public.ml_track_note(p_entity_type, format('SELECT id, ''D'', %s FROM old_rows ORDER BY id', format(organization, ''))));
+	PERFORM public.ml_track_function(prefix || 'update', format(E'IF %s THEN\n%s\nIF OLD.id <> NEW.id THEN\n%s\nEND IF;\nEND IF;', public.ml_track_difference(p_table, columns),
+		public.ml_track_note(p_entity_type, format('SELECT NEW.id, ''U'', %s', format(organization, 'NEW.'))),
+		public.ml_track_note(p_entity_type, format('SELECT OLD.id, ''D'', %s', format(organization, 'OLD.')))));
 	-- Nobody can say which rows a TRUNCATE took: all that have a vector.
-	PERFORM public.ml_track_function(prefix || 'truncate', p_entity_type, format(
-		'SELECT DISTINCT ON (entity_id) entity_id, ''D'', organization_id FROM public.ml_vector_metadata WHERE entity_type = %L AND deleted_at IS NULL', p_entity_type));
+	PERFORM public.ml_track_function(prefix || 'truncate', public.ml_track_note(p_entity_type, format(
+		'SELECT DISTINCT ON (entity_id) entity_id, ''D'', organization_id FROM public.ml_vector_metadata WHERE entity_type = %L AND deleted_at IS NULL ORDER BY entity_id', p_entity_type)));
 	EXECUTE format('CREATE TRIGGER %I AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.%1$I()', prefix || 'insert', p_table);
-	EXECUTE format('CREATE TRIGGER %I AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.%1$I()', prefix || 'update', p_table);
+	EXECUTE format('CREATE TRIGGER %I AFTER UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION public.%1$I()', prefix || 'update', p_table);
 	EXECUTE format('CREATE TRIGGER %I AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.%1$I()', prefix || 'delete', p_table);
 	EXECUTE format('CREATE TRIGGER %I AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION public.%1$I()', prefix || 'truncate', p_table);
 END
