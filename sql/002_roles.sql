@@ -40,6 +40,16 @@ GRANT ml_owner TO ml_migrator;
 GRANT USAGE, CREATE ON SCHEMA public TO ml_owner;
 GRANT USAGE ON SCHEMA public TO ml_key_reader, ml_migrator, ml_service, ml_engineer, data_scientist, ml_auditor, ml_proxy;
 
+DO $$
+DECLARE
+	home text;
+BEGIN
+	FOR home IN SELECT DISTINCT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname IN ('pgcrypto', 'postgis') LOOP
+		EXECUTE format('GRANT USAGE ON SCHEMA %I TO ml_owner', home);
+	END LOOP;
+END
+$$;
+
 -- What ml_owner makes from here on nobody may execute unless a file says so.
 ALTER DEFAULT PRIVILEGES FOR ROLE ml_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 

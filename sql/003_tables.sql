@@ -387,7 +387,7 @@ GRANT SELECT, INSERT ON public.ml_audit_logs TO ml_service;
 GRANT INSERT ON public.ml_audit_logs TO ml_proxy, ml_engineer;
 GRANT SELECT ON public.ml_audit_logs TO ml_auditor;
 GRANT SELECT ON public.ml_vector_outbox, public.ml_vector_dead, public.ml_vector_search_stats TO ml_proxy, ml_service;
-GRANT SELECT ON public.ml_encryption_keys TO ml_key_reader, ml_auditor;
+GRANT SELECT ON public.ml_encryption_keys TO ml_auditor;
 GRANT SELECT ON public.ml_role_organizations TO ml_auditor;
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.ml_role_organizations TO ml_migrator;
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
--- Indexes on the application's tables. That they are made for each type of column is in test_schema.py; here, that they serve and do no harm.
+-- Indexes on the application's tables. That they are made for each type of column is in test_other_foundations.py; here, that they serve and do no harm.
 BEGIN;
 SELECT plan(6);
 
