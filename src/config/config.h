@@ -116,6 +116,7 @@ struct config {
 	char *metrics_database;		/* entry of [databases] whose Postgres holds db_connection_pool_metrics; NULL: no sampler */
 	char *metrics_user, *metrics_password;
 	uint64_t sample_period_us;
+	uint64_t maintenance_period_us;	/* 0: ml_maintain() is left to others */
 	uint32_t sample_backlog;	/* samples kept while the database is away */
 	uint64_t slow_query_us;
 	char *instance_id;		/* never NULL: the host name and port when it is not set */

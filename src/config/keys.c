@@ -193,6 +193,9 @@ static const struct schema_row main_rows[] = {
 		"File to log to; it is reopened by SIGHUP and RELOAD. Empty: none."),
 	MAIN("login_notify_message", GROUP_CLIENTS, TEXT, login_notify_message, "", NULL, 0,
 		"A NOTICE for every client that logs in. Empty: none."),
+	MAIN("maintenance_period", GROUP_METRICS, TIME, maintenance_period_us, "3600", NULL, 0,
+		"How often ml_maintain() is called in metrics_database, where that function is "
+		"(sql/README.md): partitions, retention, seals. 0 leaves it to others."),
 	MAIN("max_client_conn", GROUP_CLIENTS, COUNT(1, 1000000), max_client_conn, "10000", "100",
 		0, "The most client connections."),
 	MAIN("max_client_prepared_bytes", GROUP_PROTOCOL, SIZE(0, 1ull << 40),

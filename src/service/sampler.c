@@ -20,6 +20,14 @@
 #define STATEMENT_OPTIONS "-c statement_timeout=10000"
 #define STATEMENT_TIMEOUT_US 15000000u
 
+/* Maintenance moves and drops partitions and refreshes a view: a long statement on a large table. */
+#define MAINTENANCE_PATIENCE "SET statement_timeout = '10min'"
+#define MAINTENANCE_TIMEOUT_US 615000000u
+/* A database with no more than the table of samples has nothing to be maintained. */
+#define MAINTENANCE                                                                                \
+	"DO $$ BEGIN IF to_regprocedure('public.ml_maintain(timestamptz)') IS NOT NULL THEN "      \
+	"PERFORM public.ml_maintain(); END IF; END $$"
+
 /* The same complaint again only after this; a new one at once. */
 #define COMPLAINT_PERIOD_US 60000000u
 
@@ -28,6 +36,8 @@ enum sampler_state {
 	SAMPLER_EXPECT_PERMIT,
 	SAMPLER_EXPECT_LOGIN,
 	SAMPLER_EXPECT_COMMIT, /* a batch flies */
+	SAMPLER_EXPECT_PATIENCE, /* the session's time limit is made that of maintenance */
+	SAMPLER_EXPECT_MAINTENANCE,
 	SAMPLER_EXPECT_CLOSED,
 };
 
@@ -46,6 +56,7 @@ struct sampler {
 	unsigned n_failures; /* in a row */
 	uint64_t n_attempts;
 	uint64_t complained_us;
+	uint64_t maintained_us; /* when it was last begun; 0: not yet */
 	char *complaint; /* the last one, until a batch was written */
 };
 
@@ -118,13 +129,28 @@ static void close_connection(struct sampler *sampler)
 	pgconn_close(sampler->conn);
 }
 
+/* Once a maintenance_period, behind the samples, while there is a connection anyway. */
+static bool maintenance_begins(struct sampler *sampler)
+{
+	uint64_t now_us = clock_mono_us(), period_us = sampler->config->maintenance_period_us;
+
+	if (period_us == 0 ||
+		(sampler->maintained_us > 0 && now_us - sampler->maintained_us < period_us))
+		return false;
+	sampler->maintained_us = now_us;
+	sampler->state = SAMPLER_EXPECT_PATIENCE;
+	pgconn_query(sampler->conn, MAINTENANCE_PATIENCE, 0, NULL, STATEMENT_TIMEOUT_US);
+	return true;
+}
+
 static void write_batch(struct sampler *sampler)
 {
 	struct sample_rows rows;
 	struct backlog_entry *entry;
 
 	if (backlog_take(&sampler->backlog, SAMPLER_BATCH) == 0) {
-		close_connection(sampler);
+		if (!maintenance_begins(sampler))
+			close_connection(sampler);
 		return;
 	}
 	sample_rows_init(&rows);
@@ -150,6 +176,15 @@ static void on_answered(void *arg, const PGresult *result)
 	struct sampler *sampler = arg;
 
 	CHECK_MAGIC(sampler, SAMPLER_MAGIC);
+	if (sampler->state == SAMPLER_EXPECT_PATIENCE) {
+		sampler->state = SAMPLER_EXPECT_MAINTENANCE;
+		pgconn_query(sampler->conn, MAINTENANCE, 0, NULL, MAINTENANCE_TIMEOUT_US);
+		return;
+	}
+	if (sampler->state == SAMPLER_EXPECT_MAINTENANCE) {
+		close_connection(sampler); /* another is opened if samples came meanwhile */
+		return;
+	}
 	if (sampler->complaint)
 		log_info("samples are written again, %u that were kept first", sampler->backlog.n_flying);
 	mem_free(sampler->complaint);
@@ -164,6 +199,13 @@ static void on_failed(void *arg, const struct pgconn_error *error)
 	struct sampler *sampler = arg;
 
 	CHECK_MAGIC(sampler, SAMPLER_MAGIC);
+	if (sampler->state == SAMPLER_EXPECT_PATIENCE ||
+		sampler->state == SAMPLER_EXPECT_MAINTENANCE) { /* tried again in its next period */
+		log_warning("ml_maintain() failed in %s: %s", sampler->config->metrics_database,
+			error->text);
+		close_connection(sampler);
+		return;
+	}
 	backlog_give_back(&sampler->backlog);
 	complain(sampler, error->text, advice_of(error->sqlstate));
 	put_off(sampler);

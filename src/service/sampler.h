@@ -6,6 +6,9 @@
  * only when that is committed. While the database is away, or refuses, the next attempt is put off,
  * twice as long each time up to SAMPLER_RETRY_MAX_US, with jitter.
  *
+ * Once a maintenance_period, behind the samples, it calls ml_maintain() where the database has it
+ * (sql/README.md): new partitions, retention, seals. Samples that come meanwhile wait in the backlog.
+ *
  * The connection is one of the budget's: sampler_permits is how its owner accounts for it. The
  * order of calls is acquire -> granted -> [connection] -> closing -> closed, or acquire -> cancel.
  *

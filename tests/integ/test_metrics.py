@@ -134,3 +134,44 @@ def test_samplers_connection_counts_against_the_budget(sampled, cluster):
     for _ in range(20):
         assert proxy.run("SELECT 1") == [(1,)]
     assert len(rows(cluster, "total_connections > 5")) == 0
+
+
+# ---- maintenance ----
+
+@pytest.fixture
+def maintained(cluster, table):
+    """A database whose ml_maintain() notes its calls."""
+    cluster.run("CREATE TABLE maintained (at timestamptz NOT NULL DEFAULT clock_timestamp(), by name NOT NULL DEFAULT session_user, patience text);"
+                "CREATE FUNCTION ml_maintain(timestamptz DEFAULT now()) RETURNS TABLE (action text, relation text, n_rows bigint) LANGUAGE sql SECURITY DEFINER "
+                "AS $$ INSERT INTO maintained (patience) VALUES (current_setting('statement_timeout')); SELECT 'done', '', 0::bigint $$", "app")
+    yield lambda: cluster.run("SELECT by, patience FROM maintained", "app")
+    cluster.run("DROP FUNCTION ml_maintain; DROP TABLE maintained", "app")
+
+
+def test_maintenance_is_called_once_a_period(sampled, cluster, maintained):
+    sampled(maintenance_period="1s")
+    system.eventually(lambda: len(maintained()) >= 3, 20)
+    assert set(maintained()) == {("app", "10min")}
+    calls, samples = len(maintained()), len(rows(cluster))
+    assert samples > 2 * calls, "samples go on, and are not the maintenance's clock"
+
+
+def test_maintenance_can_be_left_to_others(sampled, cluster, maintained):
+    sampled(maintenance_period=0)
+    system.eventually(lambda: len(rows(cluster)) >= 4, 20)
+    assert not maintained()
+
+
+def test_failed_maintenance_is_said_and_samples_go_on(sampled, cluster, maintained):
+    cluster.run("CREATE OR REPLACE FUNCTION ml_maintain(timestamptz DEFAULT now()) RETURNS TABLE (action text, relation text, n_rows bigint) LANGUAGE plpgsql "
+                "AS $$ BEGIN RAISE 'no luck today'; END $$", "app")
+    proxy = sampled(maintenance_period="500ms")
+    system.eventually(lambda: proxy.log_text().count("no luck today") >= 2, 20)
+    before = len(rows(cluster))
+    system.eventually(lambda: len(rows(cluster)) > before + 2, 20)
+
+
+def test_database_without_maintenance_has_none(sampled, cluster):
+    proxy = sampled(maintenance_period="200ms")
+    system.eventually(lambda: len(rows(cluster)) >= 4, 20)
+    assert "ml_maintain" not in proxy.log_text()
