@@ -276,7 +276,7 @@ CREATE TABLE public.ml_vector_outbox (
 	lease bigint,
 	last_error text,
 	enqueued_at timestamptz NOT NULL DEFAULT now(),
-	PRIMARY KEY (entity_type, entity_id)
+	PRIMARY KEY (entity_id, entity_type) -- ids first: they tell rows apart at once
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0,
 	autovacuum_analyze_scale_factor = 0.2);
 

@@ -169,18 +169,21 @@ BEGIN
 END
 $$;
 
--- SQL that notes the rows (id, op, organization_id) of a query.
-CREATE FUNCTION public.ml_track_note(p_entity_type text, p_query text) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT format('INSERT INTO public.ml_vector_outbox AS o (entity_type, entity_id, op, organization_id) SELECT %L, noted.* FROM (%s) noted
+-- SQL that notes the rows (entity_type, id, op, organization_id) of a query.
+CREATE FUNCTION public.ml_track_note(p_query text) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT format('INSERT INTO public.ml_vector_outbox AS o (entity_type, entity_id, op, organization_id) %s
 			ON CONFLICT (entity_type, entity_id) DO UPDATE SET op = excluded.op, gen = o.gen + 1, attempts = 0, next_attempt = least(o.next_attempt, now()),
-				organization_id = excluded.organization_id;', p_entity_type, p_query)
+				organization_id = excluded.organization_id;', p_query)
 $$;
 
--- SQL that is true when one of the columns differs between OLD and NEW. Types of extensions are compared as bytes: their operators could not be found without a search path.
+-- SQL that is true when one of the columns differs between OLD and NEW, the cheapest to compare first. Types of extensions are compared as bytes: their operators could not be
+-- found without a search path.
 CREATE FUNCTION public.ml_track_difference(p_table regclass, p_columns name[]) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT string_agg(CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace AND EXISTS (SELECT FROM pg_opclass WHERE opcintype = t.oid AND opcdefault AND opcmethod = (SELECT oid FROM pg_am WHERE amname = 'btree'))
-		THEN format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', attname) ELSE format('ROW(OLD.%1$I)::record *<> ROW(NEW.%1$I)::record', attname) END, ' OR ' ORDER BY attnum)
-	FROM pg_attribute JOIN pg_type t ON t.oid = atttypid WHERE attrelid = p_table AND attname = ANY (p_columns)
+	SELECT string_agg(CASE WHEN is_known THEN format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', attname) ELSE format('ROW(OLD.%1$I)::record *<> ROW(NEW.%1$I)::record', attname) END,
+		' OR ' ORDER BY is_known DESC, attlen < 0, attnum)
+	FROM (SELECT attname, attlen, attnum, t.typnamespace = 'pg_catalog'::regnamespace
+			AND EXISTS (SELECT FROM pg_opclass WHERE opcintype = t.oid AND opcdefault AND opcmethod = (SELECT oid FROM pg_am WHERE amname = 'btree')) AS is_known
+		FROM pg_attribute JOIN pg_type t ON t.oid = atttypid WHERE attrelid = p_table AND attname = ANY (p_columns)) col
 $$;
 
 CREATE FUNCTION public.ml_vector_untrack(p_table regclass, p_entity_type text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -217,15 +220,15 @@ BEGIN
 	END IF;
 	PERFORM public.ml_vector_untrack(p_table, p_entity_type);
 	PERFORM public.ml_track_function(prefix || 'insert',
-		public.ml_track_note(p_entity_type, format('SELECT id, ''U'', %s FROM new_rows ORDER BY id', format(organization, ''))));
+		public.ml_track_note(format('SELECT %L, id, ''U'', %s FROM new_rows ORDER BY id', p_entity_type, format(organization, ''))));
 	PERFORM public.ml_track_function(prefix || 'delete',
-		public.ml_track_note(p_entity_type, format('SELECT id, ''D'', %s FROM old_rows ORDER BY id', format(organization, ''))));
+		public.ml_track_note(format('SELECT %L, id, ''D'', %s FROM old_rows ORDER BY id', p_entity_type, format(organization, ''))));
 	PERFORM public.ml_track_function(prefix || 'update', format(E'IF %s THEN\n%s\nIF OLD.id <> NEW.id THEN\n%s\nEND IF;\nEND IF;', public.ml_track_difference(p_table, columns),
-		public.ml_track_note(p_entity_type, format('SELECT NEW.id, ''U'', %s', format(organization, 'NEW.'))),
-		public.ml_track_note(p_entity_type, format('SELECT OLD.id, ''D'', %s', format(organization, 'OLD.')))));
+		public.ml_track_note(format('VALUES (%L, NEW.id, ''U'', %s)', p_entity_type, format(organization, 'NEW.'))),
+		public.ml_track_note(format('VALUES (%L, OLD.id, ''D'', %s)', p_entity_type, format(organization, 'OLD.')))));
 	-- Nobody can say which rows a TRUNCATE took: all that have a vector.
-	PERFORM public.ml_track_function(prefix || 'truncate', public.ml_track_note(p_entity_type, format(
-		'SELECT DISTINCT ON (entity_id) entity_id, ''D'', organization_id FROM public.ml_vector_metadata WHERE entity_type = %L AND deleted_at IS NULL ORDER BY entity_id', p_entity_type)));
+	PERFORM public.ml_track_function(prefix || 'truncate', public.ml_track_note(format(
+		'SELECT DISTINCT ON (entity_id) %L, entity_id, ''D'', organization_id FROM public.ml_vector_metadata WHERE entity_type = %1$L AND deleted_at IS NULL ORDER BY entity_id', p_entity_type)));
 	EXECUTE format('CREATE TRIGGER %I AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.%1$I()', prefix || 'insert', p_table);
 	EXECUTE format('CREATE TRIGGER %I AFTER UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION public.%1$I()', prefix || 'update', p_table);
 	EXECUTE format('CREATE TRIGGER %I AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.%1$I()', prefix || 'delete', p_table);
