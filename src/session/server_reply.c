@@ -312,6 +312,7 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 		return false;
 	server_set(server, SERVER_BATCH_FAILED);
 	server_unset(server, SERVER_COPY_IN);
+	server_set(server, SERVER_SKIP_SWALLOW); /* the rest of a long one that is not sent on */
 	if (strcmp(view.severity, "FATAL") == 0 || strcmp(view.severity, "PANIC") == 0) {
 		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",
 			view.message, view.sqlstate);

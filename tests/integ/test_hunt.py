@@ -374,3 +374,15 @@ def test_server_that_nobody_waits_for_any_more_is_refused(start, cluster):
         relay.close()
         for holder in holders:
             holder.close()
+
+
+# ---- errors that are told in other words ----
+
+def test_rest_of_an_error_that_is_told_in_other_words(start):
+    """Time is over inside a long dynamic statement, and the server's error repeats it: nothing of that follows the one that names the lane."""
+    proxy = start(workers=1, lanes={"default": 1}, sections={"lane:default": {"permits": 1, "statement_timeout": "500ms"}})
+    with proxy.client(timeout_s=20) as client:
+        client.send(wire.query("DO $do$ BEGIN EXECUTE 'SELECT pg_sleep(60) /*' || repeat('x', 300000) || '*/'; END $do$"))
+        result = client.result()
+        assert result.kinds == "EZ" and result.sqlstate == "57014" and "lane default" in result.errors[0].fields["D"]
+        assert client.query("SELECT 1").value == "1"
