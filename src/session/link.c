@@ -46,6 +46,8 @@ static void unlink_pair(struct client *client, struct server *server)
 	}
 	server->client = NULL;
 	client->server = NULL;
+	if (server->stream.flags & STREAM_PAUSED) /* its client does not read: the next one does */
+		server_resume(server);
 	server_unset(server, SERVER_FRESH | SERVER_SETUP_FAILED | SERVER_ROLLS_BACK);
 }
 

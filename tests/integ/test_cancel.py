@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: ISC
 """Cancel: with pglane's own keys, never against another client, from the queue too, and for those who disappeared."""
 
+import contextlib
 import os
+import socket
 import struct
+import threading
 
 import pytest
 
@@ -190,3 +193,86 @@ def test_cancel_packets_of_every_form(shared):
                 except wire.Closed:
                     pass
         assert client.query("SELECT 1").value == "1"
+
+
+# ---- a cancel request that takes its time ----
+
+class SlowPostmaster:
+    """Hands bytes on to PostgreSQL, but keeps connections with a CancelRequest open until it is told, and does nothing about them."""
+
+    def __init__(self, port):
+        self.target, self.listener = port, socket.create_server(("127.0.0.1", 0))
+        self.port, self.cancels = self.listener.getsockname()[1], []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.listener.close()
+        self.end_cancels()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self.carry, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def carry(self, near):
+        head = near.recv(8, socket.MSG_PEEK | socket.MSG_WAITALL)
+        if head[4:] == struct.pack("!i", wire.CANCEL_REQUEST):
+            self.cancels.append(near)
+            return
+        far = socket.create_connection(("127.0.0.1", self.target))
+        for way in ((near, far), (far, near)):
+            threading.Thread(target=self.pump, args=way, daemon=True).start()
+
+    def pump(self, source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def end_cancels(self):
+        while self.cancels:
+            self.cancels.pop().close()
+
+
+def narrow_client(proxy):
+    client = proxy.raw(20)
+    client.socket.close()
+    client.socket = socket.socket()
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.socket.settimeout(20)
+    client.socket.connect((proxy.host, proxy.port))
+    return client.login()
+
+
+def test_server_released_by_the_end_of_a_cancel_is_read(start, cluster):
+    """Its client has not read its result when the cancel request, which came too late, is over: the server goes to the next client, whose reply is
+    read although the last one kept the server from being read."""
+    n_held_back = 0
+    with SlowPostmaster(cluster.port) as postmaster:
+        proxy = start(workers=1, lanes={"default": 1}, tcp_socket_buffer=4096, databases={"app": f"host=127.0.0.1 port={postmaster.port} dbname=app"})
+        with proxy.client(timeout_s=10) as other, proxy.console() as console:
+
+            def is_held_back():
+                return any(row["send_remain"] for row in console.show("SOCKETS") if row["database"] == "app" and row["type"] == "C")
+
+            for n_bytes in range(500, 4000, 500):  # lie in the buffers, unread, when the last result comes
+                with narrow_client(proxy) as client, proxy.raw() as canceller:
+                    client.send(wire.query(f"SELECT repeat('x', {n_bytes})"))
+                    system.eventually(lambda: not console.lane("default")["in_use"] or is_held_back())
+                    if is_held_back():
+                        break
+                    client.send(wire.query("SELECT repeat('y', 7000) FROM pg_sleep(0.3)"))
+                    system.eventually(lambda: running(cluster, "pg_sleep"))
+                    canceller.send(wire.cancel_packet(client.pid, client.key))
+                    system.eventually(lambda: postmaster.cancels, what="the cancel request")
+                    system.eventually(lambda: not running(cluster, "pg_sleep"))
+                    n_held_back += is_held_back()
+                    postmaster.end_cancels()
+                    assert canceller.is_closed()
+                    other.send(wire.query("SELECT 1"))
+                    console.show("SOCKETS")
+                assert other.result().value == "1"
+    assert n_held_back
