@@ -231,6 +231,18 @@ void link_on_ready(struct server *server)
 		client_resume(client);
 }
 
+/* Between transactions. true: it was sent; its ReadyForQuery comes back to link_on_ready(). */
+static bool begin_reset(struct server *server)
+{
+	const char *reset = worker_config(server->worker)->server_reset_query;
+
+	if (reset == NULL || reset[0] == '\0')
+		return false;
+	server_set(server, SERVER_RESET_SENT);
+	inject_query(server, reset, 0);
+	return true;
+}
+
 void link_maybe_release(struct client *client)
 {
 	struct server *server = client->server;
@@ -240,28 +252,13 @@ void link_maybe_release(struct client *client)
 		return;
 	if (server->n_cancels > 0) /* link_cancel_finished() comes back here */
 		return;
-	if (UNLIKELY(server_is(server, SERVER_TAINTED) ||
-		     worker_config(client->worker)->server_reset_query_always) &&
-		server_reset_due(server))
+	if (UNLIKELY(server_is(server, SERVER_RESET_SENT)))
+		reset_done(server);
+	else if (UNLIKELY(server_is(server, SERVER_TAINTED) ||
+			  worker_config(client->worker)->server_reset_query_always) &&
+		 begin_reset(server))
 		return;
 	release(client, server);
-}
-
-/* server_reset_query_always: between transactions too. true: it was sent; its ReadyForQuery comes
- * back to link_on_ready(). */
-bool server_reset_due(struct server *server)
-{
-	const char *reset = worker_config(server->worker)->server_reset_query;
-
-	if (reset == NULL || reset[0] == '\0')
-		return false;
-	if (server_is(server, SERVER_RESET_SENT)) {
-		reset_done(server);
-		return false;
-	}
-	server_set(server, SERVER_RESET_SENT);
-	inject_query(server, reset, 0);
-	return true;
 }
 
 void link_login_done(struct client *client)

@@ -157,7 +157,6 @@ void link_cancel_finished(struct server *server);
 void link_server_drained(struct server *server); /* its spill is empty again */
 void link_login_done(struct client *client); /* its login is over: the server that helped goes back
 						(or stays, in session pooling) */
-bool server_reset_due(struct server *server);
 /* The client's transaction cannot go on: its server is closed, its permit given back; the client is
  * not told here. */
 void link_abort_transaction(struct client *client);

@@ -8,6 +8,7 @@ import socket
 import threading
 
 import psycopg2
+import pytest
 
 from harness import system, wire
 from harness.traffic import memory_limit
@@ -360,6 +361,21 @@ def test_reset_that_fails_retires_the_server(start, cluster):
         pids = {client.query("SELECT pg_backend_pid()").value for _ in range(3)}
         assert len(pids) == 3, "none is used again"
         assert client.query("SELECT 1").kinds == "TDCZ", "the client hears nothing of it"
+
+
+@pytest.mark.parametrize("change", [{"server_reset_query_always": 0}, {"server_reset_query": ""}])
+def test_reset_that_a_reload_does_away_with(start, cluster, change):
+    """It is under way when it is no longer wanted: who gets the server is not kept waiting for its end."""
+    proxy = start(lanes={"default": 1}, workers=1, server_reset_query_always=1, server_reset_query="SELECT pg_sleep(2)")
+    with proxy.client(timeout_s=10) as client:
+        client.query("SELECT 1")
+        system.eventually(lambda: cluster.backends("query = 'SELECT pg_sleep(2)' AND state = 'active'"))
+        proxy.write(**change)
+        proxy.reload()
+        assert client.query("BEGIN").status == "T"
+        for n in range(3):
+            assert client.query(f"SELECT {n}").value == str(n)
+        assert client.query("COMMIT").status == "I"
 
 
 # ---- clients that do not read ----
