@@ -157,6 +157,7 @@ static bool setup_refused(struct walk *walk, enum pgw_xact xact)
 	server_set(server, SERVER_FRESH);
 	if (client == NULL || client->xact != XACT_NONE || xact == PGW_XACT_IDLE)
 		return false;
+	server_unset(server, SERVER_STATEMENTS_GOING); /* they stay */
 	setting_settled(client, true);
 	client_on_ready(client, PGW_XACT_IDLE);
 	client_send_ready(client);

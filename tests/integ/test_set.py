@@ -116,6 +116,18 @@ def test_statement_does_not_run_without_its_parameters(stale, attempt):
     assert other.query("SELECT pg_backend_pid()").value == pid, "the server lives"
 
 
+@pytest.mark.parametrize("statement", ["DEALLOCATE ALL", "DISCARD ALL"])
+def test_others_keep_what_a_refused_statement_would_have_dropped(stale, statement):
+    client, other, _ = stale
+    for user in (client, other):
+        user.exchange(wire.close("S", "s"))
+    assert other.exchange(wire.parse("s", "SELECT 's'")).kinds == "1Z"
+    assert client.query(statement).sqlstate == "22023"
+    assert other.query("SELECT 1").value == "1"
+    assert other.exchange(wire.bind("", "s"), wire.execute()).value == "s"
+    assert other.exchange(wire.parse("t", "SELECT 's'"), wire.bind("", "t"), wire.execute()).value == "s"
+
+
 def test_transaction_does_not_run_without_its_parameters(stale):
     client, other, pid = stale
     for begin in (lambda: client.query("BEGIN"), lambda: client.extended("BEGIN")):
