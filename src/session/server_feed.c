@@ -85,10 +85,10 @@ static bool walk_one(struct walk *walk)
 		walk_rest(walk);
 		return walk->at < walk->end;
 	}
-	if (front && !(front->flags & (EXPECT_SWALLOW | EXPECT_LOCAL))) {
+	if (front && !(front->flags & (EXPECT_SWALLOW | EXPECT_LOCAL)) &&
+		LIKELY(!server_is(server, SERVER_SETUP_FAILED))) {
 		bool of_query = front->kind == EXPECT_QUERY &&
-				!server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH |
-							   SERVER_SETUP_FAILED);
+				!server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH);
 		const uint8_t *rows = skip_passing(walk->at, walk->end, of_query);
 
 		if (walk->client)

@@ -128,6 +128,14 @@ def test_others_keep_what_a_refused_statement_would_have_dropped(stale, statemen
     assert other.exchange(wire.parse("t", "SELECT 's'"), wire.bind("", "t"), wire.execute()).value == "s"
 
 
+def test_what_runs_behind_refused_parameters_is_not_answered_by_half(stale):
+    """A ROLLBACK ends the transaction in which nothing was to run."""
+    client, other, _ = stale
+    result = client.query("ROLLBACK; SELECT 1")
+    assert result.sqlstate == "22023" and result.kinds == "EZ" and result.status == "I", result.messages
+    assert other.query("SELECT 1").value == "1"
+
+
 def test_transaction_does_not_run_without_its_parameters(stale):
     client, other, pid = stale
     for begin in (lambda: client.query("BEGIN"), lambda: client.extended("BEGIN")):
