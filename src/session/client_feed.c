@@ -147,6 +147,21 @@ static bool must_wait(const struct client *client, uint8_t type)
 	       (!client_is(client, CLIENT_SESSION) || client_statement_limit_us(client) > 0);
 }
 
+/* Too much is expected of the server to send more. What is answered here waits for what the server
+ * answers before it, and the server may hold that back: a Flush brings it. */
+static bool makes_room(struct client *client)
+{
+	struct server *server = client->server;
+
+	if (!is_linked(client) || !expect_is_full(&server->expects))
+		return false;
+	server_emit_locals(server);
+	if (!expect_is_full(&server->expects))
+		return true;
+	inject_flush(server);
+	return false;
+}
+
 /* PostgreSQL, too, ends the connection of who says anything else (CopyGetData()). */
 static bool belongs_to_copy(uint8_t type)
 {
@@ -231,7 +246,8 @@ static enum step feed_one(struct feed *feed)
 	if (UNLIKELY(client_is(client, CLIENT_DISCARD) && frame.type != PGW_SYNC &&
 		     frame.type != PGW_TERMINATE))
 		return feed_skip_message(feed, &frame);
-	if (UNLIKELY(must_wait(client, frame.type)))
+	if (UNLIKELY(must_wait(client, frame.type)) &&
+		!(makes_room(client) && !must_wait(client, frame.type)))
 		return STEP_WAIT;
 	return feed_message(feed, &frame);
 }

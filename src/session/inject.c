@@ -140,6 +140,19 @@ void inject_sync(struct server *server)
 	close_gather(server, in_feed);
 }
 
+static void build_flush(struct pgw_writer *writer, const void *arg)
+{
+	pgw_build_empty(writer, PGW_FLUSH);
+}
+
+void inject_flush(struct server *server)
+{
+	bool in_feed = open_gather(server);
+
+	put(server, build_flush, NULL, PGW_HEADER_BYTES);
+	close_gather(server, in_feed);
+}
+
 static void build_failure(struct pgw_writer *writer, const void *arg)
 {
 	pgw_build_bind_plain(writer, "", "pglane_refused_statement");

@@ -129,6 +129,7 @@ void inject_begin(struct server *server, const char *begin);
 void inject_query(struct server *server, const char *sql, uint8_t expect_flags);
 void inject_raw_query(struct server *server, const char *sql); /* the caller pushes what it expects */
 void inject_sync(struct server *server);
+void inject_flush(struct server *server);
 void inject_failure(struct server *server); /* its error is replaced by client->fault */
 void inject_raw_parse(struct server *server, const struct statement *statement,
 	const char *name);		      /* the caller pushes what it expects */

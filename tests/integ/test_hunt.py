@@ -87,6 +87,24 @@ def test_batch_of_many_small_replies(start):
         assert result.kinds == "2" * n + "Z"
 
 
+def test_batch_of_many_replies_made_here(start):
+    """More of them than are expected at once, behind one of the server's that it holds back."""
+    proxy = start(lanes={"default": 1}, workers=1)
+    with proxy.client(timeout_s=20) as client:
+        client.exchange(wire.parse("s", "SELECT 1"))
+        n = 40000
+        for first in (b"", wire.bind("", "s")):
+            begin = wire.query("BEGIN; SELECT 1") if not first else b""
+            if begin:
+                client.send(begin)
+                client.result()
+            sender = threading.Thread(target=client.send, args=(first + wire.close("S", "nothing") * n + wire.SYNC,), daemon=True)
+            sender.start()
+            result = client.result()
+            sender.join()
+            assert result.kinds == "2" * bool(first) + "3" * n + "Z"
+
+
 # ---- settings ----
 
 def test_more_settings_than_are_kept_track_of_are_nobody_elses(start):
