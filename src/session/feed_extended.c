@@ -43,8 +43,10 @@ static void route_statement(struct client *client, struct statement *statement)
 	struct classify_session session;
 	struct classify_result result;
 
-	if (statement->route.decided && statement->route.pool == client->pool &&
-		statement->route.params == client->params && statement->route.settings == settings)
+	if (statement->route.decided && statement->route.pool_id == client->pool->id &&
+		statement->route.params_hash.lo == client->params->hash.lo &&
+		statement->route.params_hash.hi == client->params->hash.hi &&
+		statement->route.settings_id == settings->id)
 		return;
 	session = feed_session(client);
 	classify(settings->classifier, &session, statement->text, statement->n_query - 1, &result);
@@ -55,9 +57,9 @@ static void route_statement(struct client *client, struct statement *statement)
 		.effects = result.effects,
 		.annotated = strcmp(result.rule, "annotation") == 0,
 		.decided = true,
-		.pool = client->pool,
-		.params = client->params,
-		.settings = settings,
+		.pool_id = client->pool->id,
+		.settings_id = settings->id,
+		.params_hash = client->params->hash,
 	};
 	if (result.bad_annotation)
 		STAT_ADD(client->worker->counters.n_bad_annotations, 1);

@@ -32,6 +32,7 @@ enum server_state {
 
 struct pool {
 	struct pool *next; /* in the worker's list */
+	uint64_t id;	   /* of no other that the worker has or had */
 	struct worker *worker;
 	struct shared_pool *shared;
 	struct server_list servers[N_SERVER_STATES];

@@ -18,12 +18,14 @@ static bool make_tls(const struct config_tls *tls, bool server_role, const char 
 
 struct settings *settings_new(struct config *config, struct strbuf *problems)
 {
+	static uint64_t last_id; /* atomic */
 	struct settings *settings = mem_zalloc(sizeof(*settings));
 	unsigned bad_line = 0;
 	char error[256];
 	bool ok = true;
 
 	settings->refs = 1;
+	settings->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
 	settings->config = config;
 	settings->classifier = classifier_new(
 		(const char *const *)config->rules, config->n_rules, &bad_line, error);

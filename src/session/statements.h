@@ -24,8 +24,9 @@ struct statement_route {
 	uint8_t kind;
 	uint32_t effects;
 	bool annotated; /* its class comes from an annotation */
-	bool decided;	/* classify() ran, with these facts: */
-	const void *pool, *params, *settings;
+	bool decided;	/* classify() ran, with these facts, of which the route holds nothing: */
+	uint64_t pool_id, settings_id;
+	struct pgw_hash128 params_hash;
 };
 
 struct statement {

@@ -3,7 +3,7 @@
 
 import pytest
 
-from harness import wire
+from harness import system, wire
 from harness.traffic import in_parallel, scaled
 
 
@@ -341,3 +341,18 @@ def test_refusal_of_statement_pooling_waits_for_its_turn(start):
         result = client.result()
         assert result.kinds == "12DCEZ" and result.status == "I", result.messages
         assert client.query("SELECT 1").value == "1"
+
+
+def test_route_of_a_statement_is_not_that_of_others_who_are_gone(start):
+    """What was decided for one application is not taken for another's because its set of parameters lies where the first one's lay."""
+    proxy = start(workers=1, sections={"rules": {"training if application_name=etl": None}})
+    messages = wire.parse("s", "SELECT 'route'"), wire.bind("", "s"), wire.execute()
+    with proxy.client(application_name="keeps") as keeper, proxy.console() as console:
+        keeper.exchange(*messages)
+        for n in range(1, 11):
+            for name in ("etl", "web"):
+                with proxy.client(application_name=name) as client:
+                    assert client.exchange(*messages).value == "route"
+                system.eventually(lambda: len([row for row in console.show("CLIENTS") if row["database"] == "app"]) == 1)
+                keeper.query("SELECT 1")  # its server has another set now
+            assert next(row["statements"] for row in console.show("CLASSES") if row["class"] == "training") == n
