@@ -58,6 +58,8 @@ static bool find_secret(const struct config *config, struct login *login, struct
 	if (!ok && make_secret(config, login, out_r)) {
 		ok = true;
 		registry_lock();
+		if (user->secret)
+			OPENSSL_cleanse(user->secret, strlen(user->secret));
 		mem_free(user->secret);
 		user->secret = mem_strdup(login->secret);
 		user->scram = *out_r;
