@@ -87,12 +87,14 @@ static void check_waitq(struct lane_ledger *l, const struct lane_waitq *q, const
 	const struct lane_ticket *t;
 
 	for (unsigned p = 0; p <= LANE_PRIORITY_MAX; p++) {
-		uint64_t last = 0;
+		uint64_t last = 0, last_us = 0;
 		uint32_t n = 0;
 
 		TAILQ_FOREACH(t, &q->by_priority[p], queued) {
 			MUST(t->priority == p && t->arrival > last);
+			MUST(t->enqueued_us >= last_us);
 			last = t->arrival;
+			last_us = t->enqueued_us;
 			n++;
 			check_ticket(l, t, lane, in_group, tally);
 		}
@@ -116,12 +118,9 @@ static void check_lane(struct lane_ledger *l, struct lane *lane, struct tally *t
 	MUST(!is_urgent || lane->n_waiting == 0);
 	/* A free permit and somebody who could use it do not coexist. */
 	if (lane__has_permit(lane))
-		MUST(lane__first_runnable(l, lane) == NULL);
-	if (l->urgent >= 0 && lane__has_permit(&l->lanes[l->urgent])) {
-		const struct lane_ticket *t = lane__first_runnable(l, lane);
-
-		MUST(t == NULL || t->priority < LANE_PRIORITY_URGENT);
-	}
+		MUST(lane__first_runnable(l, lane, LANE_PRIORITY_MIN) == NULL);
+	if (l->urgent >= 0 && lane__has_permit(&l->lanes[l->urgent]))
+		MUST(lane__first_runnable(l, lane, LANE_PRIORITY_URGENT) == NULL);
 }
 
 static void check_permits(struct lane_ledger *l)

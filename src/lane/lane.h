@@ -26,6 +26,7 @@
 #define LANE_PRIORITY_MAX 10
 #define LANE_PRIORITY_DEFAULT 5
 #define LANE_PRIORITY_URGENT 8 /* from here the urgent lane may be used */
+#define LANE_AGING_MAX_US UINT64_C(10000000000000000) /* three centuries */
 
 struct lane_spec {
 	char name[64];
@@ -136,6 +137,12 @@ void lane_ledger_free(struct lane_ledger **ledger);
 void lane_resize(struct lane_ledger *ledger, const struct lane_spec *specs, unsigned n_lanes,
 	uint32_t budget);
 struct lane_idle *lane_excess_idle(struct lane_ledger *ledger);
+/*
+ * How much waiting weighs as much as one step of priority, from now on and for those who wait
+ * already: a waiter is overtaken only by those who come at most (their priority - its own) * step_us
+ * after it. 0, as at first: by all of a higher priority. At most LANE_AGING_MAX_US.
+ */
+void lane_set_aging(struct lane_ledger *ledger, uint64_t step_us);
 
 struct lane_pool *lane_pool_new(struct lane_ledger *ledger);
 /* MUST: no idle entries, no tickets. */

@@ -14,7 +14,7 @@
 TAILQ_HEAD(lane_ticket_list, lane_ticket);
 TAILQ_HEAD(lane_idle_list, lane_idle);
 
-/* Tickets in the order they are served: priority 10 first, within one priority by arrival. */
+/* Tickets by priority, within one priority by arrival. */
 struct lane_waitq {
 	struct lane_ticket_list by_priority[LANE_PRIORITY_MAX + 1];
 	uint32_t n_by_priority[LANE_PRIORITY_MAX + 1];
@@ -69,6 +69,7 @@ struct lane_ledger {
 	uint32_t lanes_to_serve;     /* bit i: a waiter of lane i may have become runnable in it */
 	uint64_t now_us;	     /* the latest time any caller brought */
 	uint64_t n_arrivals, n_uses; /* give out lane_ticket.arrival and lane_idle.used */
+	uint64_t aging_us;	     /* of waiting that weigh as much as one step of priority; 0: none do */
 
 	/* Permits. */
 	uint32_t in_use; /* sum of lane.in_use */
@@ -102,13 +103,24 @@ void lane__count_grant(struct lane_ledger *l, struct lane_ticket *t);
 
 /* waitq.c */
 void lane__waitq_init(struct lane_waitq *q);
-struct lane_ticket *lane__waitq_first(const struct lane_waitq *q);
-bool lane__is_before(const struct lane_ticket *a, const struct lane_ticket *b);
+/* Of priority `from` or higher. */
+struct lane_ticket *lane__waitq_first(
+	const struct lane_ledger *l, const struct lane_waitq *q, unsigned from);
+/* The order of service, which time does not change. Both have waited, or wait. */
+bool lane__is_before(
+	const struct lane_ledger *l, const struct lane_ticket *a, const struct lane_ticket *b);
 /* standing is WAITS_PERMIT or WAITS_SWAP. */
 void lane__enqueue(struct lane_ledger *l, struct lane_ticket *t);
 void lane__dequeue(struct lane_ledger *l, struct lane_ticket *t);
-/* The first ticket of the lane's queue that could use a permit of the lane if there was one. */
-struct lane_ticket *lane__first_runnable(struct lane_ledger *l, const struct lane *lane);
+/*
+ * The first ticket of the lane's queue, of priority `from` or higher, that could use a permit of
+ * the lane if there was one.
+ */
+struct lane_ticket *lane__first_runnable(
+	struct lane_ledger *l, const struct lane *lane, unsigned from);
+/* The first that waits here by a swap from lane `held`; -1: from any. */
+struct lane_ticket *lane__first_swap(
+	const struct lane_ledger *l, const struct lane *lane, unsigned from, int held);
 void lane__regroup(struct lane_ledger *l, struct lane_pool *pool, uint32_t max_servers);
 
 /* swap.c */

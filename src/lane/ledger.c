@@ -98,10 +98,10 @@ static struct lane_ticket *first_urgent(struct lane_ledger *l)
 	struct lane_ticket *best = NULL;
 
 	for (unsigned i = 0; i < l->n_lanes; i++) {
-		struct lane_ticket *t = lane__first_runnable(l, &l->lanes[i]);
+		struct lane_ticket *t =
+			lane__first_runnable(l, &l->lanes[i], LANE_PRIORITY_URGENT);
 
-		if (t && t->priority >= LANE_PRIORITY_URGENT &&
-			(best == NULL || lane__is_before(t, best)))
+		if (t && (best == NULL || lane__is_before(l, t, best)))
 			best = t;
 	}
 	return best;
@@ -139,10 +139,11 @@ static struct lane_ticket *next_to_serve(struct lane_ledger *l, unsigned *to_r)
 		struct lane_ticket *t = NULL;
 
 		if (lane__has_permit(&l->lanes[i]))
-			t = is_urgent ? first_urgent(l) : lane__first_runnable(l, &l->lanes[i]);
+			t = is_urgent ? first_urgent(l)
+				      : lane__first_runnable(l, &l->lanes[i], LANE_PRIORITY_MIN);
 		if (t == NULL) {
 			l->lanes_to_serve &= ~(UINT32_C(1) << i);
-		} else if (best == NULL || lane__is_before(t, best) || (t == best && !is_urgent)) {
+		} else if (best == NULL || lane__is_before(l, t, best) || (t == best && !is_urgent)) {
 			best = t;
 			*to_r = i;
 		}
@@ -216,7 +217,8 @@ enum lane_verdict lane_acquire(struct lane_ledger *l, struct lane_ticket *t, str
 	if (LIKELY(l->in_use < l->budget && lane__pool_has_room(pool)))
 		to = free_lane(l, lane, priority);
 	if (LIKELY(to >= 0)) {
-		MUST(lane__first_runnable(l, &l->lanes[lane]) == NULL || to != (int)lane);
+		MUST(to != (int)lane ||
+			lane__first_runnable(l, &l->lanes[lane], LANE_PRIORITY_MIN) == NULL);
 		permit_take(l, t, (unsigned)to);
 		lane__count_grant(l, t);
 		lane__find_server(l, t);
@@ -445,6 +447,14 @@ void lane_resize(
 	set_specs(l, specs, n_lanes, budget);
 	lane__serve_slots(l);
 	l->lanes_to_serve = lane__all(l);
+	lane__finish(l);
+}
+
+void lane_set_aging(struct lane_ledger *l, uint64_t step_us)
+{
+	MUST(step_us <= LANE_AGING_MAX_US);
+	lane__lock(l, 0);
+	l->aging_us = step_us;
 	lane__finish(l);
 }
 

@@ -32,19 +32,6 @@ static bool find_way(
 	return false;
 }
 
-static struct lane_ticket *first_swap_from(struct lane *lane, unsigned held)
-{
-	struct lane_ticket *t;
-
-	for (unsigned p = LANE_PRIORITY_MAX; p >= LANE_PRIORITY_MIN; p--) {
-		TAILQ_FOREACH(t, &lane->q.by_priority[p], queued) {
-			if (t->standing == LANE_TICKET_WAITS_SWAP && t->lane == held)
-				return t;
-		}
-	}
-	UNREACHABLE("a swap is counted that is not queued");
-}
-
 static void exchange(struct lane_ledger *l, struct lane_ticket *t, unsigned to)
 {
 	t->lane = t->home_lane = (uint8_t)to;
@@ -59,8 +46,10 @@ bool lane__swap_round(struct lane_ledger *l, struct lane_ticket *t, unsigned lan
 	if (!find_way(l, lane, t->lane, came_from))
 		return false;
 	for (unsigned to = t->lane; to != lane; to = came_from[to]) {
-		struct lane_ticket *other = first_swap_from(&l->lanes[to], came_from[to]);
+		struct lane_ticket *other = lane__first_swap(
+			l, &l->lanes[to], LANE_PRIORITY_MIN, came_from[to]);
 
+		MUST(other != NULL); /* a swap is counted that is not queued */
 		lane__dequeue(l, other);
 		exchange(l, other, to);
 		other->coming = LANE_SOURCE_NONE;

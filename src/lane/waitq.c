@@ -17,11 +17,25 @@ void lane__waitq_init(struct lane_waitq *q)
 	}
 }
 
-struct lane_ticket *lane__waitq_first(const struct lane_waitq *q)
+/* Bits of priority `from` and above. */
+static uint32_t filled_from(const struct lane_waitq *q, unsigned from)
 {
-	if (q->filled == 0)
-		return NULL;
-	return TAILQ_FIRST(&q->by_priority[31 - __builtin_clz(q->filled)]);
+	return q->filled >> from << from;
+}
+
+/* Within a priority the order is that of arrival, so the first of each, ten at most, will do. */
+struct lane_ticket *lane__waitq_first(
+	const struct lane_ledger *l, const struct lane_waitq *q, unsigned from)
+{
+	struct lane_ticket *best = NULL;
+
+	for (uint32_t left = filled_from(q, from); left; left &= left - 1) {
+		struct lane_ticket *t = TAILQ_FIRST(&q->by_priority[__builtin_ctz(left)]);
+
+		if (best == NULL || lane__is_before(l, t, best))
+			best = t;
+	}
+	return best;
 }
 
 /*
@@ -50,11 +64,23 @@ static void waitq_remove(struct lane_waitq *q, struct lane_ticket *t)
 		q->filled &= ~(UINT32_C(1) << t->priority);
 }
 
-bool lane__is_before(const struct lane_ticket *a, const struct lane_ticket *b)
+/*
+ * All that wait age alike, so what decides between two is when they came and what their priorities
+ * are worth: it can be said once for all.
+ */
+static uint64_t due_us(const struct lane_ledger *l, const struct lane_ticket *t)
 {
-	if (a->priority != b->priority)
-		return a->priority > b->priority;
-	return a->arrival < b->arrival;
+	return t->enqueued_us + (LANE_PRIORITY_MAX - t->priority) * l->aging_us;
+}
+
+bool lane__is_before(
+	const struct lane_ledger *l, const struct lane_ticket *a, const struct lane_ticket *b)
+{
+	if (a->priority == b->priority)
+		return a->arrival < b->arrival;
+	if (l->aging_us && due_us(l, a) != due_us(l, b))
+		return due_us(l, a) < due_us(l, b);
+	return a->priority > b->priority;
 }
 
 /*
@@ -125,27 +151,28 @@ void lane__dequeue(struct lane_ledger *l, struct lane_ticket *t)
 	}
 }
 
-static struct lane_ticket *first_swap(const struct lane *lane)
+struct lane_ticket *lane__first_swap(
+	const struct lane_ledger *l, const struct lane *lane, unsigned from, int held)
 {
-	struct lane_ticket *t;
+	struct lane_ticket *t, *best = NULL;
 
-	for (uint32_t left = lane->q.filled; left;) {
-		unsigned p = 31 - (unsigned)__builtin_clz(left);
-
-		TAILQ_FOREACH(t, &lane->q.by_priority[p], queued) {
-			if (t->standing == LANE_TICKET_WAITS_SWAP)
-				return t;
+	for (uint32_t left = filled_from(&lane->q, from); left; left &= left - 1) {
+		TAILQ_FOREACH(t, &lane->q.by_priority[__builtin_ctz(left)], queued) {
+			if (t->standing == LANE_TICKET_WAITS_SWAP && (held < 0 || t->lane == held))
+				break;
 		}
-		left &= ~(UINT32_C(1) << p);
+		if (t && (best == NULL || lane__is_before(l, t, best)))
+			best = t;
 	}
-	return NULL;
+	return best;
 }
 
 /*
  * While a shrink is being paid the sum of permits may be at the budget although this lane has one
  * free: then only a swap, which adds nothing to the sum, can be served.
  */
-struct lane_ticket *lane__first_runnable(struct lane_ledger *l, const struct lane *lane)
+struct lane_ticket *lane__first_runnable(
+	struct lane_ledger *l, const struct lane *lane, unsigned from)
 {
 	struct lane_ticket *best;
 	struct lane_group *group;
@@ -153,12 +180,13 @@ struct lane_ticket *lane__first_runnable(struct lane_ledger *l, const struct lan
 	if (lane->n_waiting == 0)
 		return NULL;
 	if (UNLIKELY(l->in_use >= l->budget))
-		return lane->n_swaps ? first_swap(lane) : NULL;
-	best = lane__waitq_first(&lane->q);
+		return lane->n_swaps ? lane__first_swap(l, lane, from, -1) : NULL;
+	best = lane__waitq_first(l, &lane->q, from);
 	TAILQ_FOREACH(group, &lane->groups, of_lane) {
-		struct lane_ticket *t = lane__waitq_first(&group->q);
+		struct lane_ticket *t = lane__waitq_first(l, &group->q, from);
 
-		if (lane__pool_has_room(group->pool) && (best == NULL || lane__is_before(t, best)))
+		if (t && lane__pool_has_room(group->pool) &&
+			(best == NULL || lane__is_before(l, t, best)))
 			best = t;
 	}
 	return best;

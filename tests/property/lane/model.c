@@ -337,8 +337,17 @@ void model__tell(struct model *m, int t)
 
 /* ---- Serving everything that can be served ---- */
 
-bool model__is_before(const struct model_ticket *a, const struct model_ticket *b)
+/* Its priority, and a step more for each aging_us that it has waited by now; in us of waiting. */
+static uint64_t weight_us(const struct model *m, const struct model_ticket *t)
 {
+	return (uint64_t)t->priority * m->aging_us + (m->now_us - t->enqueued_us);
+}
+
+bool model__is_before(
+	const struct model *m, const struct model_ticket *a, const struct model_ticket *b)
+{
+	if (m->aging_us && weight_us(m, a) != weight_us(m, b))
+		return weight_us(m, a) > weight_us(m, b);
 	return a->priority > b->priority || (a->priority == b->priority && a->arrival < b->arrival);
 }
 
@@ -379,7 +388,7 @@ static bool serve_one_permit(struct model *m)
 		else if (t->priority >= LANE_PRIORITY_URGENT && m->urgent >= 0 &&
 			 model__has_permit(m, m->urgent))
 			lane = m->urgent;
-		if (lane >= 0 && (best < 0 || model__is_before(t, &m->tickets[best]))) {
+		if (lane >= 0 && (best < 0 || model__is_before(m, t, &m->tickets[best]))) {
 			best = i;
 			to = lane;
 		}

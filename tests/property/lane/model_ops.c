@@ -65,7 +65,7 @@ static bool has_swap(const struct model *m, int held, int wanted, int *first_r)
 		const struct model_ticket *t = &m->tickets[i];
 
 		if (t->state == LANE_TICKET_WAITS_SWAP && !t->is_delivered && t->lane == held &&
-			t->wanted == wanted && (best < 0 || model__is_before(t, &m->tickets[best])))
+			t->wanted == wanted && (best < 0 || model__is_before(m, t, &m->tickets[best])))
 			best = i;
 	}
 	*first_r = best;
@@ -243,6 +243,12 @@ void model_resize(struct model *m, const struct lane_spec *specs, uint32_t budge
 void model_limit(struct model *m, int pool, uint32_t max_servers)
 {
 	m->max_servers[pool] = max_servers;
+	model__settle(m);
+}
+
+void model_aging(struct model *m, uint64_t step_us)
+{
+	m->aging_us = step_us;
 	model__settle(m);
 }
 

@@ -18,7 +18,8 @@ void model__idle_returns(struct model *m, int server);
 bool model__place_idle(struct model *m, int server);
 void model__find_server(struct model *m, int t);
 void model__tell(struct model *m, int t);
-bool model__is_before(const struct model_ticket *a, const struct model_ticket *b);
+bool model__is_before(
+	const struct model *m, const struct model_ticket *a, const struct model_ticket *b);
 void model__hold(struct model *m, struct model_ticket *t, int lane);
 void model__settle(struct model *m);
 

@@ -437,6 +437,7 @@ int main(void)
 	for (unsigned i = 0; i < N_POOLS; i++)
 		pools[i] = lane_pool_new(ledger);
 	lane_pool_limit(ledger, pools[1], 2);
+	lane_set_aging(ledger, 100);
 	for (unsigned i = 0; i < N_WORKERS; i++)
 		init_worker(i, seed);
 	atomic_store(&n_working, N_WORKERS);

@@ -110,6 +110,68 @@ static void other_pools_wait_for_none_of_it(void **state)
 	fixture_release(&f);
 }
 
+static void assert_order(struct fixture *f, const unsigned *order, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(collect(f, 0), 1);
+		assert_ptr_equal(f->taken[0], &f->t[order[i]]);
+		abandon(f, order[i]);
+	}
+}
+
+/* Priority 10 keeps coming; who waits with 1 is overtaken for nine steps and no longer. */
+static void one_waits_and_three_of_priority_10_come(struct fixture *f)
+{
+	static const uint64_t came_us[] = {3000, 3899, 3900, 3901};
+
+	fixture_init(f, 1, 0, 0);
+	assert_int_equal(acquire(f, 0, 0, LANE_A, 5, 0), LANE_GRANTED);
+	for (unsigned i = 0; i < N_ELEMENTS(came_us); i++)
+		assert_int_equal(lane_acquire(f->ledger, &f->t[1 + i], f->pools[i % 2], LANE_A,
+					 i == 0 ? 1 : 10, 0, came_us[i]),
+			LANE_QUEUED);
+	lane_check(f->ledger);
+}
+
+static void waiting_is_worth_priority(void **state)
+{
+	static const unsigned aged[] = {2, 3, 1, 4}, strict[] = {2, 3, 4, 1};
+	struct fixture f;
+
+	one_waits_and_three_of_priority_10_come(&f);
+	lane_set_aging(f.ledger, 100);
+	release_none(&f, 0);
+	assert_order(&f, aged, N_ELEMENTS(aged));
+	fixture_release(&f);
+	one_waits_and_three_of_priority_10_come(&f); /* without, 1 comes last */
+	release_none(&f, 0);
+	assert_order(&f, strict, N_ELEMENTS(strict));
+	fixture_release(&f);
+}
+
+/* The urgent lane looks for priorities 8 to 10 behind who is first by now. */
+static void an_aged_ticket_does_not_hide_an_urgent_one(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, 0, 1);
+	lane_set_aging(f.ledger, 10);
+	acquire(&f, 0, 0, LANE_A, 5, 0);
+	acquire(&f, 1, 0, LANE_A, 9, 0);
+	acquire(&f, 2, 0, LANE_A, 1, 0);
+	assert_int_equal(
+		lane_acquire(f.ledger, &f.t[3], f.pools[0], LANE_A, 8, 0, 5000), LANE_QUEUED);
+	lane_check(f.ledger);
+	release_none(&f, 1);
+	assert_int_equal(collect(&f, 0), 1);
+	assert_ptr_equal(f.taken[0], &f.t[3]);
+	assert_int_equal(f.t[3].lane, LANE_PRIORITY);
+	release_none(&f, 0);
+	assert_int_equal(collect(&f, 0), 1);
+	assert_ptr_equal(f.taken[0], &f.t[2]);
+	fixture_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -119,6 +181,8 @@ int main(void)
 		cmocka_unit_test(raising_a_limit_serves_at_once),
 		cmocka_unit_test(lowering_a_limit_closes_what_is_above),
 		cmocka_unit_test(other_pools_wait_for_none_of_it),
+		cmocka_unit_test(waiting_is_worth_priority),
+		cmocka_unit_test(an_aged_ticket_does_not_hide_an_urgent_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
