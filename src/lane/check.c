@@ -35,6 +35,8 @@ static void read_lane(const struct lane *lane, struct lane_reading *out)
 	out->n_abandoned = lane->n_abandoned;
 	out->total_wait_us = lane->total_wait_us;
 	out->max_wait_us = lane->max_wait_us;
+	out->n_spilled_out = lane->n_spilled_out;
+	out->n_spilled_in = lane->n_spilled_in;
 	read_waitq(&lane->q, out);
 	TAILQ_FOREACH(group, &lane->groups, of_lane)
 	read_waitq(&group->q, out);
@@ -117,7 +119,7 @@ static void check_lane(struct lane_ledger *l, struct lane *lane, struct tally *t
 		lane->n_swaps == tally->n_swaps - n_swaps_before);
 	MUST(!is_urgent || lane->n_waiting == 0);
 	/* A free permit and somebody who could use it do not coexist. */
-	if (lane__has_permit(lane))
+	if (lane__has_permit(lane) || lane__may_spill(l, lane))
 		MUST(lane__first_runnable(l, lane, LANE_PRIORITY_MIN) == NULL);
 	if (l->urgent >= 0 && lane__has_permit(&l->lanes[l->urgent]))
 		MUST(lane__first_runnable(l, lane, LANE_PRIORITY_URGENT) == NULL);

@@ -32,6 +32,12 @@ struct lane_spec {
 	char name[64];
 	uint32_t size;	      /* permits */
 	uint32_t max_waiting; /* queue bound; 0: unbounded by this lane */
+	/*
+	 * When this lane is full its statements take permits of spill_lane, as long as fewer than
+	 * spill_below of those are in use and none of its own statements waits. 0: never.
+	 */
+	uint32_t spill_below;
+	uint8_t spill_lane; /* another one, not the urgent lane */
 	/* The lane `priority`, at most one: none of its own, serves 8..10 of full lanes. */
 	bool urgent;
 };
@@ -94,7 +100,7 @@ struct lane_ticket {
 	TAILQ_ENTRY(lane_ticket) queued; /* lane queue or port */
 	struct lane_pool *pool;
 	enum lane_ticket_state state;
-	uint8_t lane;	     /* whose permit is held (with urgent overflow: the urgent lane) */
+	uint8_t lane;	     /* whose permit is held (not its own: urgent overflow, or spilled) */
 	uint8_t home_lane;   /* whose queue it waits in, whose statement it is */
 	uint8_t wanted_lane; /* WAITS_SWAP */
 	uint8_t priority;    /* 1..10, 10 first */
@@ -244,6 +250,8 @@ struct lane_reading {
 	/* By the lane whose statement it is; the urgent lane counts what it granted as well. */
 	uint64_t n_granted, n_queued, n_refused, n_abandoned;
 	uint64_t total_wait_us, max_wait_us; /* of the granted */
+	/* Grants to this lane's statements from the lane it spills to; of its permits to others'. */
+	uint64_t n_spilled_out, n_spilled_in;
 };
 struct lane_totals {
 	uint32_t budget, slots, n_idle, n_closing, n_orphans, n_slot_waiters;

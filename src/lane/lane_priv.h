@@ -40,6 +40,8 @@ struct lane {
 	TAILQ_HEAD(, lane_group) groups;
 	uint64_t n_granted, n_queued, n_refused, n_abandoned;
 	uint64_t total_wait_us, max_wait_us;
+	uint64_t n_spilled_out, n_spilled_in;
+	uint32_t spillers; /* bit i: lane i may spill into this one */
 };
 
 struct lane_pool {
@@ -149,6 +151,14 @@ static inline bool lane__pool_has_room(const struct lane_pool *pool)
 static inline bool lane__has_permit(const struct lane *lane)
 {
 	return lane->in_use < lane->spec.size;
+}
+
+/* A statement of the lane may take a permit of the lane it spills to. */
+static inline bool lane__may_spill(const struct lane_ledger *l, const struct lane *lane)
+{
+	const struct lane *to = &l->lanes[lane->spec.spill_lane];
+
+	return to->in_use < lane->spec.spill_below && lane__has_permit(to);
 }
 
 static inline uint32_t lane__all(const struct lane_ledger *l)

@@ -76,8 +76,14 @@ void lane__count_grant(struct lane_ledger *l, struct lane_ticket *t)
 	home->n_granted++;
 	home->total_wait_us += wait_us;
 	home->max_wait_us = MAX_OF(home->max_wait_us, wait_us);
-	if (t->lane != t->home_lane)
+	if (LIKELY(t->lane == t->home_lane))
+		return;
+	if (t->lane == l->urgent) {
 		l->lanes[t->lane].n_granted++;
+	} else {
+		home->n_spilled_out++;
+		l->lanes[t->lane].n_spilled_in++;
+	}
 }
 
 /* Where a newcomer of this lane and priority would get a permit now, or -1. */
@@ -88,7 +94,7 @@ static int free_lane(const struct lane_ledger *l, unsigned lane, unsigned priori
 	if (priority >= LANE_PRIORITY_URGENT && l->urgent >= 0 &&
 		lane__has_permit(&l->lanes[l->urgent]))
 		return l->urgent;
-	return -1;
+	return lane__may_spill(l, &l->lanes[lane]) ? l->lanes[lane].spec.spill_lane : -1;
 }
 
 /* ---- Serving ---- */
@@ -105,6 +111,45 @@ static struct lane_ticket *first_urgent(struct lane_ledger *l)
 			best = t;
 	}
 	return best;
+}
+
+/* Of the lanes that spill into this one. */
+static struct lane_ticket *first_spilling(struct lane_ledger *l, const struct lane *to)
+{
+	struct lane_ticket *best = NULL;
+
+	for (uint32_t left = to->spillers; left; left &= left - 1) {
+		struct lane *lane = &l->lanes[__builtin_ctz(left)];
+		struct lane_ticket *t = NULL;
+
+		if (lane__may_spill(l, lane))
+			t = lane__first_runnable(l, lane, LANE_PRIORITY_MIN);
+		if (t && (best == NULL || lane__is_before(l, t, best)))
+			best = t;
+	}
+	return best;
+}
+
+/* Who is to get a permit of this lane: its own statements go before those of lanes that spill. */
+static struct lane_ticket *first_for(struct lane_ledger *l, unsigned i)
+{
+	struct lane *lane = &l->lanes[i];
+	struct lane_ticket *t;
+
+	if (!lane__has_permit(lane))
+		return NULL;
+	if ((int)i == l->urgent)
+		return first_urgent(l);
+	t = lane__first_runnable(l, lane, LANE_PRIORITY_MIN);
+	return t || lane->spillers == 0 ? t : first_spilling(l, lane);
+}
+
+/* Where a waiter that could have permits of several lanes gets it: its own, urgent, spilled. */
+static unsigned choice(const struct lane_ledger *l, const struct lane_ticket *t, unsigned lane)
+{
+	unsigned own = t->standing == LANE_TICKET_WAITS_SWAP ? t->wanted_lane : t->home_lane;
+
+	return lane == own ? 0 : (int)lane == l->urgent ? 1 : 2;
 }
 
 /* Hands a free permit of lane `to` to a waiter. */
@@ -135,15 +180,13 @@ static struct lane_ticket *next_to_serve(struct lane_ledger *l, unsigned *to_r)
 
 	for (uint32_t left = l->lanes_to_serve; left; left &= left - 1) {
 		unsigned i = (unsigned)__builtin_ctz(left);
-		bool is_urgent = (int)i == l->urgent;
-		struct lane_ticket *t = NULL;
+		struct lane_ticket *t = first_for(l, i);
 
-		if (lane__has_permit(&l->lanes[i]))
-			t = is_urgent ? first_urgent(l)
-				      : lane__first_runnable(l, &l->lanes[i], LANE_PRIORITY_MIN);
 		if (t == NULL) {
 			l->lanes_to_serve &= ~(UINT32_C(1) << i);
-		} else if (best == NULL || lane__is_before(l, t, best) || (t == best && !is_urgent)) {
+		} else if (best == NULL ||
+			   (t == best ? choice(l, t, i) < choice(l, t, *to_r)
+				      : lane__is_before(l, t, best))) {
 			best = t;
 			*to_r = i;
 		}
@@ -217,7 +260,7 @@ enum lane_verdict lane_acquire(struct lane_ledger *l, struct lane_ticket *t, str
 	if (LIKELY(l->in_use < l->budget && lane__pool_has_room(pool)))
 		to = free_lane(l, lane, priority);
 	if (LIKELY(to >= 0)) {
-		MUST(to != (int)lane ||
+		MUST(to == l->urgent ||
 			lane__first_runnable(l, &l->lanes[lane], LANE_PRIORITY_MIN) == NULL);
 		permit_take(l, t, (unsigned)to);
 		lane__count_grant(l, t);
@@ -257,6 +300,10 @@ enum lane_verdict lane_swap(struct lane_ledger *l, struct lane_ticket *t, unsign
 	to = lane == t->lane ? (int)lane : free_lane(l, lane, priority);
 	if (to < 0 && t->lane == l->urgent && priority >= LANE_PRIORITY_URGENT)
 		to = l->urgent;
+	/* It counts itself among those in use where it would spill to. */
+	if (to < 0 && t->lane == l->lanes[lane].spec.spill_lane &&
+		l->lanes[t->lane].in_use <= l->lanes[lane].spec.spill_below)
+		to = t->lane;
 	if (to >= 0)
 		swap_now(l, t, lane, (unsigned)to);
 	else if (!lane__swap_round(l, t, lane))
@@ -379,6 +426,8 @@ static void set_specs(
 
 	l->urgent = -1;
 	l->n_owed = 0;
+	for (unsigned i = 0; i < n_lanes; i++)
+		l->lanes[i].spillers = 0;
 	for (unsigned i = 0; i < n_lanes; i++) {
 		struct lane *lane = &l->lanes[i];
 
@@ -389,6 +438,12 @@ static void set_specs(
 		if (specs[i].urgent) {
 			MUST(l->urgent < 0);
 			l->urgent = (int)i;
+		}
+		if (specs[i].spill_below) {
+			unsigned to = specs[i].spill_lane;
+
+			MUST(to < n_lanes && to != i && !specs[to].urgent && !specs[i].urgent);
+			l->lanes[to].spillers |= UINT32_C(1) << i;
 		}
 	}
 	MUST(sum == budget);

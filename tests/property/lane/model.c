@@ -361,8 +361,12 @@ static void count_grant(struct model *m, struct model_ticket *t)
 	home->n_granted++;
 	home->total_wait_us += wait_us;
 	home->max_wait_us = MAX_OF(home->max_wait_us, wait_us);
-	if (t->lane != t->home)
+	if (t->lane != t->home && t->lane == m->urgent)
 		m->lanes[t->lane].n_granted++;
+	if (t->lane != t->home && t->lane != m->urgent) {
+		home->n_spilled_out++;
+		m->lanes[t->lane].n_spilled_in++;
+	}
 }
 
 void model__hold(struct model *m, struct model_ticket *t, int lane)
@@ -372,6 +376,34 @@ void model__hold(struct model *m, struct model_ticket *t, int lane)
 	count_grant(m, t);
 }
 
+static bool has_runnable_waiter(const struct model *m, int lane)
+{
+	FOR_TICKETS(m, i)
+	{
+		const struct model_ticket *t = &m->tickets[i];
+
+		if (model_waits_in_lane(t) && model_queue_lane(t) == lane && is_runnable(m, t))
+			return true;
+	}
+	return false;
+}
+
+/* Of which lane a statement of this lane gets a permit now: its own, urgent, spilled; or -1. */
+int model__free_lane(const struct model *m, int lane, int priority)
+{
+	const struct lane_spec *spec = &m->lanes[lane].spec;
+
+	if (model__has_permit(m, lane))
+		return lane;
+	if (priority >= LANE_PRIORITY_URGENT && m->urgent >= 0 && model__has_permit(m, m->urgent))
+		return m->urgent;
+	if (model__has_permit(m, spec->spill_lane) &&
+		model_in_use(m, spec->spill_lane) < spec->spill_below &&
+		!has_runnable_waiter(m, spec->spill_lane))
+		return spec->spill_lane;
+	return -1;
+}
+
 static bool serve_one_permit(struct model *m)
 {
 	int best = -1, to = -1;
@@ -379,15 +411,11 @@ static bool serve_one_permit(struct model *m)
 	FOR_TICKETS(m, i)
 	{
 		const struct model_ticket *t = &m->tickets[i];
-		int home = model_queue_lane(t), lane = -1;
+		int lane;
 
 		if (!model_waits_in_lane(t) || !is_runnable(m, t))
 			continue;
-		if (model__has_permit(m, home))
-			lane = home;
-		else if (t->priority >= LANE_PRIORITY_URGENT && m->urgent >= 0 &&
-			 model__has_permit(m, m->urgent))
-			lane = m->urgent;
+		lane = model__free_lane(m, model_queue_lane(t), t->priority);
 		if (lane >= 0 && (best < 0 || model__is_before(m, t, &m->tickets[best]))) {
 			best = i;
 			to = lane;

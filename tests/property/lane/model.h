@@ -52,6 +52,7 @@ struct model_ticket {
 struct model_lane {
 	struct lane_spec spec;
 	uint64_t n_granted, n_queued, n_refused, n_abandoned, total_wait_us, max_wait_us;
+	uint64_t n_spilled_out, n_spilled_in;
 };
 
 struct model {

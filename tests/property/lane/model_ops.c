@@ -24,19 +24,10 @@ static enum lane_verdict wait_in_lane(
 	return LANE_QUEUED;
 }
 
-static int free_lane(const struct model *m, int lane, int priority)
-{
-	if (model__has_permit(m, lane))
-		return lane;
-	if (priority >= LANE_PRIORITY_URGENT && m->urgent >= 0 && model__has_permit(m, m->urgent))
-		return m->urgent;
-	return -1;
-}
-
 enum lane_verdict model_acquire(struct model *m, int t, int pool, int lane, int priority, int port)
 {
 	struct model_ticket *ticket = &m->tickets[t];
-	int to = free_lane(m, lane, priority);
+	int to = model__free_lane(m, lane, priority);
 
 	*ticket = (struct model_ticket){.pool = pool,
 		.port = port,
@@ -108,7 +99,7 @@ enum lane_verdict model_swap(struct model *m, int t, int lane, int priority)
 {
 	struct model_ticket *ticket = &m->tickets[t];
 	bool keeps = ticket->lane == lane ||
-		     (!model__has_permit(m, lane) && free_lane(m, lane, priority) == ticket->lane);
+		     (!model__has_permit(m, lane) && model__free_lane(m, lane, priority) == ticket->lane);
 	uint64_t granted_us = ticket->granted_us;
 
 	ticket->priority = priority;
@@ -116,8 +107,12 @@ enum lane_verdict model_swap(struct model *m, int t, int lane, int priority)
 	ticket->source = LANE_SOURCE_NONE;
 	ticket->server = -1;
 	ticket->enqueued_us = 0;
-	if (!keeps && free_lane(m, lane, priority) < 0) {
-		keeps = ticket->lane == m->urgent && priority >= LANE_PRIORITY_URGENT;
+	if (!keeps && model__free_lane(m, lane, priority) < 0) {
+		const struct lane_spec *spec = &m->lanes[lane].spec;
+
+		keeps = (ticket->lane == m->urgent && priority >= LANE_PRIORITY_URGENT) ||
+			(ticket->lane == spec->spill_lane &&
+				model_in_use(m, ticket->lane) - 1 < spec->spill_below);
 		if (!keeps && swap_round(m, ticket, lane)) {
 			model__settle(m);
 			return LANE_GRANTED;
@@ -126,7 +121,7 @@ enum lane_verdict model_swap(struct model *m, int t, int lane, int priority)
 			return wait_in_lane(m, ticket, lane, LANE_TICKET_WAITS_SWAP);
 	}
 	ticket->home = lane;
-	model__hold(m, ticket, keeps ? ticket->lane : free_lane(m, lane, priority));
+	model__hold(m, ticket, keeps ? ticket->lane : model__free_lane(m, lane, priority));
 	if (keeps)
 		ticket->granted_us = granted_us;
 	model__settle(m);

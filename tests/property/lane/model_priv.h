@@ -10,6 +10,7 @@
 
 int64_t model__shortage(const struct model *m);
 bool model__has_permit(const struct model *m, int lane);
+int model__free_lane(const struct model *m, int lane, int priority);
 bool model__pool_has_room(const struct model *m, int pool);
 void model__deliver(struct model *m, struct model_ticket *t);
 int model__oldest_idle(const struct model *m, bool above_limit_only);

@@ -403,6 +403,17 @@ static void close_everything(void)
 	MUST(atomic_load(&n_open) == 0);
 }
 
+/* What is to be shown has happened. */
+static void check_moves(void)
+{
+	struct lane_reading readings[LANE_MAX];
+	struct lane_totals totals;
+
+	(void)lane_read(ledger, readings, &totals);
+	MUST(readings[1].n_spilled_out > 0 &&
+		readings[0].n_spilled_in == readings[1].n_spilled_out);
+}
+
 static uint64_t from_env(const char *name, uint64_t otherwise)
 {
 	const char *value = getenv(name);
@@ -426,7 +437,7 @@ int main(void)
 {
 	static const struct lane_spec specs[] = {
 		{.name = "default", .size = 6},
-		{.name = "ml", .size = 4, .max_waiting = 20},
+		{.name = "ml", .size = 4, .max_waiting = 20, .spill_lane = 0, .spill_below = 5},
 		{.name = "priority", .size = 2, .urgent = true},
 	};
 	uint64_t seed = from_env("PGLANE_SEED", SEED_DEFAULT), n_served = 0;
@@ -447,6 +458,7 @@ int main(void)
 		MUST(pthread_join(workers[i].thread, NULL) == 0);
 		n_served += workers[i].n_served;
 	}
+	check_moves();
 	close_everything();
 	for (unsigned i = 0; i < N_POOLS; i++)
 		lane_pool_free(ledger, &pools[i]);

@@ -16,6 +16,13 @@ static void on_wake(void *arg, unsigned port)
 	w->woken |= 1u << port;
 }
 
+static bool may_spill(const struct world *w, uint32_t lane)
+{
+	uint32_t to = w->specs[lane].spill_lane;
+
+	return to != lane && !w->specs[lane].urgent && !w->specs[to].urgent;
+}
+
 /* Sizes for all lanes; at_least for each but the urgent one. Returns their sum. */
 static uint32_t random_specs(struct world *w, uint64_t seed, uint32_t at_least)
 {
@@ -27,6 +34,8 @@ static uint32_t random_specs(struct world *w, uint64_t seed, uint32_t at_least)
 		w->specs[i].size = (uint32_t)(r % (BUDGET_MAX / n_lanes + 1));
 		w->specs[i].size = MAX_OF(w->specs[i].size, at_least);
 		w->specs[i].max_waiting = (r >> 32) % 4 ? 0 : (uint32_t)(r >> 40) % 6;
+		w->specs[i].spill_lane = (uint8_t)((r >> 48) % n_lanes);
+		w->specs[i].spill_below = may_spill(w, i) ? (uint32_t)(r >> 56) % 6 : 0;
 		budget += w->specs[i].size;
 	}
 	return budget;

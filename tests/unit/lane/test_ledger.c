@@ -227,6 +227,109 @@ static void take_may_abandon_who_comes_behind(void **state)
 	fixture_release(&f);
 }
 
+/* Lane B spills into A while fewer than this are in use there. */
+static void let_b_spill(struct fixture *f, uint32_t below)
+{
+	f->specs[LANE_B].spill_lane = LANE_A;
+	f->specs[LANE_B].spill_below = below;
+	fixture_resize(f, f->specs[LANE_A].size, f->specs[LANE_B].size,
+		f->specs[LANE_PRIORITY].size);
+}
+
+static void a_full_lane_spills_while_few_permits_are_in_use_there(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 3, 1, 1);
+	let_b_spill(&f, 2);
+	assert_int_equal(acquire(&f, 0, 0, LANE_B, 5, 0), LANE_GRANTED);
+	assert_int_equal(f.t[0].lane, LANE_B); /* the own one first */
+	assert_int_equal(acquire(&f, 1, 0, LANE_B, 5, 0), LANE_GRANTED);
+	assert_int_equal(f.t[1].lane, LANE_A);
+	assert_int_equal(f.t[1].home_lane, LANE_B);
+	assert_int_equal(acquire(&f, 2, 0, LANE_B, 9, 0), LANE_GRANTED);
+	assert_int_equal(f.t[2].lane, LANE_PRIORITY); /* then the urgent one */
+	assert_int_equal(acquire(&f, 3, 0, LANE_B, 9, 0), LANE_GRANTED);
+	assert_int_equal(f.t[3].lane, LANE_A);
+	assert_int_equal(acquire(&f, 4, 0, LANE_B, 5, 0), LANE_QUEUED);
+	assert_int_equal(acquire(&f, 5, 0, LANE_A, 5, 0), LANE_GRANTED);
+	release_none(&f, 5); /* two are in use still */
+	assert_int_equal(collect(&f, 0), 0);
+	release_none(&f, 1); /* back to A, whence it came, and from there to B's next */
+	assert_int_equal(collect(&f, 0), 1);
+	assert_int_equal(f.t[4].lane, LANE_A);
+	assert_int_equal(acquire(&f, 6, 0, LANE_B, 5, 0), LANE_QUEUED);
+	release_none(&f, 0); /* or its own lane has one first */
+	assert_int_equal(collect(&f, 0), 1);
+	assert_int_equal(f.t[6].lane, LANE_B);
+	assert_int_equal(reading(&f, LANE_A).n_spilled_in, 3);
+	assert_int_equal(reading(&f, LANE_A).n_granted, 1);
+	assert_int_equal(reading(&f, LANE_B).n_spilled_out, 3);
+	assert_int_equal(reading(&f, LANE_B).n_granted, 6);
+	fixture_release(&f);
+}
+
+static void the_lanes_own_statements_go_before_spilled_ones(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, 1, 0);
+	let_b_spill(&f, 1);
+	acquire(&f, 0, 0, LANE_A, 5, 0);
+	acquire(&f, 1, 0, LANE_B, 5, 0);
+	assert_int_equal(acquire(&f, 2, 0, LANE_B, 10, 0), LANE_QUEUED);
+	assert_int_equal(acquire(&f, 3, 0, LANE_A, 1, 0), LANE_QUEUED);
+	release_none(&f, 0);
+	assert_int_equal(collect(&f, 0), 1);
+	assert_ptr_equal(f.taken[0], &f.t[3]);
+	abandon(&f, 3);
+	assert_int_equal(collect(&f, 0), 1);
+	assert_ptr_equal(f.taken[0], &f.t[2]);
+	assert_int_equal(f.t[2].lane, LANE_A);
+	fixture_release(&f);
+}
+
+static void a_spill_that_is_taken_away_ends_as_permits_return(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, 1, 0);
+	let_b_spill(&f, 2);
+	acquire(&f, 0, 0, LANE_B, 5, 0);
+	assert_int_equal(acquire(&f, 1, 0, LANE_B, 5, 0), LANE_GRANTED);
+	assert_int_equal(acquire(&f, 2, 0, LANE_B, 5, 0), LANE_GRANTED);
+	let_b_spill(&f, 0);
+	assert_int_equal(acquire(&f, 3, 0, LANE_B, 5, 0), LANE_QUEUED);
+	release_none(&f, 1);
+	assert_int_equal(collect(&f, 0), 0); /* A has one free, which is A's own now */
+	let_b_spill(&f, 2);
+	assert_int_equal(collect(&f, 0), 1); /* and with the spill it is served */
+	assert_int_equal(f.t[3].lane, LANE_A);
+	fixture_release(&f);
+}
+
+/* It holds a permit of the lane that its new one spills to: that will do, itself not counted. */
+static void a_swap_may_keep_its_permit_as_a_spilled_one(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, 1, 0);
+	let_b_spill(&f, 1);
+	acquire(&f, 0, 0, LANE_B, 5, 0);
+	acquire(&f, 1, 0, LANE_A, 5, 0);
+	assert_int_equal(lane_swap(f.ledger, &f.t[1], LANE_B, 5, 2000), LANE_GRANTED);
+	lane_check(f.ledger);
+	assert_int_equal(f.t[1].lane, LANE_A);
+	assert_int_equal(f.t[1].home_lane, LANE_B);
+	acquire(&f, 2, 0, LANE_A, 5, 0);
+	assert_int_equal(lane_swap(f.ledger, &f.t[2], LANE_B, 5, 2000), LANE_QUEUED);
+	lane_check(f.ledger);
+	release_none(&f, 0);
+	assert_taken(&f, 0, 2, LANE_SOURCE_NONE);
+	assert_int_equal(f.t[2].lane, LANE_B);
+	fixture_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +344,10 @@ int main(void)
 		cmocka_unit_test(shrinking_is_paid_as_permits_return),
 		cmocka_unit_test(growing_serves_who_waits),
 		cmocka_unit_test(take_may_abandon_who_comes_behind),
+		cmocka_unit_test(a_full_lane_spills_while_few_permits_are_in_use_there),
+		cmocka_unit_test(the_lanes_own_statements_go_before_spilled_ones),
+		cmocka_unit_test(a_spill_that_is_taken_away_ends_as_permits_return),
+		cmocka_unit_test(a_swap_may_keep_its_permit_as_a_spilled_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
