@@ -37,6 +37,8 @@ static void read_lane(const struct lane *lane, struct lane_reading *out)
 	out->max_wait_us = lane->max_wait_us;
 	out->n_spilled_out = lane->n_spilled_out;
 	out->n_spilled_in = lane->n_spilled_in;
+	out->n_hopped_out = lane->n_hopped_out;
+	out->n_hopped_in = lane->n_hopped_in;
 	read_waitq(&lane->q, out);
 	TAILQ_FOREACH(group, &lane->groups, of_lane)
 	read_waitq(&group->q, out);

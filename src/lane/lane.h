@@ -175,6 +175,13 @@ enum lane_verdict lane_acquire(struct lane_ledger *ledger, struct lane_ticket *t
 enum lane_verdict lane_swap(struct lane_ledger *ledger, struct lane_ticket *ticket, unsigned lane,
 	unsigned priority, uint64_t mono_us) WARN_UNUSED;
 /*
+ * A holder's statement has run too long for its lane: from here on it is one of lane `to`, with a
+ * permit of that lane (not the urgent one), if one is free; the permit it had goes back at once.
+ * false: none is free, and nothing happened. Never queues.
+ */
+bool lane_hop(struct lane_ledger *ledger, struct lane_ticket *ticket, unsigned to,
+	uint64_t mono_us) WARN_UNUSED;
+/*
  * Takes all that was delivered to the port, in order of delivery: calls take(arg, ticket) for each,
  * after unlocking; take may call the ledger. state is HOLDS or WAITS_SLOT by then. Returns the
  * number taken.
@@ -252,6 +259,7 @@ struct lane_reading {
 	uint64_t total_wait_us, max_wait_us; /* of the granted */
 	/* Grants to this lane's statements from the lane it spills to; of its permits to others'. */
 	uint64_t n_spilled_out, n_spilled_in;
+	uint64_t n_hopped_out, n_hopped_in; /* statements that left this lane, and came to it */
 };
 struct lane_totals {
 	uint32_t budget, slots, n_idle, n_closing, n_orphans, n_slot_waiters;

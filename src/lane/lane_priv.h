@@ -41,6 +41,7 @@ struct lane {
 	uint64_t n_granted, n_queued, n_refused, n_abandoned;
 	uint64_t total_wait_us, max_wait_us;
 	uint64_t n_spilled_out, n_spilled_in;
+	uint64_t n_hopped_out, n_hopped_in;
 	uint32_t spillers; /* bit i: lane i may spill into this one */
 };
 

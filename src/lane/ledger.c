@@ -312,6 +312,29 @@ enum lane_verdict lane_swap(struct lane_ledger *l, struct lane_ticket *t, unsign
 	return verdict;
 }
 
+/* Adds nothing to the sum of permits, so no budget stands in its way; nor a pool's limit. */
+bool lane_hop(struct lane_ledger *l, struct lane_ticket *t, unsigned to, uint64_t mono_us)
+{
+	bool moves;
+
+	MUST(t->state == LANE_TICKET_HOLDS && to < l->n_lanes);
+	lane__lock(l, mono_us);
+	MUST((int)to != l->urgent);
+	/* At rest nobody waits for a permit that is free. */
+	moves = t->lane == to || lane__has_permit(&l->lanes[to]);
+	if (moves) {
+		if (t->lane != to) {
+			permit_return(l, t);
+			permit_take(l, t, to);
+		}
+		l->lanes[t->home_lane].n_hopped_out++;
+		l->lanes[to].n_hopped_in++;
+		t->home_lane = (uint8_t)to;
+	}
+	lane__finish(l);
+	return moves;
+}
+
 unsigned lane_collect(struct lane_ledger *l, unsigned port,
 	void (*take)(void *arg, struct lane_ticket *ticket), void *arg)
 {

@@ -52,7 +52,7 @@ struct model_ticket {
 struct model_lane {
 	struct lane_spec spec;
 	uint64_t n_granted, n_queued, n_refused, n_abandoned, total_wait_us, max_wait_us;
-	uint64_t n_spilled_out, n_spilled_in;
+	uint64_t n_spilled_out, n_spilled_in, n_hopped_out, n_hopped_in;
 };
 
 struct model {
@@ -72,6 +72,7 @@ void model_init(struct model *m, const struct lane_spec *specs, int n_lanes, uin
 
 enum lane_verdict model_acquire(struct model *m, int t, int pool, int lane, int priority, int port);
 enum lane_verdict model_swap(struct model *m, int t, int lane, int priority);
+bool model_hop(struct model *m, int t, int lane);
 enum lane_verdict model_again(struct model *m, int t);
 void model_abandon(struct model *m, int t);
 bool model_release(struct model *m, int t, int server); /* -1: without one */

@@ -128,6 +128,23 @@ enum lane_verdict model_swap(struct model *m, int t, int lane, int priority)
 	return LANE_GRANTED;
 }
 
+bool model_hop(struct model *m, int t, int lane)
+{
+	struct model_ticket *ticket = &m->tickets[t];
+
+	if (ticket->lane != lane) {
+		if (!model__has_permit(m, lane))
+			return false;
+		ticket->lane = lane;
+		ticket->granted_us = m->now_us;
+	}
+	m->lanes[ticket->home].n_hopped_out++;
+	m->lanes[lane].n_hopped_in++;
+	ticket->home = lane;
+	model__settle(m);
+	return true;
+}
+
 enum lane_verdict model_again(struct model *m, int t)
 {
 	model__find_server(m, t);

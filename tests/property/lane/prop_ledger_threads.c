@@ -243,6 +243,8 @@ static void work(struct worker *w, struct client *c)
 	} else if (how < 4) {
 		(void)!lane_swap(
 			ledger, &c->ticket, below(w, 2), 1 + below(w, 10), clock_mono_us());
+	} else if (how < 6) {
+		(void)!lane_hop(ledger, &c->ticket, below(w, 2), clock_mono_us());
 	} else {
 		finish(w, c);
 	}
@@ -410,7 +412,7 @@ static void check_moves(void)
 	struct lane_totals totals;
 
 	(void)lane_read(ledger, readings, &totals);
-	MUST(readings[1].n_spilled_out > 0 &&
+	MUST(readings[0].n_hopped_out > 0 && readings[1].n_spilled_out > 0 &&
 		readings[0].n_spilled_in == readings[1].n_spilled_out);
 }
 

@@ -160,6 +160,17 @@ static bool op_swap(struct world *w, struct step s)
 	return true;
 }
 
+static bool op_hop(struct world *w, struct step s)
+{
+	int t = ticket_of(w, s), lane = s.c % w->model.n_lanes;
+
+	if (!is_in(w, t, LANE_TICKET_HOLDS) || lane == w->model.urgent)
+		return false;
+	EXPECT(lane_hop(w->ledger, &w->tickets[t], (unsigned)lane, at(w)),
+		model_hop(&w->model, t, lane), "hop");
+	return true;
+}
+
 /* The holder's server dies before, or is only known dead after, it asks for another. */
 static bool op_again(struct world *w, struct step s)
 {
@@ -393,6 +404,7 @@ static const struct {
 	{"release_none", 6, op_release_none},
 	{"abandon", 8, op_abandon},
 	{"swap", 16, op_swap},
+	{"hop", 12, op_hop},
 	{"again", 20, op_again},
 	{"collect", 40, op_collect},
 	{"slot_try", 4, op_slot_try},

@@ -50,6 +50,8 @@ static void compare_lane(struct world *w, int i, const struct lane_reading *real
 	EXPECT(real->max_wait_us, lane->max_wait_us, "longest wait");
 	EXPECT(real->n_spilled_out, lane->n_spilled_out, "spilled out");
 	EXPECT(real->n_spilled_in, lane->n_spilled_in, "spilled in");
+	EXPECT(real->n_hopped_out, lane->n_hopped_out, "hopped out");
+	EXPECT(real->n_hopped_in, lane->n_hopped_in, "hopped in");
 	/* Invariant 1: never above the size, but for a shrink, which only falls. */
 	MUST(in_use <= MAX_OF(lane->spec.size, w->last_in_use[i]));
 	w->last_in_use[i] = in_use;

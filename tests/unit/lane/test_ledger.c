@@ -330,6 +330,67 @@ static void a_swap_may_keep_its_permit_as_a_spilled_one(void **state)
 	fixture_release(&f);
 }
 
+static void a_hop_gives_the_lane_its_permit_back_at_once(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, 1, 0);
+	acquire(&f, 0, 0, LANE_A, 5, 0);
+	acquire(&f, 1, 0, LANE_A, 5, 0);
+	assert_true(lane_hop(f.ledger, &f.t[0], LANE_B, 2000));
+	lane_check(f.ledger);
+	assert_int_equal(f.t[0].lane, LANE_B);
+	assert_int_equal(f.t[0].home_lane, LANE_B);
+	assert_int_equal(f.t[0].state, LANE_TICKET_HOLDS);
+	assert_int_equal(collect(&f, 0), 1);
+	assert_ptr_equal(f.taken[0], &f.t[1]);
+	assert_int_equal(f.t[1].lane, LANE_A);
+	assert_false(lane_hop(f.ledger, &f.t[1], LANE_B, 2000)); /* none is free: it stays */
+	lane_check(f.ledger);
+	assert_int_equal(f.t[1].lane, LANE_A);
+	release_none(&f, 0); /* of B, where it was last */
+	assert_int_equal(reading(&f, LANE_B).in_use, 0);
+	assert_true(lane_hop(f.ledger, &f.t[1], LANE_B, 2000));
+	assert_int_equal(reading(&f, LANE_A).n_hopped_out, 2);
+	assert_int_equal(reading(&f, LANE_B).n_hopped_in, 2);
+	fixture_release(&f);
+}
+
+static void a_spilled_permit_may_hop_to_where_it_is(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, 1, 0);
+	let_b_spill(&f, 1);
+	acquire(&f, 0, 0, LANE_B, 5, 0);
+	acquire(&f, 1, 0, LANE_B, 5, 0);
+	assert_true(lane_hop(f.ledger, &f.t[1], LANE_A, 2000));
+	lane_check(f.ledger);
+	assert_int_equal(f.t[1].lane, LANE_A);
+	assert_int_equal(f.t[1].home_lane, LANE_A);
+	assert_int_equal(reading(&f, LANE_A).in_use, 1);
+	fixture_release(&f);
+}
+
+/* It pays the debt of a lane that was made smaller. */
+static void a_hop_during_a_shrink_pays_it(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, 1, 0);
+	acquire(&f, 0, 0, LANE_A, 5, 0);
+	acquire(&f, 1, 0, LANE_A, 5, 0);
+	fixture_resize(&f, 1, 1, 0);
+	assert_int_equal(acquire(&f, 2, 0, LANE_B, 5, 0), LANE_QUEUED); /* the sum is at the budget */
+	assert_true(lane_hop(f.ledger, &f.t[1], LANE_B, 2000));
+	lane_check(f.ledger);
+	assert_int_equal(reading(&f, LANE_A).in_use, 1);
+	assert_int_equal(reading(&f, LANE_B).in_use, 1);
+	release_none(&f, 1);
+	assert_int_equal(collect(&f, 0), 1);
+	fixture_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +409,9 @@ int main(void)
 		cmocka_unit_test(the_lanes_own_statements_go_before_spilled_ones),
 		cmocka_unit_test(a_spill_that_is_taken_away_ends_as_permits_return),
 		cmocka_unit_test(a_swap_may_keep_its_permit_as_a_spilled_one),
+		cmocka_unit_test(a_hop_gives_the_lane_its_permit_back_at_once),
+		cmocka_unit_test(a_spilled_permit_may_hop_to_where_it_is),
+		cmocka_unit_test(a_hop_during_a_shrink_pays_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
