@@ -194,6 +194,7 @@ static enum waits_for waits_for(const struct client *client)
 struct waiter {
 	unsigned lane;
 	unsigned priority;
+	uint64_t due_us; /* as the ledger's order has it: see src/lane/README.md */
 	uint64_t since_us, id;
 	enum waits_for waits_for;
 	struct shared_pool *pool; /* a reference */
@@ -217,6 +218,13 @@ static void release_waiters(void *gathered)
 	mem_free(waiters->items);
 }
 
+static uint64_t due_us(const struct config *config, const struct waiter *waiter)
+{
+	uint64_t steps = LANE_PRIORITY_MAX - waiter->priority;
+
+	return config->priority_aging_us ? waiter->since_us + steps * config->priority_aging_us : steps;
+}
+
 static void add_waiter(struct waiters *waiters, const struct client *client, enum waits_for what)
 {
 	const struct config *config = worker_config(client->worker);
@@ -238,6 +246,7 @@ static void add_waiter(struct waiters *waiters, const struct client *client, enu
 		.pool = shared_pool_ref(client->pool->shared),
 		.application_name = mem_strdup(client_application_name(client)),
 	};
+	waiter->due_us = due_us(config, waiter);
 	if (client->stream.fd >= 0 && netaddr_of_peer(client->stream.fd, &addr))
 		(void)netaddr_format(&addr, waiter->addr, &port);
 }
@@ -260,6 +269,8 @@ static int compare_waiters(const void *a, const void *b)
 
 	if (x->lane != y->lane)
 		return x->lane < y->lane ? -1 : 1;
+	if (x->due_us != y->due_us)
+		return x->due_us < y->due_us ? -1 : 1;
 	if (x->priority != y->priority)
 		return x->priority > y->priority ? -1 : 1;
 	if (x->since_us != y->since_us)

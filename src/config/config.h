@@ -99,6 +99,7 @@ struct config {
 	uint32_t budget;
 	struct config_lane *lanes;
 	unsigned n_lanes;
+	uint64_t priority_aging_us;	/* of waiting that weigh as much as one step of priority; 0: none do */
 	uint8_t lane_of_class[8];	/* enum query_class -> index into lanes */
 	int urgent_lane;		/* index or -1 */
 	uint64_t queue_timeout_us;	/* global default */

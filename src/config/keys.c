@@ -246,6 +246,10 @@ static const struct schema_row main_rows[] = {
 	MAIN("pool_mode", GROUP_POOLING, WORD(pool_modes), pool_mode, "transaction", "session", 0,
 		"When a server may serve another client: after the session, the transaction or "
 		"each statement."),
+	MAIN("priority_aging", GROUP_LANES, TIME, priority_aging_us, "2", NULL, 0,
+		"How long a statement has to wait in its lane's queue for that to be worth one step "
+		"of priority: only those overtake it who come within the difference of their "
+		"priorities times this. 0: whoever has a higher priority does."),
 	MAIN("query_timeout", GROUP_TIMEOUTS, TIME, query_timeout_us, "0", NULL, 0,
 		"Cancel a statement that runs longer, where its lane's statement_timeout is not "
 		"shorter. 0: the lanes decide."),

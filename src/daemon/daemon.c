@@ -105,6 +105,7 @@ static void change_settings(struct daemon *daemon, struct settings *fresh)
 
 	lane_resize(daemon->cluster.ledger, specs, lane_specs(fresh->config, specs),
 		fresh->config->budget);
+	lane_set_aging(daemon->cluster.ledger, fresh->config->priority_aging_us);
 	for (i = 0; i < daemon->cluster.n_workers; i++)
 		worker_change_settings(&daemon->cluster.workers[i], fresh);
 	metrics_change(daemon->metrics, fresh);
@@ -386,6 +387,7 @@ static void open_cluster(struct daemon *daemon)
 	cluster->daemon_arg = daemon;
 	cluster->ledger = lane_ledger_new(
 		specs, n_lanes, config->budget, config->workers + 1, worker_wake_port, cluster);
+	lane_set_aging(cluster->ledger, config->priority_aging_us);
 	registry_open(cluster->ledger);
 	loop_init(&daemon->loop);
 	daemon->loop.turn_end = on_turn_end;

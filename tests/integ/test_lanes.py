@@ -180,6 +180,24 @@ def test_priority_order_within_a_lane(start):
     assert [who for who, in proxy.run("SELECT who FROM lane_priority ORDER BY n")] == [7, 5, 5, 3, 2, 1]
 
 
+def test_low_priority_is_served_within_a_bound(start):
+    """Statements of priority 7 keep the lane busy without a break; one of priority 1 has its turn after six steps of aging."""
+    proxy = start(lanes={"default": 1}, priority_aging="200ms", queue_timeout=60)
+
+    def flood(stop):
+        with proxy.client() as client:
+            while not stop.is_set():
+                assert client.query("/*ml_priority='7'*/ SELECT 'high' FROM pg_sleep(0.02)").value == "high"
+
+    with Background(*[flood] * 4), proxy.client() as low:
+        system.eventually(lambda: waiting(proxy)["default"] >= 2)
+        begin = time.monotonic()
+        assert low.query("/*ml_priority='1'*/ SELECT 'low'").value == "low"
+        waited_s = time.monotonic() - begin
+        assert waiting(proxy)["default"] >= 1, "the flood goes on"
+    assert 1 < waited_s < 8, waited_s
+
+
 def test_queue_timeout(start):
     proxy = start(lanes={"default": 1}, queue_timeout="300ms")
     with Holder(proxy) as holder, proxy.client() as client:
