@@ -53,8 +53,13 @@ static uint32_t free_permits(const struct lane_reading *reading)
 	return reading->spec.size - MIN_OF(reading->spec.size, reading->in_use);
 }
 
+static bool may_spill(const struct lane_reading *from, const struct lane_reading *to)
+{
+	return to->in_use < from->spec.spill_below && free_permits(to) > 0 && to->waiting == 0;
+}
+
 /* Now, if it came as the first statement of its transaction. */
-static const char *outcome(const struct config *config, const struct classify_result *result, const struct lane_reading *readings)
+static const char *outcome(const struct config *config, const struct classify_result *result, const struct lane_reading *readings, char text[80])
 {
 	const struct lane_reading *lane = &readings[config->lane_of_class[result->class]];
 
@@ -64,6 +69,10 @@ static const char *outcome(const struct config *config, const struct classify_re
 		return "run";
 	if (result->priority >= LANE_PRIORITY_URGENT && config->urgent_lane >= 0 && free_permits(&readings[config->urgent_lane]) > 0)
 		return "run in the urgent lane";
+	if (lane->waiting == 0 && may_spill(lane, &readings[lane->spec.spill_lane])) {
+		(void)snprintf(text, 80, "spill to %s", readings[lane->spec.spill_lane].spec.name);
+		return text;
+	}
 	if (lane->spec.max_waiting > 0 && lane->waiting >= lane->spec.max_waiting)
 		return "refuse";
 	return "wait";
@@ -92,6 +101,7 @@ void explain_route(struct run *run)
 	struct classify_result result;
 	struct strbuf features = STRBUF_INIT;
 	const struct config_lane *lane;
+	char spill[80];
 
 	(void)lane_read(run->cluster->ledger, readings, &totals);
 	classify_for(run, &result);
@@ -107,7 +117,7 @@ void explain_route(struct run *run)
 	add(run, "annotation", result.bad_annotation ? "ignored: malformed or not allowed" : "");
 	add_number(run, "free_permits", free_permits(&readings[config->lane_of_class[result.class]]));
 	add_number(run, "waiting", readings[config->lane_of_class[result.class]].waiting);
-	add(run, "now", outcome(config, &result, readings));
+	add(run, "now", outcome(config, &result, readings, spill));
 	strbuf_release(&features);
 	run_done(run);
 }

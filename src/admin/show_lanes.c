@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-const struct column lanes_columns[15] = {
+const struct column lanes_columns[19] = {
 	COLUMN_T("lane"),
 	COLUMN_I("permits"),
 	COLUMN_I("in_use"),
@@ -21,9 +21,13 @@ const struct column lanes_columns[15] = {
 	COLUMN_Q("statement_timeout_ms"),
 	COLUMN_Q("queue_timeout_ms"),
 	COLUMN_I("max_waiting"),
+	COLUMN_Q("hopped_in"),
+	COLUMN_Q("hopped_out"),
+	COLUMN_Q("spilled_in"),
+	COLUMN_Q("spilled_out"),
 };
 
-const struct column classes_columns[8] = {
+const struct column classes_columns[9] = {
 	COLUMN_T("class"),
 	COLUMN_T("lane"),
 	COLUMN_Q("statements"),
@@ -32,6 +36,7 @@ const struct column classes_columns[8] = {
 	COLUMN_Q("slow"),
 	COLUMN_Q("errors"),
 	COLUMN_Q("lane_timeouts"),
+	COLUMN_Q("hops"),
 };
 
 const struct column queue_columns[9] = {
@@ -88,6 +93,10 @@ static void add_lane(struct rows *rows, const struct config *config, const struc
 		rows_number(rows, lane->statement_timeout_us / 1000);
 	rows_number(rows, queue_timeout_us / 1000);
 	rows_number(rows, reading->spec.max_waiting);
+	rows_number(rows, reading->n_hopped_in);
+	rows_number(rows, reading->n_hopped_out);
+	rows_number(rows, reading->n_spilled_in);
+	rows_number(rows, reading->n_spilled_out);
 	rows_end(rows);
 }
 
@@ -146,6 +155,7 @@ static void visited_classes(struct run *run)
 		rows_number(&run->rows, sum->n_slow);
 		rows_number(&run->rows, sum->n_errors);
 		rows_number(&run->rows, sum->n_lane_timeouts);
+		rows_number(&run->rows, sum->n_hops);
 		rows_end(&run->rows);
 	}
 	run_done(run);

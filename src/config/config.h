@@ -28,6 +28,11 @@ struct config_lane {
 	uint64_t statement_timeout_us;	/* 0: none; the urgent lane uses that of the statement's home lane */
 	uint64_t queue_timeout_us;	/* CONFIG_INHERIT_US: the global one */
 	uint32_t max_waiting;
+	char *hop_to, *spill;		/* as written; NULL: none */
+	uint64_t hop_after_us;		/* a statement that has run that long goes to hop_lane; 0: none does */
+	int hop_lane;			/* index, or -1 */
+	uint32_t spill_below;		/* permits of spill_lane in use; 0: no spill */
+	uint8_t spill_lane;
 };
 
 struct config_database {

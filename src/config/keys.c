@@ -452,6 +452,12 @@ static const struct schema_row lane_rows[] = {
 	LANE("classes", CLASSES, class_mask, "",
 		"The classes of statements that this lane serves. Each class belongs to exactly "
 		"one lane."),
+	LANE("hop_after", TIME, hop_after_us, "0",
+		"A statement that has run this long moves on to the lane hop_to, as soon as a "
+		"permit is free there; it is not interrupted. 0: never."),
+	LANE("hop_to", TEXT, hop_to, NULL,
+		"The lane that statements move on to. From then on they have its "
+		"statement_timeout, counted from their start."),
 	LANE("max_waiting", COUNT(0, COUNT_MAX), max_waiting, "0",
 		"How many may wait; who comes then is refused at once. 0: no bound."),
 	LANE("permits", COUNT(0, 100000), permits, "0",
@@ -459,6 +465,10 @@ static const struct schema_row lane_rows[] = {
 		"away."),
 	LANE("queue_timeout", TIME_INHERITED, queue_timeout_us, NULL,
 		"How long a statement may wait. Default: the global queue_timeout."),
+	LANE("spill", TEXT, spill, NULL,
+		"LANE:BELOW: when this lane is full its statements take permits of that lane, "
+		"while fewer than BELOW of them are in use. Lane ml has default:100 where it can; "
+		"empty: never."),
 	LANE("statement_timeout", TIME, statement_timeout_us, "30",
 		"A statement that runs longer is cancelled. 0: never."),
 	LANE("urgent", SWITCH, urgent, "0",

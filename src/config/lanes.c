@@ -11,15 +11,15 @@
 #define N_CLASSES 5
 
 struct default_lane {
-	const char *name, *permits, *classes, *statement_timeout, *urgent;
+	const char *name, *permits, *classes, *statement_timeout, *urgent, *spill;
 };
 
 static const struct default_lane default_lanes[] = {
-	{ "default", "120", "default", "30", "0" },
-	{ "ml", "30", "hybrid, serving", "30", "0" },
-	{ "vector", "15", "vector", "5", "0" },
-	{ "training", "10", "training", "300", "0" },
-	{ "priority", "5", "", "0", "1" },
+	{ "default", "120", "default", "30", "0", "" },
+	{ "ml", "30", "hybrid, serving", "30", "0", "default:100" },
+	{ "vector", "15", "vector", "5", "0", "" },
+	{ "training", "10", "training", "300", "0", "" },
+	{ "priority", "5", "", "0", "1", "" },
 };
 
 /* A lane while the file is read. */
@@ -67,6 +67,7 @@ static void add_defaults(struct drafts *drafts)
 		set_known(&draft->lane, "classes", default_lanes[i].classes);
 		set_known(&draft->lane, "statement_timeout", default_lanes[i].statement_timeout);
 		set_known(&draft->lane, "urgent", default_lanes[i].urgent);
+		set_known(&draft->lane, "spill", default_lanes[i].spill);
 	}
 }
 
@@ -325,7 +326,8 @@ void lanes_write_defaults(struct strbuf *out)
 		if (urgent)
 			strbuf_addf(out, ";urgent = %s\n\n", lane->urgent);
 		else
-			strbuf_addf(out, ";classes = %s\n;statement_timeout = %s\n\n",
-				lane->classes, lane->statement_timeout);
+			strbuf_addf(out, ";classes = %s\n%s%s%s;statement_timeout = %s\n\n",
+				lane->classes, *lane->spill ? ";spill = " : "", lane->spill,
+				*lane->spill ? "\n" : "", lane->statement_timeout);
 	}
 }

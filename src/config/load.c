@@ -10,6 +10,7 @@
 #include "config/connstr.h"
 #include "config/file.h"
 #include "config/lanes.h"
+#include "config/moves.h"
 #include "config/snapshot.h"
 #include "config/userlist.h"
 
@@ -529,6 +530,7 @@ static struct config *load_entries(const char *name, const struct config_entries
 	snapshot_sort_users(l.config);
 	lanes_load(l.config, entries, problems);
 	resolve_defaults(&l);
+	moves_resolve(l.config, entries, problems);
 	if (may_read_files) {
 		place = place_of_key(l.config, entries, "auth_file");
 		load_secrets(l.config, &place, problems);

@@ -59,6 +59,9 @@ void snapshot_copy_lanes(struct config *to, const struct config *from)
 	for (unsigned i = 0; i < from->n_lanes; i++) {
 		to->lanes[i].name = mem_strdup(from->lanes[i].name);
 		schema_copy_fields(SCHEMA_LANE, &to->lanes[i], &from->lanes[i]);
+		to->lanes[i].hop_lane = from->lanes[i].hop_lane;
+		to->lanes[i].spill_lane = from->lanes[i].spill_lane;
+		to->lanes[i].spill_below = from->lanes[i].spill_below;
 	}
 }
 

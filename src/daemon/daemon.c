@@ -80,6 +80,8 @@ static unsigned lane_specs(const struct config *config, struct lane_spec specs[L
 		specs[i].size = config->lanes[i].permits;
 		specs[i].max_waiting = config->lanes[i].max_waiting;
 		specs[i].urgent = config->lanes[i].urgent;
+		specs[i].spill_lane = config->lanes[i].spill_lane;
+		specs[i].spill_below = config->lanes[i].spill_below;
 	}
 	return config->n_lanes;
 }

@@ -11,6 +11,8 @@
 #include "session/feed.h"
 #include "session/server.h"
 
+/* A hop that found no permit is tried again. */
+#define HOP_RETRY_US 250000u
 #define FAULT_ROOM (4u * PGW_FAULT_TEXT_BYTES)
 
 void client_reply(struct client *client, const void *bytes, size_t n)
@@ -153,27 +155,6 @@ void client_lane_timeout_fault(struct client *client, struct pgw_fault *fault_r)
 
 /* ---- clocks ---- */
 
-static void on_statement_deadline(struct timer *timer)
-{
-	struct client *client = CONTAINER_OF(timer, struct client, timer);
-
-	if (client->state != CLIENT_LINKED || client->query_start_us == 0)
-		return;
-	if (client_is(client,
-		    CLIENT_LANE_TIMEOUT)) { /* the cancel was not heard within cancel_grace */
-		struct server *server = client->server;
-
-		(void)snprintf(server->last_words, sizeof(server->last_words),
-			"it did not answer the cancel request");
-		link_server_lost(server, "no answer to a cancel request within cancel_grace");
-		return;
-	}
-	client_set(client, CLIENT_LANE_TIMEOUT);
-	cancel_server(client->server, NULL);
-	loop_timer(&client->worker->loop, &client->timer,
-		worker_config(client->worker)->cancel_grace_us, on_statement_deadline);
-}
-
 uint64_t client_statement_limit_us(const struct client *client)
 {
 	const struct config *config = worker_config(client->worker);
@@ -191,20 +172,89 @@ uint64_t client_statement_limit_us(const struct client *client)
 	return MIN_OF(lane_us, query_us);
 }
 
+/*
+ * When it goes on to another lane; UINT64_MAX: never. In session pooling the permit is the
+ * session's, not the statement's, and stays where it is.
+ */
+static uint64_t hop_due_us(const struct client *client)
+{
+	const struct config *config = worker_config(client->worker);
+	const struct config_lane *lane = &config->lanes[client->ticket.home_lane];
+
+	if (LIKELY(lane->hop_after_us == 0) || client_is(client, CLIENT_SESSION))
+		return UINT64_MAX;
+	return client->query_start_us + lane->hop_after_us;
+}
+
+static void on_statement_clock(struct timer *timer);
+
+static void arm_statement_clock(struct client *client, uint64_t hop_us)
+{
+	uint64_t limit_us = client_statement_limit_us(client);
+	uint64_t due_us =
+		MIN_OF(hop_us, limit_us ? client->query_start_us + limit_us : UINT64_MAX);
+
+	if (due_us != UINT64_MAX)
+		loop_timer_at(&client->worker->loop, &client->timer, due_us, on_statement_clock);
+}
+
+static bool hop(struct client *client, uint64_t now_us)
+{
+	const struct config *config = worker_config(client->worker);
+	int to = config->lanes[client->ticket.home_lane].hop_lane;
+
+	if (!lane_hop(client->worker->cluster->ledger, &client->ticket, (unsigned)to, now_us))
+		return false;
+	STAT_ADD(client->worker->classes[client->class].n_hops, 1);
+	return true;
+}
+
+static void cancel_statement(struct client *client)
+{
+	client_set(client, CLIENT_LANE_TIMEOUT);
+	cancel_server(client->server, NULL);
+	loop_timer(&client->worker->loop, &client->timer,
+		worker_config(client->worker)->cancel_grace_us, on_statement_clock);
+}
+
+/* The statement has reached its limit, or runs so long that it is to go on to another lane. */
+static void on_statement_clock(struct timer *timer)
+{
+	struct client *client = CONTAINER_OF(timer, struct client, timer);
+	uint64_t now_us = loop_now_us(&client->worker->loop), limit_us, hop_us;
+
+	if (client->state != CLIENT_LINKED || client->query_start_us == 0)
+		return;
+	if (client_is(client,
+		    CLIENT_LANE_TIMEOUT)) { /* the cancel was not heard within cancel_grace */
+		struct server *server = client->server;
+
+		(void)snprintf(server->last_words, sizeof(server->last_words),
+			"it did not answer the cancel request");
+		link_server_lost(server, "no answer to a cancel request within cancel_grace");
+		return;
+	}
+	limit_us = client_statement_limit_us(client);
+	if (limit_us > 0 && now_us - client->query_start_us >= limit_us) {
+		cancel_statement(client);
+		return;
+	}
+	hop_us = hop_due_us(client);
+	if (hop_us <= now_us)
+		hop_us = hop(client, now_us) ? hop_due_us(client) : now_us + HOP_RETRY_US;
+	arm_statement_clock(client, hop_us);
+}
+
 void client_statement_begins(struct client *client, uint64_t now_us)
 {
-	uint64_t limit_us;
-
 	if (client->query_start_us != 0)
 		return;
 	now_us = now_us ? now_us : loop_now_us(&client->worker->loop);
 	client->query_start_us = now_us;
 	if (client->xact_start_us == 0)
 		client->xact_start_us = now_us;
-	limit_us = client_statement_limit_us(client);
-	if (limit_us > 0 && client->ticket.state == LANE_TICKET_HOLDS)
-		loop_timer_at(&client->worker->loop, &client->timer, now_us + limit_us,
-			on_statement_deadline);
+	if (client->ticket.state == LANE_TICKET_HOLDS)
+		arm_statement_clock(client, hop_due_us(client));
 }
 
 void client_statement_ends(struct client *client, uint64_t now_us, bool idle)

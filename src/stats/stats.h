@@ -44,6 +44,7 @@ struct class_stats {
 	uint64_t n_slow;   /* at or above slow_query_threshold */
 	uint64_t n_errors; /* ErrorResponse from the server */
 	uint64_t n_lane_timeouts;
+	uint64_t n_hops;
 };
 
 void pool_stats_add(

@@ -18,6 +18,8 @@ DOCUMENTS = {"example": "conf/pglane.ini", "manual": "conf/KEYS.md"}
 # "scope key": fields that are read inside src/config on behalf of others, and where.
 READ_INSIDE = {
     "main auth_file": "load.c reads the secrets from it",
+    "lane hop_to": "moves.c makes hop_lane of it",
+    "lane spill": "moves.c makes spill_lane and spill_below of it",
     "lane classes": "lanes.c makes lane_of_class of it",
     "lane urgent": "lanes.c makes urgent_lane of it",
 }
