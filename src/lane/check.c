@@ -39,6 +39,7 @@ static void read_lane(const struct lane *lane, struct lane_reading *out)
 	out->n_spilled_in = lane->n_spilled_in;
 	out->n_hopped_out = lane->n_hopped_out;
 	out->n_hopped_in = lane->n_hopped_in;
+	out->avg_hold_us = lane->n_held ? MAX_OF(lane->held_us / lane->n_held, 1) : 0;
 	read_waitq(&lane->q, out);
 	TAILQ_FOREACH(group, &lane->groups, of_lane)
 	read_waitq(&group->q, out);
@@ -60,6 +61,15 @@ unsigned lane_read(
 	};
 	lane__finish(l);
 	return l->n_lanes;
+}
+
+uint64_t lane_estimate_wait_us(const struct lane_reading *reading, unsigned priority)
+{
+	uint64_t n_before = 0, n_returning = MAX_OF(reading->in_use, 1);
+
+	for (unsigned p = priority; p <= LANE_PRIORITY_MAX; p++)
+		n_before += reading->waiting_by_priority[p];
+	return ((n_before + 1) * reading->avg_hold_us + n_returning - 1) / n_returning;
 }
 
 /* ---- Checking ---- */
@@ -120,6 +130,7 @@ static void check_lane(struct lane_ledger *l, struct lane *lane, struct tally *t
 	MUST(lane->n_waiting == tally->n_waiting - n_before &&
 		lane->n_swaps == tally->n_swaps - n_swaps_before);
 	MUST(!is_urgent || lane->n_waiting == 0);
+	MUST(lane->n_held < LANE_HOLDS_REMEMBERED);
 	/* A free permit and somebody who could use it do not coexist. */
 	if (lane__has_permit(lane) || lane__may_spill(l, lane))
 		MUST(lane__first_runnable(l, lane, LANE_PRIORITY_MIN) == NULL);

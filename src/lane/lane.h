@@ -260,6 +260,7 @@ struct lane_reading {
 	/* Grants to this lane's statements from the lane it spills to; of its permits to others'. */
 	uint64_t n_spilled_out, n_spilled_in;
 	uint64_t n_hopped_out, n_hopped_in; /* statements that left this lane, and came to it */
+	uint64_t avg_hold_us; /* of released permits, old ones fading; 0: none was released */
 };
 struct lane_totals {
 	uint32_t budget, slots, n_idle, n_closing, n_orphans, n_slot_waiters;
@@ -267,6 +268,11 @@ struct lane_totals {
 /* Returns the number of lanes. */
 unsigned lane_read(struct lane_ledger *ledger, struct lane_reading out[LANE_MAX],
 	struct lane_totals *totals_r);
+/*
+ * How long a newcomer of this priority will wait in the lane as it was read: whom it would let pass,
+ * at the rate at which the permits in use come back lately. 0: not known, none was released yet.
+ */
+uint64_t lane_estimate_wait_us(const struct lane_reading *reading, unsigned priority);
 /* Asserts every invariant, O(everything): for tests, and after a reload. */
 void lane_check(struct lane_ledger *ledger);
 

@@ -14,6 +14,9 @@
 TAILQ_HEAD(lane_ticket_list, lane_ticket);
 TAILQ_HEAD(lane_idle_list, lane_idle);
 
+/* When so many holds are in a lane's mean they count half: those of long ago fade. */
+#define LANE_HOLDS_REMEMBERED 256
+
 /* Tickets by priority, within one priority by arrival. */
 struct lane_waitq {
 	struct lane_ticket_list by_priority[LANE_PRIORITY_MAX + 1];
@@ -43,6 +46,8 @@ struct lane {
 	uint64_t n_spilled_out, n_spilled_in;
 	uint64_t n_hopped_out, n_hopped_in;
 	uint32_t spillers; /* bit i: lane i may spill into this one */
+	uint64_t held_us; /* how long the last n_held permits that came back had been held, in sum */
+	uint32_t n_held;  /* below LANE_HOLDS_REMEMBERED */
 };
 
 struct lane_pool {

@@ -86,6 +86,18 @@ void lane__count_grant(struct lane_ledger *l, struct lane_ticket *t)
 	}
 }
 
+/* What a permit was used for is over: its share of the rate at which waiters will be served. */
+static void count_hold(struct lane_ledger *l, const struct lane_ticket *t)
+{
+	struct lane *lane = &l->lanes[t->lane];
+
+	lane->held_us += l->now_us - t->granted_us;
+	if (UNLIKELY(++lane->n_held == LANE_HOLDS_REMEMBERED)) {
+		lane->held_us /= 2;
+		lane->n_held /= 2;
+	}
+}
+
 /* Where a newcomer of this lane and priority would get a permit now, or -1. */
 static int free_lane(const struct lane_ledger *l, unsigned lane, unsigned priority)
 {
@@ -415,6 +427,7 @@ bool lane_release(
 
 	MUST(t->state == LANE_TICKET_HOLDS);
 	lane__lock(l, mono_us);
+	count_hold(l, t);
 	permit_return(l, t);
 	t->state = t->standing = LANE_TICKET_NONE;
 	if (idle) {

@@ -4,6 +4,9 @@
  * worker, or a new one in a slot. The ledger decides; this file carries it out. Whatever happens to
  * the client meanwhile, everything it was given goes back.
  */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -61,11 +64,19 @@ static void queue_fault(
 				     ? loop_now_us(&client->worker->loop) - client->wait_start_us
 				     : 0;
 
+	char estimate[40] = "unknown, none ended yet";
+	uint64_t estimated_us;
+
 	(void)lane_read(client->worker->cluster->ledger, readings, &totals);
+	estimated_us = lane_estimate_wait_us(&readings[lane], client->ticket.priority);
+	if (estimated_us > 0)
+		(void)snprintf(estimate, sizeof(estimate), "%" PRIu64 " ms",
+			(estimated_us + 999) / 1000);
 	pgw_fault_set(fault_r, id, NULL,
-		"Lane %s: %u permits, %u in use, %u waiting; this statement waited %llu ms.",
+		"Lane %s: %u permits, %u in use, %u waiting; this statement waited %" PRIu64
+		" ms; estimated wait of a new one: %s.",
 		config->lanes[lane].name, readings[lane].spec.size, readings[lane].in_use,
-		readings[lane].waiting, (unsigned long long)(waited_us / 1000));
+		readings[lane].waiting, waited_us / 1000, estimate);
 }
 
 /* The statement that waits is answered by an error; the client goes on with what it sent behind it.

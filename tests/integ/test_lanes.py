@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Lanes: each class has its share, its queue and its clock, and Postgres never sees more connections than the budget."""
 
+import re
 import time
 
 import pytest
@@ -236,6 +237,38 @@ def test_full_queue_refuses_at_once(start):
         assert refused.sqlstate == "53300" and refused.status == "I"
         assert time.monotonic() - begin < 5, "it did not wait for queue_timeout"
         assert three.query(STATEMENTS["vector"]).value == "1"
+
+
+def refusal_of(proxy, query_class):
+    """What a newcomer is told while one client waits, that being all who may."""
+    with proxy.client() as waiter, proxy.client() as client:
+        waiter.send(wire.query(STATEMENTS[query_class]))
+        system.eventually(lambda: waiting(proxy)[LANE_OF[query_class]] == 1)
+        refused = client.query(STATEMENTS[query_class])
+        assert refused.sqlstate == "53300"
+        return refused.errors[0].fields["D"]
+
+
+def test_refusal_tells_the_estimated_wait(start):
+    """Two have to end before a newcomer's turn: the holder and the waiter."""
+    proxy = start(lanes={"default": 5}, sections={"lane:vector": {"permits": 1, "max_waiting": 1}})
+    with proxy.client() as holder:
+        holder.query("BEGIN")
+        assert holder.query(STATEMENTS["vector"]).value == "1"
+        assert refusal_of(proxy, "vector") == ("Lane vector: 1 permits, 1 in use, 1 waiting; this statement waited 0 ms;"
+                                               " estimated wait of a new one: unknown, none ended yet.")
+        holder.query("ROLLBACK")
+    proxy.stop_only()
+    proxy.start()
+    with proxy.client() as holder:
+        begin = time.monotonic()
+        assert holder.query("/*ml_class='vector'*/ SELECT pg_sleep(0.4)").rows
+        most_ms = (time.monotonic() - begin) * 1000
+        holder.query("BEGIN")
+        assert holder.query(STATEMENTS["vector"]).value == "1"
+        said = re.fullmatch(r".* estimated wait of a new one: (\d+) ms\.", refusal_of(proxy, "vector"))
+        assert 2 * 390 <= int(said.group(1)) <= 2 * most_ms + 10
+        holder.query("ROLLBACK")
 
 
 def test_lane_timeout(start, cluster):

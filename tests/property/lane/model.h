@@ -53,6 +53,7 @@ struct model_lane {
 	struct lane_spec spec;
 	uint64_t n_granted, n_queued, n_refused, n_abandoned, total_wait_us, max_wait_us;
 	uint64_t n_spilled_out, n_spilled_in, n_hopped_out, n_hopped_in;
+	uint64_t held_us, n_held;
 };
 
 struct model {

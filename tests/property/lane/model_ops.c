@@ -189,8 +189,14 @@ void model_abandon(struct model *m, int t)
 
 bool model_release(struct model *m, int t, int server)
 {
+	struct model_lane *lane = &m->lanes[m->tickets[t].lane];
 	bool stays = true;
 
+	lane->held_us += m->now_us - m->tickets[t].granted_us;
+	if (++lane->n_held == 256) {
+		lane->held_us /= 2;
+		lane->n_held = 128;
+	}
 	m->tickets[t].state = LANE_TICKET_NONE;
 	FOR_SERVERS(m, i)
 	{

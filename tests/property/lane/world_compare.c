@@ -42,6 +42,8 @@ static void compare_lane(struct world *w, int i, const struct lane_reading *real
 	for (int p = 0; p <= LANE_PRIORITY_MAX; p++)
 		EXPECT(real->waiting_by_priority[p], waiting[p], "waiting of a priority");
 	EXPECT(real->oldest_enqueued_us, oldest_us, "oldest arrival");
+	EXPECT(real->avg_hold_us, lane->n_held ? MAX_OF(lane->held_us / lane->n_held, 1) : 0,
+		"mean hold");
 	EXPECT(real->n_granted, lane->n_granted, "granted");
 	EXPECT(real->n_queued, lane->n_queued, "queued");
 	EXPECT(real->n_refused, lane->n_refused, "refused");

@@ -98,6 +98,67 @@ static void the_queue_is_bounded(void **state)
 	fixture_release(&f);
 }
 
+/* A permit of lane A is held so long. */
+static void hold(struct fixture *f, uint64_t us)
+{
+	static uint64_t now_us = 10000;
+
+	assert_int_equal(lane_acquire(f->ledger, &f->t[9], f->pools[0], LANE_A, 5, 0, now_us),
+		LANE_GRANTED);
+	lane_slot_closing(f->ledger, false);
+	now_us += us;
+	assert_true(lane_release(f->ledger, &f->t[9], NULL, now_us));
+	lane_slot_release(f->ledger, now_us);
+}
+
+static uint64_t estimate(struct fixture *f, unsigned priority)
+{
+	struct lane_reading lane = reading(f, LANE_A);
+
+	return lane_estimate_wait_us(&lane, priority);
+}
+
+static void the_wait_is_estimated_by_how_long_permits_are_held(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, 1, 0);
+	assert_int_equal(reading(&f, LANE_A).avg_hold_us, 0);
+	assert_int_equal(estimate(&f, 5), 0);
+	hold(&f, 100);
+	hold(&f, 300);
+	assert_int_equal(reading(&f, LANE_A).avg_hold_us, 200);
+	assert_int_equal(reading(&f, LANE_B).avg_hold_us, 0);
+	for (unsigned i = 0; i < 5; i++)
+		acquire(&f, i, 0, LANE_A, i == 4 ? 7 : 5, 0);
+	assert_int_equal(reading(&f, LANE_A).waiting, 3);
+	assert_int_equal(estimate(&f, 4), 4 * 200 / 2);
+	assert_int_equal(estimate(&f, 5), 4 * 200 / 2);
+	assert_int_equal(estimate(&f, 6), 2 * 200 / 2);
+	assert_int_equal(estimate(&f, 8), 200 / 2);
+	fixture_release(&f);
+}
+
+static void holds_of_long_ago_fade(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, 1, 0);
+	for (unsigned i = 0; i < 1000; i++)
+		hold(&f, 1000000);
+	assert_int_equal(reading(&f, LANE_A).avg_hold_us, 1000000);
+	for (unsigned i = 0; i < 4000; i++)
+		hold(&f, 10);
+	assert_in_range(reading(&f, LANE_A).avg_hold_us, 10, 20);
+	for (unsigned i = 0; i < 1000; i++)
+		hold(&f, 0);
+	for (unsigned i = 0; i < 2; i++)
+		acquire(&f, i, 0, LANE_A, 5, 0);
+	assert_int_equal(reading(&f, LANE_A).avg_hold_us, 1); /* 0 is "none was released" */
+	assert_int_equal(estimate(&f, 5), 1);
+	fixture_release(&f);
+}
+
 static void urgent_tickets_use_the_urgent_lane_when_their_own_is_full(void **state)
 {
 	struct fixture f;
@@ -399,6 +460,8 @@ int main(void)
 		cmocka_unit_test(permits_and_deliveries_come_by_priority_then_arrival),
 		cmocka_unit_test(a_port_is_woken_only_when_its_list_was_empty),
 		cmocka_unit_test(the_queue_is_bounded),
+		cmocka_unit_test(the_wait_is_estimated_by_how_long_permits_are_held),
+		cmocka_unit_test(holds_of_long_ago_fade),
 		cmocka_unit_test(urgent_tickets_use_the_urgent_lane_when_their_own_is_full),
 		cmocka_unit_test(abandoning_gives_back_in_every_state),
 		cmocka_unit_test(an_abandoned_slot_goes_to_the_next),
