@@ -158,7 +158,7 @@ enum pgw_err pgw_view_error(const uint8_t *body, size_t n, struct pgw_error_view
 	const char *localized = "";
 	uint8_t field;
 
-	*out_r = (struct pgw_error_view){ "", "", "", "", "" };
+	*out_r = (struct pgw_error_view){ "", "", "", "", "", "" };
 	while ((field = pgw_read_u8(&r)) != 0) {
 		const char *text = pgw_read_cstr(&r, NULL);
 
@@ -180,6 +180,9 @@ enum pgw_err pgw_view_error(const uint8_t *body, size_t n, struct pgw_error_view
 			break;
 		case 'H':
 			out_r->hint = text;
+			break;
+		case 'R':
+			out_r->routine = text;
 			break;
 		default: /* the protocol asks to ignore what one does not know */
 			break;

@@ -47,7 +47,7 @@ enum pgw_err pgw_view_command_complete(const uint8_t *body, size_t n, const char
 struct pgw_negotiate { uint32_t protocol; const char *options; uint32_t n_options; };
 enum pgw_err pgw_view_negotiate(const uint8_t *body, size_t n, struct pgw_negotiate *out_r) PGW_WARN_UNUSED;
 /* Fields of an ErrorResponse or NoticeResponse; absent ones are "". */
-struct pgw_error_view { const char *severity; const char *sqlstate; const char *message; const char *detail; const char *hint; };
+struct pgw_error_view { const char *severity; const char *sqlstate; const char *message; const char *detail; const char *hint; const char *routine; };
 enum pgw_err pgw_view_error(const uint8_t *body, size_t n, struct pgw_error_view *out_r) PGW_WARN_UNUSED;
 
 /* ---- builders: to a client ---- */
