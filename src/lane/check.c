@@ -52,7 +52,8 @@ unsigned lane_read(
 	for (unsigned i = 0; i < l->n_lanes; i++)
 		read_lane(&l->lanes[i], &out[i]);
 	*totals_r = (struct lane_totals){
-		.budget = l->budget,
+		.budget = l->full_budget,
+		.effective = l->budget,
 		.slots = l->slots,
 		.n_idle = l->n_idle,
 		.n_closing = l->n_closing,
@@ -141,19 +142,24 @@ static void check_lane(struct lane_ledger *l, struct lane *lane, struct tally *t
 static void check_permits(struct lane_ledger *l)
 {
 	struct tally tally = { 0 };
-	uint64_t size = 0, in_use = 0, owed = 0;
+	uint64_t size = 0, full_size = 0, in_use = 0, owed = 0, n_first = 0;
 
 	for (unsigned i = 0; i < l->n_lanes; i++) {
 		struct lane *lane = &l->lanes[i];
 
 		check_lane(l, lane, &tally);
+		MUST(lane->spec.size <= lane->full_size);
 		size += lane->spec.size;
+		full_size += lane->full_size;
+		n_first += lane->full_size > 0 && (int)i != l->urgent;
 		in_use += lane->in_use;
 		if (lane->in_use > lane->spec.size)
 			owed += lane->in_use - lane->spec.size;
 	}
-	MUST(size == l->budget && in_use == l->in_use && owed == l->n_owed);
-	MUST(in_use <= (uint64_t)l->budget + owed);
+	MUST(full_size == l->full_budget && l->budget == MIN_OF(l->full_budget, l->limit));
+	MUST(size == MAX_OF(l->budget, n_first) && size == l->n_permits);
+	MUST(in_use == l->in_use && owed == l->n_owed);
+	MUST(in_use <= size + owed);
 	MUST(memcmp(tally.swaps, l->swaps, sizeof(tally.swaps)) == 0);
 }
 

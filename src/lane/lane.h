@@ -115,7 +115,7 @@ struct lane_ticket {
 	enum lane_ticket_state standing;
 	enum lane_source coming;
 	struct lane_idle *coming_idle;
-	uint64_t arrival; /* order of the arrival in the queue, over all lanes */
+	uint64_t arrival; /* order in which permits were asked for, over all lanes */
 };
 
 enum lane_verdict {
@@ -149,6 +149,19 @@ struct lane_idle *lane_excess_idle(struct lane_ledger *ledger);
  * after it. 0, as at first: by all of a higher priority. At most LANE_AGING_MAX_US.
  */
 void lane_set_aging(struct lane_ledger *ledger, uint64_t step_us);
+/*
+ * The effective budget: no more slots than `limit`, whatever is configured (UINT32_MAX: no limit),
+ * until the next call; resizes keep it. The lanes share it in proportion to their sizes, one permit
+ * at least for each ordinary lane that has any; below that number the sum of permits that are in
+ * use is what is limited. Takes effect as lane_resize(). A limit below what is open is paid like any
+ * shrink, but then who holds a permit may have to wait for another holder to end (README.md).
+ */
+void lane_limit_budget(struct lane_ledger *ledger, uint32_t limit);
+/*
+ * While more than `keep` servers are open (closing ones apart) and nobody waits for a slot: the
+ * least recently used idle one, claimed, to be closed. NULL: none.
+ */
+struct lane_idle *lane_surplus_idle(struct lane_ledger *ledger, uint32_t keep);
 
 struct lane_pool *lane_pool_new(struct lane_ledger *ledger);
 /* MUST: no idle entries, no tickets. */
@@ -205,6 +218,14 @@ bool lane_release(struct lane_ledger *ledger, struct lane_ticket *ticket, struct
 	uint64_t mono_us) WARN_UNUSED;
 
 /*
+ * The server could not be had, because PostgreSQL takes no more (its slot is closing already): the
+ * holder gives its permit back and waits for another one in its old place, as if it had not been
+ * granted. It may be delivered before this returns. MUST: its source is SLOT, and it has neither
+ * been swapped nor hopped since it asked.
+ */
+void lane_requeue(struct lane_ledger *ledger, struct lane_ticket *ticket, uint64_t mono_us);
+
+/*
  * Slots. Every server's life: taken (by a grant or lane_slot_try) -> [orphan] -> idle and held in
  * turn -> closing -> released.
  */
@@ -250,7 +271,7 @@ enum lane_verdict lane_again(
 
 /* For the console and the sampler; a consistent copy. */
 struct lane_reading {
-	struct lane_spec spec;
+	struct lane_spec spec; /* size: of the effective budget */
 	uint32_t in_use, waiting;
 	uint32_t waiting_by_priority[LANE_PRIORITY_MAX + 1];
 	uint64_t oldest_enqueued_us; /* 0: nobody waits */
@@ -263,7 +284,9 @@ struct lane_reading {
 	uint64_t avg_hold_us; /* of released permits, old ones fading; 0: none was released */
 };
 struct lane_totals {
-	uint32_t budget, slots, n_idle, n_closing, n_orphans, n_slot_waiters;
+	uint32_t budget;    /* as configured */
+	uint32_t effective; /* what of it may be used: lane_limit_budget() */
+	uint32_t slots, n_idle, n_closing, n_orphans, n_slot_waiters;
 };
 /* Returns the number of lanes. */
 unsigned lane_read(struct lane_ledger *ledger, struct lane_reading out[LANE_MAX],

@@ -35,7 +35,8 @@ struct lane_group {
 };
 
 struct lane {
-	struct lane_spec spec;
+	struct lane_spec spec; /* size: its share of the effective budget */
+	uint32_t full_size;    /* as configured */
 	uint32_t in_use;
 	uint32_t n_waiting; /* in q and in all groups */
 	uint32_t n_swaps;   /* those of them in WAITS_SWAP; always in q */
@@ -81,12 +82,15 @@ struct lane_ledger {
 
 	/* Permits. */
 	uint32_t in_use; /* sum of lane.in_use */
+	uint32_t n_permits; /* sum of lane.spec.size: the budget, or one each for more lanes than that */
 	uint32_t n_owed; /* sum of max(0, in_use - size): what a shrink left to be paid */
 	struct lane lanes[LANE_MAX];
 	uint32_t swaps[LANE_MAX][LANE_MAX]; /* [held][wanted]: tickets in WAITS_SWAP */
 
 	/* Slots. slots == n_idle + n_moving + n_evicting + n_held + n_orphans + n_closing */
-	uint32_t budget, slots;
+	uint32_t budget, slots;	   /* the effective budget */
+	uint32_t full_budget;	   /* as configured */
+	uint32_t limit;		   /* lane_limit_budget(); UINT32_MAX: none */
 	uint32_t n_idle;     /* registered */
 	uint32_t n_moving;   /* claimed for a holder of a permit */
 	uint32_t n_evicting; /* claimed to be closed */
@@ -117,7 +121,7 @@ struct lane_ticket *lane__waitq_first(
 /* The order of service, which time does not change. Both have waited, or wait. */
 bool lane__is_before(
 	const struct lane_ledger *l, const struct lane_ticket *a, const struct lane_ticket *b);
-/* standing is WAITS_PERMIT or WAITS_SWAP. */
+/* standing is WAITS_PERMIT or WAITS_SWAP; its place is that of its arrival. */
 void lane__enqueue(struct lane_ledger *l, struct lane_ticket *t);
 void lane__dequeue(struct lane_ledger *l, struct lane_ticket *t);
 /*

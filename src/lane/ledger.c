@@ -51,7 +51,8 @@ static void permit_return(struct lane_ledger *l, struct lane_ticket *t)
 {
 	struct lane *lane = &l->lanes[t->lane];
 	struct lane_pool *pool = t->pool;
-	bool was_held_back = l->n_owed > 0 || (pool->max_servers && pool->n_waiting > 0);
+	bool was_held_back = l->n_owed > 0 || (pool->max_servers && pool->n_waiting > 0) ||
+			     UNLIKELY(l->n_permits > l->budget);
 
 	MUST(lane->in_use > 0 && l->in_use > 0 && pool->n_permits > 0);
 	if (lane->in_use > lane->spec.size)
@@ -252,6 +253,8 @@ static enum lane_verdict enqueue_or_refuse(struct lane_ledger *l, struct lane_ti
 		return LANE_REFUSED;
 	}
 	t->state = t->standing = waits;
+	if (waits == LANE_TICKET_WAITS_SWAP)
+		t->arrival = ++l->n_arrivals;
 	t->enqueued_us = MAX_OF(l->now_us, 1);
 	lane__enqueue(l, t);
 	lane->n_queued++;
@@ -268,6 +271,7 @@ enum lane_verdict lane_acquire(struct lane_ledger *l, struct lane_ticket *t, str
 	MUST(priority >= LANE_PRIORITY_MIN && priority <= LANE_PRIORITY_MAX);
 	start_ticket(t, pool, lane, priority, port);
 	lane__lock(l, mono_us);
+	t->arrival = ++l->n_arrivals;
 	MUST(lane < l->n_lanes && (int)lane != l->urgent);
 	if (LIKELY(l->in_use < l->budget && lane__pool_has_room(pool)))
 		to = free_lane(l, lane, priority);
@@ -453,7 +457,52 @@ enum lane_verdict lane_again(struct lane_ledger *l, struct lane_ticket *t, uint6
 	return LANE_GRANTED;
 }
 
+void lane_requeue(struct lane_ledger *l, struct lane_ticket *t, uint64_t mono_us)
+{
+	MUST(t->state == LANE_TICKET_HOLDS && t->source == LANE_SOURCE_SLOT);
+	lane__lock(l, mono_us);
+	permit_return(l, t);
+	t->source = LANE_SOURCE_NONE;
+	t->idle = NULL;
+	t->state = t->standing = LANE_TICKET_WAITS_PERMIT;
+	if (t->enqueued_us == 0) /* granted when it asked */
+		t->enqueued_us = MAX_OF(t->granted_us, 1);
+	lane__enqueue(l, t);
+	l->lanes[t->home_lane].n_queued++;
+	l->lanes_to_serve = lane__all(l); /* the permit may have been the urgent lane's */
+	lane__finish(l);
+}
+
 /* ---- Making, resizing, freeing ---- */
+
+/*
+ * Sizes for the effective budget: one permit for each ordinary lane that has any, so that none
+ * starves, and the rest in proportion to what is configured beyond that. Rounding carries over to
+ * the next lane, so the sum is exact; no lane gets more than it is configured to have.
+ */
+static void set_sizes(struct lane_ledger *l)
+{
+	uint32_t n_first = 0, rest, weights;
+	uint64_t carry = 0;
+
+	for (unsigned i = 0; i < l->n_lanes; i++)
+		n_first += l->lanes[i].full_size > 0 && (int)i != l->urgent;
+	l->budget = MIN_OF(l->full_budget, l->limit);
+	rest = l->budget > n_first ? l->budget - n_first : 0;
+	weights = l->full_budget - n_first;
+	l->n_owed = l->n_permits = 0;
+	for (unsigned i = 0; i < l->n_lanes; i++) {
+		struct lane *lane = &l->lanes[i];
+		uint32_t first = lane->full_size > 0 && (int)i != l->urgent;
+
+		carry += (uint64_t)(lane->full_size - first) * rest;
+		lane->spec.size = first + (uint32_t)(weights ? carry / weights : 0);
+		carry = weights ? carry % weights : 0;
+		l->n_permits += lane->spec.size;
+		if (lane->in_use > lane->spec.size)
+			l->n_owed += lane->in_use - lane->spec.size;
+	}
+}
 
 static void set_specs(
 	struct lane_ledger *l, const struct lane_spec *specs, unsigned n_lanes, uint32_t budget)
@@ -461,16 +510,12 @@ static void set_specs(
 	uint64_t sum = 0;
 
 	l->urgent = -1;
-	l->n_owed = 0;
 	for (unsigned i = 0; i < n_lanes; i++)
 		l->lanes[i].spillers = 0;
 	for (unsigned i = 0; i < n_lanes; i++) {
-		struct lane *lane = &l->lanes[i];
-
-		lane->spec = specs[i];
+		l->lanes[i].spec = specs[i];
+		l->lanes[i].full_size = specs[i].size;
 		sum += specs[i].size;
-		if (lane->in_use > specs[i].size)
-			l->n_owed += lane->in_use - specs[i].size;
 		if (specs[i].urgent) {
 			MUST(l->urgent < 0);
 			l->urgent = (int)i;
@@ -483,7 +528,8 @@ static void set_specs(
 		}
 	}
 	MUST(sum == budget);
-	l->budget = budget;
+	l->full_budget = budget;
+	set_sizes(l);
 }
 
 struct lane_ledger *lane_ledger_new(const struct lane_spec *specs, unsigned n_lanes,
@@ -507,6 +553,7 @@ struct lane_ledger *lane_ledger_new(const struct lane_spec *specs, unsigned n_la
 	TAILQ_INIT(&l->idle);
 	TAILQ_INIT(&l->slot_waiters);
 	TAILQ_INIT(&l->pools);
+	l->limit = UINT32_MAX;
 	set_specs(l, specs, n_lanes, budget);
 	return l;
 }
@@ -546,6 +593,16 @@ void lane_set_aging(struct lane_ledger *l, uint64_t step_us)
 	MUST(step_us <= LANE_AGING_MAX_US);
 	lane__lock(l, 0);
 	l->aging_us = step_us;
+	lane__finish(l);
+}
+
+void lane_limit_budget(struct lane_ledger *l, uint32_t limit)
+{
+	lane__lock(l, 0);
+	l->limit = limit;
+	set_sizes(l);
+	lane__serve_slots(l);
+	l->lanes_to_serve = lane__all(l);
 	lane__finish(l);
 }
 

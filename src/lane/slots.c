@@ -484,3 +484,18 @@ struct lane_idle *lane_excess_idle(struct lane_ledger *l)
 	lane__finish(l);
 	return idle;
 }
+
+struct lane_idle *lane_surplus_idle(struct lane_ledger *l, uint32_t keep)
+{
+	struct lane_idle *idle = NULL;
+
+	lane__lock(l, 0);
+	if (l->n_slot_waiters == 0 && l->slots - l->n_closing - l->n_evicting > keep)
+		idle = TAILQ_FIRST(&l->idle);
+	if (idle) {
+		idle_unregister(l, idle);
+		idle_claim(l, idle, true);
+	}
+	lane__finish(l);
+	return idle;
+}

@@ -126,7 +126,6 @@ void lane__enqueue(struct lane_ledger *l, struct lane_ticket *t)
 {
 	struct lane *lane = lane__queue_lane(l, t);
 
-	t->arrival = ++l->n_arrivals;
 	lane->n_waiting++;
 	if (t->standing == LANE_TICKET_WAITS_SWAP) {
 		lane->n_swaps++;

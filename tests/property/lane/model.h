@@ -41,6 +41,7 @@ struct model_ticket {
 	enum lane_ticket_state state; /* as the owner knows it */
 	bool is_delivered;
 	bool in_slot_queue;
+	bool was_swapped;
 	int pool, port;
 	int lane, home, wanted, priority;
 	uint64_t arrival, slot_arrival, delivery; /* orders */
@@ -82,6 +83,8 @@ void model_resize(struct model *m, const struct lane_spec *specs, uint32_t budge
 void model_limit(struct model *m, int pool, uint32_t max_servers);
 void model_aging(struct model *m, uint64_t step_us);
 int model_excess_idle(struct model *m); /* the server, or -1 */
+int model_surplus_idle(struct model *m, uint32_t keep);
+void model_requeue(struct model *m, int t);
 
 bool model_slot_try(struct model *m, int pool, int port, int *server_r);
 bool model_orphan_idle(struct model *m, int server);

@@ -19,7 +19,8 @@ static enum lane_verdict wait_in_lane(
 	}
 	m->lanes[lane].n_queued++;
 	t->state = state;
-	t->arrival = ++m->clock;
+	if (state == LANE_TICKET_WAITS_SWAP)
+		t->arrival = ++m->clock;
 	t->enqueued_us = m->now_us;
 	return LANE_QUEUED;
 }
@@ -35,6 +36,7 @@ enum lane_verdict model_acquire(struct model *m, int t, int pool, int lane, int 
 		.home = lane,
 		.wanted = lane,
 		.priority = priority,
+		.arrival = ++m->clock,
 		.server = -1,
 		.coming_server = -1};
 	if (to < 0 || model_in_use(m, -1) >= m->budget || !model__pool_has_room(m, pool))
@@ -104,6 +106,7 @@ enum lane_verdict model_swap(struct model *m, int t, int lane, int priority)
 
 	ticket->priority = priority;
 	ticket->wanted = lane;
+	ticket->was_swapped = true;
 	ticket->source = LANE_SOURCE_NONE;
 	ticket->server = -1;
 	ticket->enqueued_us = 0;
@@ -141,6 +144,7 @@ bool model_hop(struct model *m, int t, int lane)
 	m->lanes[ticket->home].n_hopped_out++;
 	m->lanes[lane].n_hopped_in++;
 	ticket->home = lane;
+	ticket->was_swapped = true; /* it is not in the lane that it asked for */
 	model__settle(m);
 	return true;
 }
@@ -151,6 +155,19 @@ enum lane_verdict model_again(struct model *m, int t)
 	model__tell(m, t);
 	model__settle(m);
 	return LANE_GRANTED;
+}
+
+void model_requeue(struct model *m, int t)
+{
+	struct model_ticket *ticket = &m->tickets[t];
+
+	ticket->state = LANE_TICKET_WAITS_PERMIT;
+	ticket->source = LANE_SOURCE_NONE;
+	ticket->server = -1;
+	if (ticket->enqueued_us == 0)
+		ticket->enqueued_us = ticket->granted_us;
+	m->lanes[ticket->home].n_queued++;
+	model__settle(m);
 }
 
 static void give_back(struct model *m, int t)
@@ -274,6 +291,22 @@ int model_excess_idle(struct model *m)
 {
 	int server = model__oldest_idle(m, model__shortage(m) <= 0);
 
+	if (server >= 0) {
+		m->servers[server].where = WHERE_EVICTING;
+		m->servers[server].owner = -1;
+	}
+	model__settle(m);
+	return server;
+}
+
+int model_surplus_idle(struct model *m, uint32_t keep)
+{
+	uint32_t n_open = model_slots(m) - model_count(m, WHERE_CLOSING) -
+			  model_count(m, WHERE_EVICTING);
+	int server = -1;
+
+	if (model_slot_waiters(m) == 0 && n_open > keep)
+		server = model__oldest_idle(m, false);
 	if (server >= 0) {
 		m->servers[server].where = WHERE_EVICTING;
 		m->servers[server].owner = -1;

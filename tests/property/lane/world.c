@@ -55,7 +55,8 @@ struct world *world_new(uint64_t seed)
 		snprintf(w->specs[i].name, sizeof(w->specs[i].name), "lane%d", i);
 	if (n_lanes > 1 && mix64(&seed) % 3)
 		w->specs[mix64(&seed) % (unsigned)n_lanes].urgent = true;
-	budget = random_specs(w, mix64(&seed), 0);
+	w->budget = budget = random_specs(w, mix64(&seed), 0);
+	w->limit = UINT32_MAX;
 	model_init(&w->model, w->specs, n_lanes, budget, n_ports, n_pools);
 	w->ledger =
 		lane_ledger_new(w->specs, (unsigned)n_lanes, budget, (unsigned)n_ports, on_wake, w);
@@ -182,6 +183,26 @@ static bool op_again(struct world *w, struct step s)
 	if (server >= 0)
 		w->model.servers[server].owner = -1;
 	EXPECT(lane_again(w->ledger, &w->tickets[t], at(w)), model_again(&w->model, t), "again");
+	return true;
+}
+
+/* A connection that PostgreSQL refused: its slot closes, its ticket waits again. */
+static bool op_requeue(struct world *w, struct step s)
+{
+	int t = ticket_of(w, s), server;
+
+	if (!is_in(w, t, LANE_TICKET_HOLDS) || w->model.tickets[t].source != LANE_SOURCE_SLOT ||
+		w->model.tickets[t].was_swapped)
+		return false;
+	server = held_by(w, t);
+	if (server < 0 && model_server_of(&w->model, t) >= 0)
+		return false;
+	if (server >= 0) {
+		lane_slot_closing(w->ledger, false);
+		model_closing(&w->model, server);
+	}
+	lane_requeue(w->ledger, &w->tickets[t], at(w));
+	model_requeue(&w->model, t);
 	return true;
 }
 
@@ -356,13 +377,53 @@ static bool op_claim_undo(struct world *w, struct step s)
 
 /* ---- Operations on sizes ---- */
 
+/* The sizes that lanes have under the limit: said once more, each share by its own division. */
+static void resize_model(struct world *w)
+{
+	struct lane_spec specs[MODEL_LANES];
+	const struct model *m = &w->model;
+	uint64_t n_first = 0, before = 0, budget = MIN_OF(w->budget, w->limit);
+
+	for (int i = 0; i < m->n_lanes; i++)
+		n_first += w->specs[i].size > 0 && i != m->urgent;
+	for (int i = 0; i < m->n_lanes; i++) {
+		uint64_t first = w->specs[i].size > 0 && i != m->urgent;
+		uint64_t rest = budget > n_first ? budget - n_first : 0;
+		uint64_t all = MAX_OF(w->budget - n_first, 1);
+		uint64_t upto = before + w->specs[i].size - first;
+
+		specs[i] = w->specs[i];
+		specs[i].size = (uint32_t)(first + upto * rest / all - before * rest / all);
+		before = upto;
+		MUST(specs[i].size <= w->specs[i].size);
+	}
+	model_resize(&w->model, specs, (uint32_t)budget);
+}
+
 static bool op_resize(struct world *w, struct step s)
 {
 	uint64_t seed = (uint64_t)s.a << 16 | (uint64_t)s.b << 8 | s.c;
-	uint32_t budget = random_specs(w, seed, 0);
 
-	lane_resize(w->ledger, w->specs, (unsigned)w->model.n_lanes, budget);
-	model_resize(&w->model, w->specs, budget);
+	w->budget = random_specs(w, seed, 0);
+	lane_resize(w->ledger, w->specs, (unsigned)w->model.n_lanes, w->budget);
+	resize_model(w);
+	return true;
+}
+
+static bool op_limit_budget(struct world *w, struct step s)
+{
+	w->limit = s.a % 4 == 0 ? UINT32_MAX : s.b % (BUDGET_MAX + 2);
+	lane_limit_budget(w->ledger, w->limit);
+	resize_model(w);
+	return true;
+}
+
+static bool op_surplus(struct world *w, struct step s)
+{
+	uint32_t keep = s.a % (BUDGET_MAX + 1);
+	struct lane_idle *idle = lane_surplus_idle(w->ledger, keep);
+
+	EXPECT(idle ? idle - w->idle : -1, model_surplus_idle(&w->model, keep), "surplus idle");
 	return true;
 }
 
@@ -406,6 +467,7 @@ static const struct {
 	{"swap", 16, op_swap},
 	{"hop", 12, op_hop},
 	{"again", 20, op_again},
+	{"requeue", 6, op_requeue},
 	{"collect", 40, op_collect},
 	{"slot_try", 4, op_slot_try},
 	{"orphan", 6, op_orphan},
@@ -418,8 +480,10 @@ static const struct {
 	{"claim_moved", 60, op_claim_moved},
 	{"claim_undo", 20, op_claim_undo},
 	{"resize", 1, op_resize},
+	{"limit_budget", 2, op_limit_budget},
 	{"limit", 2, op_limit},
 	{"aging", 2, op_aging},
+	{"surplus", 4, op_surplus},
 	{"excess", 4, op_excess},
 };
 
@@ -492,11 +556,20 @@ static bool is_at_rest(const struct world *w)
 
 void world_drain(struct world *w)
 {
-	uint32_t budget = random_specs(w, 1, 1);
-
 	w->woken = w->model.woken = 0;
-	lane_resize(w->ledger, w->specs, (unsigned)w->model.n_lanes, budget);
-	model_resize(&w->model, w->specs, budget);
+	/*
+	 * Whatever PostgreSQL takes, as long as it is one, and not less than is open and held: what
+	 * lane_limit_budget() asks for, so that nobody waits for ever. Shares may be overdrawn.
+	 */
+	w->limit = MAX_OF(w->limit, 1u);
+	w->limit = MAX_OF(w->limit, MAX_OF(model_slots(&w->model), model_in_use(&w->model, -1)));
+	lane_limit_budget(w->ledger, w->limit);
+	resize_model(w);
+	world__compare(w);
+	w->woken = w->model.woken = 0;
+	w->budget = random_specs(w, 1, 1);
+	lane_resize(w->ledger, w->specs, (unsigned)w->model.n_lanes, w->budget);
+	resize_model(w);
 	for (int n = 0; n < 200 && !is_at_rest(w); n++)
 		drain_round(w);
 	MUST(is_at_rest(w));

@@ -24,6 +24,7 @@ struct world {
 	uint64_t now_us, n_applied;
 	uint32_t woken;
 	uint32_t last_in_use[MODEL_LANES], last_slots;
+	uint32_t budget, limit; /* as configured; of the effective budget */
 };
 
 /* Lanes, pools and ports follow from the seed. */

@@ -68,6 +68,8 @@ static void check_counting_argument(const struct model *m)
 		if (model_in_use(m, i) > m->lanes[i].spec.size)
 			return; /* the argument starts again when the shrink is paid */
 	}
+	if (model_in_use(m, -1) > m->budget)
+		return;
 	for (int i = 0; i < MODEL_SERVERS; i++) {
 		const struct model_server *s = &m->servers[i];
 

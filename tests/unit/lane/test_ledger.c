@@ -452,9 +452,96 @@ static void a_hop_during_a_shrink_pays_it(void **state)
 	fixture_release(&f);
 }
 
+static void assert_sizes(struct fixture *f, uint32_t a, uint32_t b, uint32_t urgent)
+{
+	struct lane_reading readings[LANE_MAX];
+	struct lane_totals now;
+
+	lane_read(f->ledger, readings, &now);
+	assert_int_equal(readings[LANE_A].spec.size, a);
+	assert_int_equal(readings[LANE_B].spec.size, b);
+	assert_int_equal(readings[LANE_PRIORITY].spec.size, urgent);
+	lane_check(f->ledger);
+}
+
+static void a_limited_budget_is_shared_in_proportion(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 120, 50, 10);
+	lane_limit_budget(f.ledger, 90);
+	assert_int_equal(totals(&f).budget, 180);
+	assert_int_equal(totals(&f).effective, 90);
+	assert_sizes(&f, 59, 26, 5);
+	lane_limit_budget(f.ledger, 200);
+	assert_sizes(&f, 120, 50, 10);
+	/* One permit each as long as there are that many, and beyond. */
+	lane_limit_budget(f.ledger, 3);
+	assert_sizes(&f, 1, 1, 1);
+	lane_limit_budget(f.ledger, 1);
+	assert_sizes(&f, 1, 1, 0);
+	lane_limit_budget(f.ledger, 0);
+	assert_sizes(&f, 1, 1, 0);
+	/* A reload keeps the limit. */
+	lane_limit_budget(f.ledger, 90);
+	fixture_resize(&f, 180, 0, 0);
+	assert_sizes(&f, 90, 0, 0);
+	fixture_release(&f);
+}
+
+static void below_one_permit_per_lane_the_sum_is_limited(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 4, 4, 0);
+	lane_limit_budget(f.ledger, 1);
+	assert_int_equal(acquire(&f, 0, 0, LANE_A, 5, 0), LANE_GRANTED);
+	assert_int_equal(acquire(&f, 1, 0, LANE_B, 5, 0), LANE_QUEUED);
+	/* The other lane's waiter is next, though its own lane always had a permit. */
+	assert_true(release(&f, 0, 0));
+	assert_taken(&f, 0, 1, LANE_SOURCE_OWN_IDLE);
+	lane_limit_budget(f.ledger, 0);
+	assert_int_equal(acquire(&f, 2, 0, LANE_A, 5, 0), LANE_QUEUED);
+	assert_false(release(&f, 1, 0));
+	close_held(&f);
+	assert_int_equal(collect(&f, 0), 0);
+	lane_limit_budget(f.ledger, UINT32_MAX);
+	assert_taken(&f, 0, 2, LANE_SOURCE_SLOT);
+	release_none(&f, 2);
+	close_held(&f);
+	fixture_release(&f);
+}
+
+static void who_is_requeued_keeps_its_place(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, 0, 0);
+	acquire(&f, 0, 0, LANE_A, 5, 0);
+	acquire(&f, 1, 0, LANE_A, 5, 0); /* its connection is refused */
+	assert_int_equal(acquire(&f, 2, 0, LANE_A, 5, 0), LANE_QUEUED);
+	lane_limit_budget(f.ledger, 1);
+	close_held(&f);
+	lane_requeue(f.ledger, &f.t[1], 1500);
+	lane_check(f.ledger);
+	assert_int_equal(f.t[1].state, LANE_TICKET_WAITS_PERMIT);
+	assert_int_equal(f.t[1].enqueued_us, 1001); /* since it asked */
+	assert_true(release(&f, 0, 0));
+	assert_taken(&f, 0, 1, LANE_SOURCE_OWN_IDLE);
+	assert_true(release(&f, 1, 0));
+	assert_taken(&f, 0, 2, LANE_SOURCE_OWN_IDLE);
+	assert_true(release(&f, 2, 0));
+	assert_true(lane_idle_remove(f.ledger, &f.s[0]));
+	close_held(&f);
+	fixture_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_limited_budget_is_shared_in_proportion),
+		cmocka_unit_test(below_one_permit_per_lane_the_sum_is_limited),
+		cmocka_unit_test(who_is_requeued_keeps_its_place),
 		cmocka_unit_test(first_grant_takes_a_slot_and_release_gives_the_server_back),
 		cmocka_unit_test(a_full_lane_queues_while_others_go_on),
 		cmocka_unit_test(permits_and_deliveries_come_by_priority_then_arrival),

@@ -250,9 +250,38 @@ static void servers_above_a_smaller_budget_are_closed_not_used(void **state)
 	fixture_release(&f);
 }
 
+static void surplus_is_closed_oldest_first_unless_somebody_waits(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 3, 0, 0);
+	for (unsigned i = 0; i < 3; i++)
+		acquire(&f, i, 0, LANE_A, 5, 0);
+	assert_null(lane_surplus_idle(f.ledger, 0)); /* none is idle */
+	assert_true(release(&f, 0, 0));
+	assert_true(release(&f, 1, 1));
+	assert_null(lane_surplus_idle(f.ledger, 3));
+	assert_ptr_equal(lane_surplus_idle(f.ledger, 2), &f.s[0]);
+	lane_check(f.ledger);
+	assert_null(lane_surplus_idle(f.ledger, 2)); /* it counts no more */
+	close_claimed(&f, 0);
+	acquire(&f, 3, 1, LANE_A, 5, 0);
+	acquire(&f, 4, 1, LANE_A, 5, 0);
+	assert_int_equal(f.t[4].source, LANE_SOURCE_EVICT);
+	assert_null(lane_surplus_idle(f.ledger, 0));
+	close_claimed(&f, 1);
+	assert_taken(&f, 0, 4, LANE_SOURCE_SLOT);
+	for (unsigned i = 2; i < 5; i++) {
+		release_none(&f, i);
+		close_held(&f);
+	}
+	fixture_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(surplus_is_closed_oldest_first_unless_somebody_waits),
 		cmocka_unit_test(reuse_is_newest_first_and_prefers_the_own_port),
 		cmocka_unit_test(eviction_takes_the_longest_idle_of_any_pool),
 		cmocka_unit_test(a_closing_server_is_awaited_before_another_is_evicted),
