@@ -45,6 +45,7 @@ const struct command commands[] = {
 	SHOW("CLASSES", classes_columns, show_classes),
 	SHOW("QUEUE", queue_columns, show_queue),
 	SHOW("BUDGET", budget_columns, show_budget),
+	SHOW("SCALING", scaling_columns, show_scaling),
 	PARAMETER(application_name),
 	PARAMETER(client_encoding),
 	PARAMETER(datestyle),

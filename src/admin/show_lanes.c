@@ -51,13 +51,14 @@ const struct column queue_columns[9] = {
 	COLUMN_T("addr"),
 };
 
-const struct column budget_columns[6] = {
+const struct column budget_columns[7] = {
 	COLUMN_I("budget"),
 	COLUMN_I("slots"),
 	COLUMN_I("idle"),
 	COLUMN_I("closing"),
 	COLUMN_I("connecting_orphans"),
 	COLUMN_I("slot_waiters"),
+	COLUMN_I("effective_budget"),
 };
 
 /* ---- lanes ---- */
@@ -125,6 +126,7 @@ void show_budget(struct run *run)
 	rows_number(&run->rows, totals.n_closing);
 	rows_number(&run->rows, totals.n_orphans);
 	rows_number(&run->rows, totals.n_slot_waiters);
+	rows_number(&run->rows, totals.effective);
 	rows_end(&run->rows);
 	run_done(run);
 }

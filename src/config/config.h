@@ -109,6 +109,8 @@ struct config {
 	int urgent_lane;		/* index or -1 */
 	uint64_t queue_timeout_us;	/* global default */
 	uint64_t cancel_grace_us;
+	uint32_t warm_min, scale_step, scale_threshold_permille;
+	uint64_t scale_down_delay_us;
 	char **rules;			/* the lines of [rules], in order, NULL-terminated */
 	char **rule_places;		/* "FILE:LINE" of each, for the mistakes that only their compiler can see */
 	unsigned n_rules;

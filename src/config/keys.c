@@ -25,6 +25,7 @@
 #define TIME_INHERITED { .kind = VALUE_TIME, .max = YEARS_100_US, .inherits = true }
 #define SECONDS { .kind = VALUE_SECONDS, .max = COUNT_MAX }
 #define MILLIS { .kind = VALUE_MILLIS, .max = COUNT_MAX }
+#define RATIO(lo, hi) { .kind = VALUE_RATIO, .min = (lo), .max = (hi) }
 #define SIZE(lo, hi) { .kind = VALUE_SIZE, .min = (lo), .max = (hi) }
 #define CLASSES { .kind = VALUE_CLASSES }
 #define WORD(list) { .kind = VALUE_WORD, .words = (list) }
@@ -274,6 +275,14 @@ static const struct schema_row main_rows[] = {
 		"How often a sample is taken and written."),
 	TAKEN("sbuf_loopcnt", COUNT(0, COUNT_MAX), "5", 0,
 		"pglane shares a worker's time between connections by bytes."),
+	MAIN("scale_down_delay", GROUP_LANES, TIME, scale_down_delay_us, "300", NULL, 0,
+		"Close scale_step servers, the least recently used first, each time that this long "
+		"has passed with less than scale_threshold of the open ones in use. 0: never."),
+	MAIN("scale_step", GROUP_LANES, COUNT(0, 100000), scale_step, "10", "0", 0,
+		"How many servers are opened ahead of demand, or closed, at a time. 0: none."),
+	MAIN("scale_threshold", GROUP_LANES, RATIO(10, 1000), scale_threshold_permille, "0.8", NULL, 0,
+		"When this part of the open servers is in use, scale_step more are opened ahead of "
+		"demand, up to the budget."),
 	MAIN("scram_iterations", GROUP_AUTH, COUNT(1, 100000), scram_iterations, "4096", NULL, 0,
 		"Iterations of the SCRAM secrets that are derived from plain text passwords."),
 	TAKEN("server_check_delay", TIME, "30", 0,
@@ -293,7 +302,7 @@ static const struct schema_row main_rows[] = {
 		"Close an unused server that has been connected this long. 0: use each once."),
 	MAIN("server_login_retry", GROUP_SERVERS, TIME, server_login_retry_us, "1", "15", 0,
 		"After a failed login, wait this long before the next attempt; who asks meanwhile "
-		"is told at once."),
+		"is served by the pool's other servers, or told at once when there is none."),
 	MAIN("server_reset_query", GROUP_SERVERS, TEXT, server_reset_query, "DISCARD ALL", NULL, 0,
 		"The query that cleans a server after a session. Empty: none."),
 	MAIN("server_reset_query_always", GROUP_SERVERS, SWITCH, server_reset_query_always, "0",
@@ -365,6 +374,9 @@ static const struct schema_row main_rows[] = {
 		"Become this user after start. Empty: stay."),
 	MAIN("verbose", GROUP_LOG, COUNT(0, 10), verbose, "0", NULL, 0,
 		"How much more to log, as -v does. 0 to 3."),
+	MAIN("warm_min", GROUP_LANES, COUNT(0, 100000), warm_min, "25", "0", 0,
+		"While there are clients, up to this many servers in all are kept open, for the "
+		"pools that were used last. 0: none."),
 	MAIN("workers", GROUP_PROCESS, COUNT_OR_AUTO(1, 63), workers, "auto", NULL, SCHEMA_BOOT,
 		"Data-plane threads. auto: half of the processors, at least one; Postgres needs "
 		"the others."),

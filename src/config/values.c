@@ -27,6 +27,8 @@ static const struct unit time_units[] = {
 	{ "d", 86400ull * 1000000 },
 };
 
+static const struct unit ratio_units[] = { { "", 1000 } };
+
 static const struct unit size_units[] = {
 	{ "", 1 },
 	{ "B", 1 },
@@ -58,6 +60,7 @@ size_t value_bytes(const struct value_type *type)
 	case VALUE_MODE:
 	case VALUE_SECONDS:
 	case VALUE_MILLIS:
+	case VALUE_RATIO:
 	case VALUE_WORD:
 		return sizeof(uint32_t);
 	}
@@ -92,6 +95,8 @@ const char *value_unit(const struct value_type *type)
 		return "ms";
 	case VALUE_SIZE:
 		return "bytes";
+	case VALUE_RATIO:
+		return "fraction";
 	case VALUE_WORD:
 		return "one of the names";
 	}
@@ -159,6 +164,8 @@ static void add_number(const struct value_type *type, uint64_t number, struct st
 {
 	if (type->kind == VALUE_TIME)
 		add_time(out, number);
+	else if (type->kind == VALUE_RATIO)
+		add_time(out, number * 1000); /* the same form, of thousandths */
 	else if (type->kind == VALUE_MODE)
 		strbuf_addf(out, "%04llo", (unsigned long long)number);
 	else
@@ -254,6 +261,10 @@ static bool set_number(
 	case VALUE_TIME:
 		form = "expected seconds, or a number with us, ms, s, min, h or d,";
 		ok = read_scaled(text, time_units, N_ELEMENTS(time_units), &number);
+		break;
+	case VALUE_RATIO:
+		form = "expected a fraction";
+		ok = read_scaled(text, ratio_units, N_ELEMENTS(ratio_units), &number);
 		break;
 	case VALUE_SECONDS:
 		form = "expected whole seconds";
@@ -447,6 +458,7 @@ bool value_set(const struct value_type *type, void *field, const char *text, str
 	case VALUE_SECONDS:
 	case VALUE_MILLIS:
 	case VALUE_SIZE:
+	case VALUE_RATIO:
 		return set_number(type, field, text, why);
 	}
 	UNREACHABLE("value kind");
@@ -517,6 +529,7 @@ void value_format(const struct value_type *type, const void *field, struct strbu
 	case VALUE_SECONDS:
 	case VALUE_MILLIS:
 	case VALUE_SIZE:
+	case VALUE_RATIO:
 	case VALUE_WORD:
 		break;
 	}

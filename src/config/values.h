@@ -28,6 +28,7 @@ enum value_kind {
 	VALUE_SECONDS, /* uint32_t whole seconds */
 	VALUE_MILLIS,  /* uint32_t whole milliseconds */
 	VALUE_SIZE,    /* uint64_t bytes */
+	VALUE_RATIO,   /* uint32_t thousandths; written as 0.8 */
 	VALUE_WORD,    /* an enum: the index in `words` */
 };
 

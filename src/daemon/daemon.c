@@ -390,6 +390,7 @@ static void open_cluster(struct daemon *daemon)
 	cluster->ledger = lane_ledger_new(
 		specs, n_lanes, config->budget, config->workers + 1, worker_wake_port, cluster);
 	lane_set_aging(cluster->ledger, config->priority_aging_us);
+	scaling_init(&cluster->scaling);
 	registry_open(cluster->ledger);
 	loop_init(&daemon->loop);
 	daemon->loop.turn_end = on_turn_end;

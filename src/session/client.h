@@ -206,6 +206,8 @@ enum want client_want_server(
 void client_delivered(struct client *client); /* its ticket was delivered at our port */
 void client_server_ready(
 	struct client *client); /* the server it waited for is linked and logged in */
+void client_wait_again(struct client *client); /* its server could not be had, but others may
+						  be: it keeps its place and its time */
 void client_server_failed(struct client *client,
 	const struct pgw_fault *fault);		   /* the server it waited for cannot be had */
 void client_cancel_waiting(struct client *client); /* by its own cancel request */

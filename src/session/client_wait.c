@@ -60,10 +60,10 @@ static void queue_fault(
 	const struct config *config = worker_config(client->worker);
 	struct lane_reading readings[LANE_MAX];
 	struct lane_totals totals;
+	char shrunk[96] = "";
 	uint64_t waited_us = client->wait_start_us
 				     ? loop_now_us(&client->worker->loop) - client->wait_start_us
 				     : 0;
-
 	char estimate[40] = "unknown, none ended yet";
 	uint64_t estimated_us;
 
@@ -72,11 +72,15 @@ static void queue_fault(
 	if (estimated_us > 0)
 		(void)snprintf(estimate, sizeof(estimate), "%" PRIu64 " ms",
 			(estimated_us + 999) / 1000);
+	if (totals.effective < totals.budget)
+		(void)snprintf(shrunk, sizeof(shrunk),
+			" PostgreSQL refuses connections: %u of a budget of %u can be used.",
+			totals.effective, totals.budget);
 	pgw_fault_set(fault_r, id, NULL,
 		"Lane %s: %u permits, %u in use, %u waiting; this statement waited %" PRIu64
-		" ms; estimated wait of a new one: %s.",
+		" ms; estimated wait of a new one: %s.%s",
 		config->lanes[lane].name, readings[lane].spec.size, readings[lane].in_use,
-		readings[lane].waiting, waited_us / 1000, estimate);
+		readings[lane].waiting, waited_us / 1000, estimate, shrunk);
 }
 
 /* The statement that waits is answered by an error; the client goes on with what it sent behind it.
@@ -271,13 +275,14 @@ static enum want refuse(struct client *client, const struct pgw_fault *fault)
 	return WANT_FAILED;
 }
 
-/* Connecting to this pool's server failed a moment ago: say so at once. */
+/* Connecting to this pool's server failed a moment ago, and none is there: say so at once. */
 static bool circuit_is_open(struct client *client, struct pgw_fault *fault_r)
 {
 	struct shared_pool *shared = client->pool->shared;
 	uint64_t until_us = STAT_READ(shared->failed_until_us);
 
-	if (until_us == 0 || loop_now_us(&client->worker->loop) >= until_us)
+	if (until_us == 0 || loop_now_us(&client->worker->loop) >= until_us ||
+		STAT_READ(shared->n_open) > 0)
 		return false;
 	registry_lock();
 	*fault_r = shared->last_failure;
@@ -457,6 +462,13 @@ void client_server_failed(struct client *client, const struct pgw_fault *fault)
 		(void)!lane_release(client->worker->cluster->ledger, &client->ticket, NULL,
 			loop_now_us(&client->worker->loop));
 	fail_waiting(client, fault);
+}
+
+void client_wait_again(struct client *client)
+{
+	client->server = NULL;
+	lane_requeue(client->worker->cluster->ledger, &client->ticket,
+		loop_now_us(&client->worker->loop));
 }
 
 void client_handover_arrived(struct client *client, struct server *server)

@@ -315,6 +315,8 @@ void link_server_ready(struct server *server)
 	struct lane_ledger *ledger = server->worker->cluster->ledger;
 
 	STAT_SET(server->pool->shared->failed_until_us, 0);
+	pool_let_go(server->pool);
+	scaling_server_open(server);
 	if (client) {
 		link_client(client, server);
 		client_server_ready(client);
@@ -328,17 +330,11 @@ void link_server_ready(struct server *server)
 		server_close(server, "its slot is wanted elsewhere");
 }
 
-void link_server_failed(struct server *server, const struct pgw_fault *fault)
+static void end_failed(struct server *server, const struct pgw_fault *fault)
 {
-	struct client *client = server->client;
-	struct shared_pool *shared = server->pool->shared;
+	const struct shared_pool *shared = server->pool->shared;
 
 	STAT_ADD(server->worker->counters.n_connection_errors, 1);
-	registry_lock();
-	shared->last_failure = *fault;
-	registry_unlock();
-	STAT_SET(shared->failed_until_us,
-		clock_mono_us() + worker_config(server->worker)->server_login_retry_us);
 	log_rated(LOG_LEVEL_WARNING, "S-%llu: %s@%s: %s: %s", (unsigned long long)server->id,
 		shared->user->name, shared->database->name, fault->message, fault->detail);
 	server->client = NULL;
@@ -346,8 +342,39 @@ void link_server_failed(struct server *server, const struct pgw_fault *fault)
 		server_dead(server, fault->message);
 	else
 		server_close(server, fault->message);
-	if (client)
+}
+
+void link_server_failed(struct server *server, const struct pgw_fault *fault)
+{
+	struct client *client = server->client;
+	struct pool *pool = server->pool;
+	bool has_others = STAT_READ(pool->shared->n_open) > 0;
+
+	registry_lock();
+	pool->shared->last_failure = *fault;
+	registry_unlock();
+	STAT_SET(pool->shared->failed_until_us,
+		clock_mono_us() + worker_config(server->worker)->server_login_retry_us);
+	if (has_others)
+		pool_hold(pool);
+	else
+		pool_let_go(pool);
+	end_failed(server, fault);
+	if (client && has_others)
+		client_wait_again(client);
+	else if (client)
 		client_server_failed(client, fault);
+}
+
+void link_server_refused(struct server *server, const struct pgw_fault *fault)
+{
+	struct client *client = server->client;
+	struct worker *worker = server->worker;
+
+	scaling_refused(worker);
+	end_failed(server, fault);
+	if (client)
+		client_wait_again(client);
 }
 
 /* ---- lost in the middle ---- */

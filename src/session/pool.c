@@ -167,7 +167,7 @@ static bool is_idle_too_long(
 	       server->epoch != STAT_READ(server->pool->shared->epoch);
 }
 
-static uint32_t min_size_of(const struct pool *pool)
+uint32_t pool_min_size(const struct pool *pool)
 {
 	const struct config_database *entry = pool_entry(pool);
 
@@ -186,19 +186,55 @@ static uint32_t n_open(const struct pool *pool)
 	return n;
 }
 
-/* min_pool_size: one more a second, while the pool has clients and nobody waits for the slot. */
-static void open_ahead(struct pool *pool)
+bool pool_may_open(const struct pool *pool)
 {
-	struct lane_ledger *ledger = pool->worker->cluster->ledger;
+	return pool->n_clients > 0 && !pool_is_paused(pool) &&
+	       STAT_READ(pool->shared->failed_until_us) <= clock_mono_us();
+}
+
+bool pool_open_ahead(struct pool *pool)
+{
 	struct server *server;
 
-	if (pool->n_clients == 0 || pool_is_paused(pool) || n_open(pool) >= min_size_of(pool) ||
-		STAT_READ(pool->shared->failed_until_us) > clock_mono_us() ||
-		!lane_slot_try(ledger))
-		return;
+	if (!lane_slot_try(pool->worker->cluster->ledger))
+		return false;
 	server = server_new(pool);
 	server_set(server, SERVER_ORPHAN);
 	server_connect(server);
+	return true;
+}
+
+void pool_hold(struct pool *pool)
+{
+	struct shared_pool *shared = pool->shared;
+
+	STAT_SET(shared->is_held, true);
+	lane_pool_limit(pool->worker->cluster->ledger, shared->lane_pool,
+		smaller_limit(pool_size_of(pool), MAX_OF(STAT_READ(shared->n_open), 1u)));
+}
+
+void pool_let_go(struct pool *pool)
+{
+	if (__atomic_exchange_n(&pool->shared->is_held, false, __ATOMIC_RELAXED))
+		lane_pool_limit(pool->worker->cluster->ledger, pool->shared->lane_pool,
+			pool_size_of(pool));
+}
+
+/* warm_min: idle servers stay as long as there are no more. */
+static bool is_kept_warm(const struct pool *pool, const struct config *config)
+{
+	return STAT_READ(pool->shared->database->n_clients) > 0 &&
+	       STAT_READ(pool->worker->cluster->scaling.n_alive) <= config->warm_min;
+}
+
+/* An eighth of what was is forgotten each second. */
+static void measure_use(struct pool *pool)
+{
+	uint64_t n = STAT_READ(pool->stats.server_assignment_count);
+
+	pool->use = pool->use * 7 / 8 + (n - pool->assignments_seen) +
+		    pool->n_servers[SERVER_LINKED] + pool->n_waiting;
+	pool->assignments_seen = n;
 }
 
 void pool_janitor(struct pool *pool, uint64_t now_us)
@@ -211,7 +247,9 @@ void pool_janitor(struct pool *pool, uint64_t now_us)
 	{
 		if (pool_is_paused(pool) ||
 			(is_idle_too_long(server, config, now_us) &&
-				(n_open(pool) > min_size_of(pool) || pool_entry(pool) == NULL ||
+				((n_open(pool) > pool_min_size(pool) &&
+					 !is_kept_warm(pool, config)) ||
+					pool_entry(pool) == NULL ||
 					server->epoch != STAT_READ(pool->shared->epoch))))
 			server_close_idle(server);
 	}
@@ -219,7 +257,12 @@ void pool_janitor(struct pool *pool, uint64_t now_us)
 		if (i != SERVER_CONNECTING)
 			TAILQ_FOREACH(server, &pool->servers[i], link)
 	server_look_for_reset(server);
-	open_ahead(pool);
+	measure_use(pool);
+	if (now_us >= STAT_READ(pool->shared->failed_until_us))
+		pool_let_go(pool);
+	/* min_pool_size: one more a second. */
+	if (pool_may_open(pool) && n_open(pool) < pool_min_size(pool))
+		(void)pool_open_ahead(pool);
 }
 
 void pool_roll_period(struct pool *pool)

@@ -44,6 +44,8 @@ struct pool {
 	struct client_list
 		waiting; /* for a permit or a server, in order of arrival: for the console */
 	uint32_t n_waiting;
+	uint64_t use; /* how much it was used lately: for who gets servers ahead of demand */
+	uint64_t assignments_seen;
 	uint64_t next_host; /* of the entry's host list */
 	struct pool_stats stats;
 	struct pool_stats period; /* what the last whole stats period brought; worker->period_us is
@@ -62,9 +64,21 @@ void pool_free_all(struct worker *worker);
 /* The entry of [databases] it uses now; NULL when a reload removed it. */
 const struct config_database *pool_entry(const struct pool *pool);
 uint32_t pool_size_of(const struct pool *pool); /* servers it may have; 0: no limit of its own */
+uint32_t pool_min_size(const struct pool *pool); /* servers it keeps open while it has clients */
 bool pool_is_paused(const struct pool *pool);	/* PAUSE, of its database or of all */
 enum pool_mode pool_mode_of(const struct pool *pool);  /* user > database > global */
 void pool_janitor(struct pool *pool, uint64_t now_us); /* idle and old servers, min_pool_size */
+/* A server ahead of demand, where a slot is free that nobody waits for. */
+bool pool_open_ahead(struct pool *pool);
+/* May servers be opened ahead of demand? */
+bool pool_may_open(const struct pool *pool);
+/*
+ * Logins fail while some of its servers are there: for server_login_retry the pool makes do with
+ * these, and who waits is served by them. Let go when that is over, or a login succeeds, or none is
+ * left (then who waits hears why).
+ */
+void pool_hold(struct pool *pool);
+void pool_let_go(struct pool *pool);
 void pool_roll_period(struct pool *pool);	       /* a stats period is over */
 
 #endif

@@ -62,6 +62,8 @@ struct shared_pool {
 	struct lane_pool *lane_pool;
 	uint64_t failed_until_us; /* atomic: connecting failed; until then statements are refused at
 				     once */
+	uint32_t n_open; /* atomic: servers that are logged in and not closing, on all workers */
+	bool is_held;	 /* atomic: logins fail while servers are there, see pool_hold() */
 	uint32_t epoch; /* atomic: RECONNECT raises it; servers of an older one are closed when idle
 			 */
 	/* guarded: */

@@ -55,6 +55,8 @@ static void leave_list(struct server *server)
 
 void server_to(struct server *server, enum server_state next)
 {
+	if (next == SERVER_CLOSING)
+		scaling_server_closing(server);
 	leave_list(server);
 	server->state = (uint8_t)next;
 	TAILQ_INSERT_HEAD(&server->pool->servers[next], server, link);
@@ -107,10 +109,13 @@ void server_dead(struct server *server, const char *why)
 		return;
 	}
 	log_debug("S-%llu: closed: %s", (unsigned long long)server->id, why);
-	if (server->state != SERVER_CLOSING)
+	if (server->state != SERVER_CLOSING) {
+		scaling_server_closing(server);
 		lane_slot_closing(ledger_of(server), server_is(server, SERVER_ORPHAN));
+	}
 	lane_slot_release(ledger_of(server), clock_mono_us());
 	server_set(server, SERVER_FREED);
+	scaling_server_gone(server);
 	__atomic_sub_fetch(&server->pool->shared->database->n_servers, 1, __ATOMIC_RELAXED);
 	__atomic_sub_fetch(&server->pool->shared->user->n_servers, 1, __ATOMIC_RELAXED);
 	leave_list(server);

@@ -33,6 +33,7 @@ enum server_flag {
 	SERVER_TAINTED = 1 << 14, /* its session has something of its client's: reset before reuse */
 	SERVER_ENDED = 1 << 13, /* its end of file, or an error, was read */
 	SERVER_FRESH = 1 << 15, /* linked; the parameters of its client are still to be applied */
+	SERVER_OPEN = 1 << 18,	      /* logged in: PostgreSQL counts it, until SERVER_FREED */
 	SERVER_VIOLATED = 1 << 17, /* it ends because its client broke the protocol */
 	SERVER_ROLLS_BACK = 1 << 16, /* ends the transaction in which they could not be */
 };
@@ -146,6 +147,8 @@ void link_client(struct client *client,
 void link_server_ready(struct server *server); /* it is logged in */
 void link_server_failed(struct server *server,
 	const struct pgw_fault *fault); /* it never was, or no more: closes it */
+/* PostgreSQL has no room for it: closes it; its client waits on. */
+void link_server_refused(struct server *server, const struct pgw_fault *fault);
 /* Half a message of it went out to its client: nothing may be said behind it. */
 bool link_is_in_reply(const struct server *server);
 void link_on_ready(struct server

@@ -271,6 +271,18 @@ static bool read_tls_answer(struct server *server)
 
 /* ---- the rest of the login ---- */
 
+/*
+ * max_connections, or what it leaves to ordinary roles. Limits of a role or of a database have the
+ * same SQLSTATE, and texts are translated: only the place that raised it tells them apart. They are
+ * no reason to open fewer for others.
+ */
+static bool is_full(const struct pgw_error_view *view)
+{
+	return strcmp(view->sqlstate, "53300") == 0 &&
+	       strcmp(view->routine, "InitializeSessionUserId") != 0 &&
+	       strcmp(view->routine, "CheckMyDatabase") != 0;
+}
+
 static bool on_error(struct server *server, const struct pgw_frame *frame)
 {
 	struct server_login *login = server->login;
@@ -286,7 +298,10 @@ static bool on_error(struct server *server, const struct pgw_frame *frame)
 	pgw_fault_set(&fault, PGW_FAULT_SERVER_LOGIN_FAILED, NULL, "%s (%s)", view.message,
 		view.sqlstate);
 	timer_stop(&server->timer);
-	link_server_failed(server, &fault);
+	if (login->phase < PHASE_EXPECT_SETUP && is_full(&view))
+		link_server_refused(server, &fault);
+	else
+		link_server_failed(server, &fault);
 	return false;
 }
 

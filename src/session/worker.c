@@ -107,6 +107,7 @@ static void on_janitor(void *arg)
 	pool_each(worker, visit_pool, &now_us);
 	pool_sweep(worker, now_us);
 	close_excess(worker);
+	scaling_tick(worker);
 	if (now_us - worker->period_began_us >= period_us) {
 		worker->period_us = now_us - worker->period_began_us;
 		worker->period_began_us = now_us;

@@ -16,6 +16,7 @@
 #include "io/netaddr.h"
 #include "lane/lane.h"
 #include "session/registry.h"
+#include "session/scaling.h"
 #include "session/settings.h"
 #include "session/statements.h"
 #include "stats/stats.h"
@@ -78,6 +79,8 @@ struct worker {
 	pthread_t thread;
 	struct client_list clients;
 	uint32_t n_clients; /* atomic for readers: accept balances by it */
+	uint32_t n_pool_clients, n_kept; /* atomic for readers, once a second: logged in; what
+					    min_pool_size keeps open */
 	struct pool *pools; /* newest first, see pool.c */
 	struct pool_stats forgotten; /* of pools that are no more: totals never fall */
 	struct cancel_list cancels;
@@ -119,6 +122,7 @@ struct cluster {
 	uint32_t next_key;   /* atomic: cancel pids */
 	int shutdown_mode;   /* atomic: enum shutdown_mode */
 	bool paused_all;     /* atomic: PAUSE without a database */
+	struct scaling scaling;
 	/* Filled by the daemon: what the console asks of it. Any thread. */
 	void (*reload)(
 		void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);

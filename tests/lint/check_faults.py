@@ -21,6 +21,7 @@ COMPARED = {
     ("src/service/sampler.c", "42P01"): "the table is not there: a log line says what to load",
     ("src/service/sampler.c", "42703"): "a column is not there: the same",
     ("src/service/sampler.c", "42501"): "no permission: a log line says what to grant",
+    ("src/session/server_login.c", "53300"): "PostgreSQL has no room: the budget shrinks, and who waits goes on waiting",
     ("src/session/server_reply.c", "57014"): "the server's answer to our cancel at a lane's limit becomes LANE_TIMEOUT",
     ("src/session/server_reply.c", "08P01"): "the server ends because its client broke the protocol: so must the client's connection",
 }

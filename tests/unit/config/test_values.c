@@ -107,6 +107,23 @@ static void whole_seconds_and_milliseconds(void **state)
 	assert_formatted(&millis, &field, "30");
 }
 
+static void fractions_are_kept_as_thousandths(void **state)
+{
+	const struct value_type ratio = { .kind = VALUE_RATIO, .min = 10, .max = 1000 };
+	uint32_t field = 0;
+
+	set(&ratio, &field, "0.8");
+	assert_int_equal(field, 800);
+	assert_formatted(&ratio, &field, "0.8");
+	set(&ratio, &field, "1");
+	assert_int_equal(field, 1000);
+	assert_formatted(&ratio, &field, "1");
+	set(&ratio, &field, "0.125");
+	assert_formatted(&ratio, &field, "0.125");
+	set_refused(&ratio, &field, "80", "\"80\" is not valid; expected a fraction from 0.01 to 1");
+	set_refused(&ratio, &field, "80%", "\"80%\" is not valid; expected a fraction from 0.01 to 1");
+}
+
 static void sizes_have_units(void **state)
 {
 	uint64_t field;
@@ -314,6 +331,7 @@ int main(void)
 		cmocka_unit_test(times_have_units),
 		cmocka_unit_test(wrong_times_are_refused),
 		cmocka_unit_test(whole_seconds_and_milliseconds),
+		cmocka_unit_test(fractions_are_kept_as_thousandths),
 		cmocka_unit_test(sizes_have_units),
 		cmocka_unit_test(numbers_keep_their_range),
 		cmocka_unit_test(long_values_are_quoted_in_part),
