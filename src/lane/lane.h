@@ -175,6 +175,12 @@ void lane_pool_free(struct lane_ledger *ledger, struct lane_pool **pool);
 void lane_pool_limit(struct lane_ledger *ledger, struct lane_pool *pool, uint32_t max_servers);
 
 /*
+ * Its servers cannot be had at the moment, but it has some: its tickets get a permit only when an
+ * idle server of the pool is there, and wait in their place until then, or until it is held no more.
+ */
+void lane_pool_hold(struct lane_ledger *ledger, struct lane_pool *pool, bool is_held);
+
+/*
  * Asks for a permit and the way to a server of `pool`, for the ticket's first statement.
  * ticket->state must be NONE.
  */

@@ -54,6 +54,8 @@ struct lane {
 struct lane_pool {
 	TAILQ_ENTRY(lane_pool) of_ledger;
 	uint32_t max_servers;	      /* 0: no limit of its own */
+	uint32_t limit;		      /* the same as configured: a held pool without has UINT32_MAX above */
+	bool is_held;		      /* lane_pool_hold() */
 	uint32_t n_permits;	      /* held by tickets of this pool */
 	uint32_t n_waiting;	      /* tickets in lane queues, swaps apart */
 	uint32_t n_slot_waiters;      /* tickets in the slot queue */
@@ -155,7 +157,8 @@ static inline struct lane *lane__queue_lane(struct lane_ledger *l, const struct 
 /* A server of the pool is at hand, or its own limit allows one more. */
 static inline bool lane__pool_has_room(const struct lane_pool *pool)
 {
-	return pool->max_servers == 0 || pool->n_idle > 0 || pool->n_permits < pool->max_servers;
+	return pool->max_servers == 0 || pool->n_idle > 0 ||
+	       (!pool->is_held && pool->n_permits < pool->max_servers);
 }
 
 static inline bool lane__has_permit(const struct lane *lane)

@@ -167,12 +167,27 @@ void lane_pool_free(struct lane_ledger *l, struct lane_pool **pool_p)
 	*pool_p = NULL;
 }
 
+/* Waiters of a pool that may be unable to use a permit wait in groups of their own. */
+static void set_limit(struct lane_ledger *l, struct lane_pool *pool, uint32_t limit, bool is_held)
+{
+	if (limit == pool->limit && is_held == pool->is_held)
+		return;
+	pool->limit = limit;
+	pool->is_held = is_held;
+	lane__regroup(l, pool, is_held && limit == 0 ? UINT32_MAX : limit);
+	l->lanes_to_serve = lane__all(l);
+}
+
 void lane_pool_limit(struct lane_ledger *l, struct lane_pool *pool, uint32_t max_servers)
 {
 	lane__lock(l, 0);
-	if (max_servers != pool->max_servers) {
-		lane__regroup(l, pool, max_servers);
-		l->lanes_to_serve = lane__all(l);
-	}
+	set_limit(l, pool, max_servers, pool->is_held);
+	lane__finish(l);
+}
+
+void lane_pool_hold(struct lane_ledger *l, struct lane_pool *pool, bool is_held)
+{
+	lane__lock(l, 0);
+	set_limit(l, pool, pool->limit, is_held);
 	lane__finish(l);
 }

@@ -92,8 +92,10 @@ bool model__has_permit(const struct model *m, int lane)
 
 bool model__pool_has_room(const struct model *m, int pool)
 {
-	return m->max_servers[pool] == 0 || pool_count(m, pool, WHERE_IDLE) > 0 ||
-	       pool_permits(m, pool) < m->max_servers[pool];
+	if (pool_count(m, pool, WHERE_IDLE) > 0)
+		return true;
+	return !m->is_held[pool] && (m->max_servers[pool] == 0 ||
+					    pool_permits(m, pool) < m->max_servers[pool]);
 }
 
 static bool is_runnable(const struct model *m, const struct model_ticket *t)

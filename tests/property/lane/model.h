@@ -61,6 +61,7 @@ struct model {
 	int n_lanes, n_ports, n_pools, urgent;
 	uint32_t budget;
 	uint32_t max_servers[MODEL_POOLS];
+	bool is_held[MODEL_POOLS];
 	uint32_t n_promised;
 	uint64_t clock, now_us, aging_us;
 	uint32_t woken; /* ports, since the harness last cleared it */
@@ -80,6 +81,7 @@ void model_abandon(struct model *m, int t);
 bool model_release(struct model *m, int t, int server); /* -1: without one */
 int model_collect(struct model *m, int port); /* the next ticket delivered there, told; or -1 */
 void model_resize(struct model *m, const struct lane_spec *specs, uint32_t budget);
+void model_hold(struct model *m, int pool, bool is_held);
 void model_limit(struct model *m, int pool, uint32_t max_servers);
 void model_aging(struct model *m, uint64_t step_us);
 int model_excess_idle(struct model *m); /* the server, or -1 */

@@ -287,6 +287,12 @@ void model_aging(struct model *m, uint64_t step_us)
 	model__settle(m);
 }
 
+void model_hold(struct model *m, int pool, bool is_held)
+{
+	m->is_held[pool] = is_held;
+	model__settle(m);
+}
+
 int model_excess_idle(struct model *m)
 {
 	int server = model__oldest_idle(m, model__shortage(m) <= 0);

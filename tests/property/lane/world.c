@@ -446,6 +446,15 @@ static bool op_aging(struct world *w, struct step s)
 	return true;
 }
 
+static bool op_hold(struct world *w, struct step s)
+{
+	int pool = s.a % w->model.n_pools;
+
+	lane_pool_hold(w->ledger, w->pools[pool], s.b % 2);
+	model_hold(&w->model, pool, s.b % 2);
+	return true;
+}
+
 static bool op_excess(struct world *w, struct step s)
 {
 	struct lane_idle *idle = lane_excess_idle(w->ledger);
@@ -483,6 +492,7 @@ static const struct {
 	{"limit_budget", 2, op_limit_budget},
 	{"limit", 2, op_limit},
 	{"aging", 2, op_aging},
+	{"hold", 3, op_hold},
 	{"surplus", 4, op_surplus},
 	{"excess", 4, op_excess},
 };
@@ -570,6 +580,8 @@ void world_drain(struct world *w)
 	w->budget = random_specs(w, 1, 1);
 	lane_resize(w->ledger, w->specs, (unsigned)w->model.n_lanes, w->budget);
 	resize_model(w);
+	for (int i = 0; i < w->model.n_pools; i++)
+		try_op(w, op_hold, i);
 	for (int n = 0; n < 200 && !is_at_rest(w); n++)
 		drain_round(w);
 	MUST(is_at_rest(w));

@@ -536,12 +536,37 @@ static void who_is_requeued_keeps_its_place(void **state)
 	fixture_release(&f);
 }
 
+static void a_held_pool_makes_do_with_the_servers_it_has(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 5, 0, 0);
+	acquire(&f, 0, 0, LANE_A, 5, 0);
+	acquire(&f, 1, 0, LANE_A, 5, 0); /* it cannot be had */
+	lane_pool_hold(f.ledger, f.pools[0], true);
+	close_held(&f);
+	lane_requeue(f.ledger, &f.t[1], 1500);
+	assert_int_equal(acquire(&f, 2, 0, LANE_A, 5, 0), LANE_QUEUED);
+	assert_int_equal(acquire(&f, 3, 1, LANE_A, 5, 0), LANE_GRANTED); /* others go on */
+	assert_int_equal(collect(&f, 0), 0);
+	assert_true(release(&f, 0, 0)); /* nothing is closed for it */
+	assert_taken(&f, 0, 1, LANE_SOURCE_OWN_IDLE);
+	lane_pool_hold(f.ledger, f.pools[0], false);
+	assert_taken(&f, 0, 2, LANE_SOURCE_SLOT);
+	for (unsigned i = 1; i < 4; i++) {
+		release_none(&f, i);
+		close_held(&f);
+	}
+	fixture_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_limited_budget_is_shared_in_proportion),
 		cmocka_unit_test(below_one_permit_per_lane_the_sum_is_limited),
 		cmocka_unit_test(who_is_requeued_keeps_its_place),
+		cmocka_unit_test(a_held_pool_makes_do_with_the_servers_it_has),
 		cmocka_unit_test(first_grant_takes_a_slot_and_release_gives_the_server_back),
 		cmocka_unit_test(a_full_lane_queues_while_others_go_on),
 		cmocka_unit_test(permits_and_deliveries_come_by_priority_then_arrival),
