@@ -209,15 +209,14 @@ void pool_hold(struct pool *pool)
 	struct shared_pool *shared = pool->shared;
 
 	STAT_SET(shared->is_held, true);
-	lane_pool_limit(pool->worker->cluster->ledger, shared->lane_pool,
-		smaller_limit(pool_size_of(pool), MAX_OF(STAT_READ(shared->n_open), 1u)));
+	lane_pool_hold(pool->worker->cluster->ledger, shared->lane_pool, true);
 }
 
 void pool_let_go(struct pool *pool)
 {
 	if (__atomic_exchange_n(&pool->shared->is_held, false, __ATOMIC_RELAXED))
-		lane_pool_limit(pool->worker->cluster->ledger, pool->shared->lane_pool,
-			pool_size_of(pool));
+		lane_pool_hold(
+			pool->worker->cluster->ledger, pool->shared->lane_pool, false);
 }
 
 /* warm_min: idle servers stay as long as there are no more. */

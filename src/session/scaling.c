@@ -216,7 +216,8 @@ void scaling_server_closing(struct server *server)
 {
 	if (!server_is(server, SERVER_OPEN))
 		return;
-	__atomic_sub_fetch(&server->pool->shared->n_open, 1, __ATOMIC_RELAXED);
+	if (__atomic_sub_fetch(&server->pool->shared->n_open, 1, __ATOMIC_RELAXED) == 0)
+		pool_let_go(server->pool);
 	__atomic_sub_fetch(&server->worker->cluster->scaling.n_alive, 1, __ATOMIC_RELAXED);
 }
 
