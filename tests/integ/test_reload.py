@@ -195,3 +195,4 @@ default_pool_size = 20
     proxy.start()
     assert proxy.run("SELECT 1") == [(1,)]
     assert setting(proxy, "pool_mode") == "session" and setting(proxy, "default_pool_size") == "20"
+    assert setting(proxy, "warm_min") == "0" and setting(proxy, "scale_step") == "0", "min_pool_size decides, as in PgBouncer"
