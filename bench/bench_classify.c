@@ -188,7 +188,7 @@ int main(int argc, char **argv)
 	unsigned bad_line, n = 0;
 	char error[256];
 	struct text *texts = NULL;
-	struct classifier *classifier = classifier_new(NULL, 0, &bad_line, error);
+	struct classifier *classifier = classifier_new(NULL, 0, (struct classifier_lanes){0}, &bad_line, error);
 	open_sockets();
 	report_one(classifier, "pgbench select",
 		"SELECT abalance FROM pgbench_accounts WHERE aid = 1;");

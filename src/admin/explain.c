@@ -58,11 +58,18 @@ static bool may_spill(const struct lane_reading *from, const struct lane_reading
 	return to->in_use < from->spec.spill_below && free_permits(to) > 0 && to->waiting == 0;
 }
 
+static unsigned lane_of(const struct config *config, const struct classify_result *result)
+{
+	return result->has_lane ? result->lane : config->lane_of_class[result->class];
+}
+
 /* Now, if it came as the first statement of its transaction. */
 static const char *outcome(const struct config *config, const struct classify_result *result, const struct lane_reading *readings, char text[80])
 {
-	const struct lane_reading *lane = &readings[config->lane_of_class[result->class]];
+	const struct lane_reading *lane = &readings[lane_of(config, result)];
 
+	if (result->deny)
+		return "deny";
 	if (result->kind == STATEMENT_BEGIN || result->kind == STATEMENT_EMPTY)
 		return "answered by pglane";
 	if (free_permits(lane) > 0 && lane->waiting == 0)
@@ -88,8 +95,10 @@ static void classify_for(const struct run *run, struct classify_result *result_r
 		.application_name = client_application_name(run->client),
 		.may_annotate = true,
 		.max_priority = LANE_PRIORITY_MAX,
+		.now_s = worker_wall_s(run->worker),
 	};
 
+	session.utc_offset_s = run->worker->utc_offset_s;
 	classify(run->worker->settings->classifier, &session, sql, strlen(sql), result_r);
 }
 
@@ -102,21 +111,25 @@ void explain_route(struct run *run)
 	struct strbuf features = STRBUF_INIT;
 	const struct config_lane *lane;
 	char spill[80];
+	unsigned index;
 
 	(void)lane_read(run->cluster->ledger, readings, &totals);
 	classify_for(run, &result);
 	classify_feature_names(result.features, &features);
-	lane = &config->lanes[config->lane_of_class[result.class]];
+	index = lane_of(config, &result);
+	lane = &config->lanes[index];
 	add(run, "class", query_class_name(result.class));
 	add_number(run, "priority", result.priority);
 	add(run, "lane", lane->name);
-	add_number(run, "timeout_ms", lane->statement_timeout_us / 1000);
-	add(run, "rule", result.rule);
+	add_number(run, "timeout_ms", result.timeout_ms ? result.timeout_ms : lane->statement_timeout_us / 1000);
+	add(run, "rule", result.deny ? result.deny_rule : result.rule);
+	add(run, "deny", result.deny ? result.deny : "");
+	add(run, "log", result.log_rule ? result.log_rule : "");
 	add(run, "kind", kind_name(result.kind));
 	add(run, "features", features.data);
 	add(run, "annotation", result.bad_annotation ? "ignored: malformed or not allowed" : "");
-	add_number(run, "free_permits", free_permits(&readings[config->lane_of_class[result.class]]));
-	add_number(run, "waiting", readings[config->lane_of_class[result.class]].waiting);
+	add_number(run, "free_permits", free_permits(&readings[index]));
+	add_number(run, "waiting", readings[index].waiting);
 	add(run, "now", outcome(config, &result, readings, spill));
 	strbuf_release(&features);
 	run_done(run);

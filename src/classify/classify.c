@@ -20,6 +20,7 @@ struct classifier {
 	struct words words; /* first, so that its entries lie in cache lines as they are meant to */
 	struct rule *rules;
 	unsigned n_rules;
+	bool asks_time, asks_organization; /* a rule does */
 };
 
 static const char *const class_names[N_QUERY_CLASSES] = {
@@ -46,21 +47,34 @@ bool query_class_parse(const char *text, size_t n, enum query_class *class_r)
 	return false;
 }
 
-struct classifier *classifier_new(
-	const char *const *rules, unsigned n_rules, unsigned *bad_line_r, char error[static 256])
+static void note_what_is_asked(struct classifier *classifier, const struct rule *rule)
+{
+	classifier->asks_time |= rule->asks_time;
+	for (unsigned i = 0; i < rule->n_conditions; i++)
+		classifier->asks_organization |= rule->conditions[i].fact == RULE_ORGANIZATION;
+}
+
+struct classifier *classifier_new(const char *const *rules, unsigned n_rules,
+	struct classifier_lanes lanes, unsigned *bad_line_r, char error[static 256])
 {
 	struct classifier *classifier = mem_zalloc_lines(sizeof(*classifier));
 	words_init(&classifier->words);
 	classifier->rules = n_rules > 0 ? mem_zalloc(n_rules * sizeof(*classifier->rules)) : NULL;
 	for (unsigned i = 0; i < n_rules; i++) {
-		if (!rule_parse(rules[i], i + 1, &classifier->rules[i], error)) {
+		if (!rule_parse(rules[i], i + 1, lanes, &classifier->rules[i], error)) {
 			*bad_line_r = i;
 			classifier_free(&classifier);
 			return NULL;
 		}
+		note_what_is_asked(classifier, &classifier->rules[i]);
 		classifier->n_rules++;
 	}
 	return classifier;
+}
+
+bool classifier_asks_time(const struct classifier *classifier)
+{
+	return classifier->asks_time;
 }
 
 void classifier_free(struct classifier **classifier)
@@ -88,13 +102,47 @@ void classify_feature_names(uint64_t features, struct strbuf *out)
 
 /* ---- statements ---- */
 
-static const struct rule *decide(const struct classifier *classifier,
-	const struct classify_session *session, uint64_t features)
+/* The operator's rule that decides; NULL: none does. */
+NOINLINE static const struct rule *operators_rule(const struct classifier *classifier,
+	const struct classify_session *session, uint64_t features, struct classify_result *result)
 {
-	for (unsigned i = 0; i < classifier->n_rules; i++)
-		if (rule_matches(&classifier->rules[i], features, session))
-			return &classifier->rules[i];
-	return rules_built_in(features);
+	const char *organization = result->has_organization ? result->organization : "";
+	for (unsigned i = 0; i < classifier->n_rules; i++) {
+		const struct rule *rule = &classifier->rules[i];
+		if (!rule_matches(rule, features, session, organization))
+			continue;
+		if (rule->logs && result->log_rule == NULL)
+			result->log_rule = rule->name;
+		if (!rule->only_logs)
+			return rule;
+	}
+	return NULL;
+}
+
+struct decision {
+	const struct rule *rule;
+	enum query_class class;
+};
+
+static struct decision decide(const struct classifier *classifier,
+	const struct classify_session *session, uint64_t features, struct classify_result *result)
+{
+	const struct rule *rule =
+		classifier->n_rules > 0
+			? operators_rule(classifier, session, features, result)
+			: NULL;
+	if (rule != NULL && !rule->keeps_class)
+		return (struct decision){rule, rule->class};
+	const struct rule *built_in = rules_built_in(features);
+	return (struct decision){rule != NULL ? rule : built_in, built_in->class};
+}
+
+static void deny_by(const struct rule *rule, struct classify_result *result)
+{
+	if (rule->deny == NULL || result->deny != NULL)
+		return;
+	result->deny = rule->deny;
+	result->deny_rule = rule->name;
 }
 
 static bool is_work(enum statement_kind kind)
@@ -127,45 +175,42 @@ static bool read_statements(const struct classifier *classifier,
 	struct reader reader;
 	reader_init(&reader, &classifier->words, sql, n, session->backslash_escapes);
 
-	const struct rule *heaviest = NULL;
-	struct statement statement;
+	struct decision heaviest = {0};
 	unsigned n_statements = 0;
 	bool has_transaction = false;
+	struct statement statement;
 	while (features_next(&reader, &statement)) {
 		if (statement.kind == STATEMENT_EMPTY)
 			continue;
 		merge_kind(result, &statement, n_statements++);
 		has_transaction |= statement.is_transaction;
 		result->effects |= statement.effects;
-		const struct rule *rule = decide(classifier, session, statement.features);
-		if (heaviest == NULL || rule->class > heaviest->class) {
-			heaviest = rule;
+		struct decision decision =
+			decide(classifier, session, statement.features, result);
+		if (!statement.is_transaction)
+			deny_by(decision.rule, result);
+		if (heaviest.rule == NULL || decision.class > heaviest.class) {
+			heaviest = decision;
 			result->features = statement.features;
 		}
 	}
 	if (has_transaction && (n_statements > 1 || result->kind == STATEMENT_WORK))
 		result->effects |= EFFECT_TRANSACTION;
-	if (heaviest == NULL)
-		heaviest = decide(classifier, session, 0);
-	result->class = heaviest->class;
-	result->priority = heaviest->priority != 0 ? heaviest->priority : PRIORITY_DEFAULT;
-	result->rule = heaviest->name;
+	if (heaviest.rule == NULL) {
+		heaviest = decide(classifier, session, 0, result);
+		if (session->only_session)
+			deny_by(heaviest.rule, result);
+	}
+	result->class = heaviest.class;
+	result->priority = heaviest.rule->priority != 0 ? heaviest.rule->priority : PRIORITY_DEFAULT;
+	result->rule = heaviest.rule->name;
+	result->has_lane = heaviest.rule->has_lane;
+	result->lane = heaviest.rule->lane;
+	result->timeout_ms = heaviest.rule->timeout_ms;
 	return reader.lexer.passed_comment;
 }
 
 /* ---- annotations ---- */
-
-static bool is_uuid(const char *text)
-{
-	if (strlen(text) != UUID_CHARACTERS)
-		return false;
-	for (unsigned i = 0; i < UUID_CHARACTERS; i++) {
-		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-		if (dash ? text[i] != '-' : strchr("0123456789abcdefABCDEF", text[i]) == NULL)
-			return false;
-	}
-	return true;
-}
 
 /* 1..10, no signs, no leading zeros; 0 when it is none. */
 static unsigned parse_priority(const char *text)
@@ -181,6 +226,7 @@ static void apply_class(const char *value, struct classify_result *result)
 	if (query_class_parse(value, strlen(value), &class)) {
 		result->class = class;
 		result->rule = "annotation";
+		result->has_lane = false;
 	} else {
 		result->bad_annotation = true;
 	}
@@ -199,7 +245,7 @@ static void apply_priority(
 
 static void apply_organization(const char *value, struct classify_result *result)
 {
-	result->has_organization = is_uuid(value);
+	result->has_organization = rule_is_uuid(value, strlen(value));
 	if (result->has_organization)
 		memcpy(result->organization, value, UUID_CHARACTERS + 1);
 	else
@@ -230,6 +276,20 @@ NOINLINE static void apply_annotations(const struct classify_session *session, c
 		apply_organization(organization, result);
 }
 
+/* Ahead of the rules, when one of them asks for it. */
+NOINLINE static void read_organization(const struct classify_session *session, const char *sql,
+	size_t n, struct classify_result *result)
+{
+	struct classify_result annotated = {0};
+	if (!session->may_annotate || memmem(sql, n, "/*", 2) == NULL)
+		return;
+	apply_annotations(session, sql, n, &annotated);
+	result->has_organization = annotated.has_organization;
+	if (annotated.has_organization)
+		memcpy(result->organization, annotated.organization,
+			sizeof(result->organization));
+}
+
 void classify(const struct classifier *classifier, const struct classify_session *session,
 	const char *sql, size_t n, struct classify_result *result_r)
 {
@@ -237,13 +297,19 @@ void classify(const struct classifier *classifier, const struct classify_session
 	result_r->kind = STATEMENT_EMPTY;
 	result_r->effects = 0;
 	result_r->features = 0;
+	result_r->deny = NULL;
+	result_r->log_rule = NULL;
 	result_r->bad_annotation = false;
 	result_r->has_organization = false;
 	result_r->prepared_name[0] = '\0';
+	if (UNLIKELY(classifier->asks_organization))
+		read_organization(session, sql, n, result_r);
 	bool has_comment = read_statements(classifier, session, sql, n, result_r);
 	if (session->has_class) {
+		/* with the lane of that class */
 		result_r->class = session->class;
 		result_r->rule = "setting";
+		result_r->has_lane = false;
 	}
 	if (has_comment)
 		apply_annotations(session, sql, n, result_r);

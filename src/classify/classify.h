@@ -50,7 +50,11 @@ struct classify_session {
 	bool has_class;		/* session setting pglane.class */
 	enum query_class class;
 	bool backslash_escapes;	/* standard_conforming_strings is off */
+	bool only_session;	/* a whole session is judged: rules that ask about statements do not match */
+	int32_t utc_offset_s;	/* what local time is ahead of UTC */
+	int64_t now_s;		/* since 1970 UTC. Both are read only if classifier_asks_time() */
 };
+
 
 struct classify_result {
 	enum query_class class;
@@ -59,6 +63,12 @@ struct classify_result {
 	uint32_t effects;	/* enum statement_effect */
 	uint64_t features;	/* enum feature bits, features.h */
 	const char *rule;	/* which rule decided: "annotation", "setting", "rules:3", "vector-distance", "default" …; lives as long as the classifier */
+	const char *deny;	/* the statement is refused with this message; NULL: it is not. As long as the classifier, as deny_rule and log_rule */
+	const char *deny_rule;	/* if deny */
+	const char *log_rule;	/* the first rule that wants it logged; NULL: none does */
+	uint32_t timeout_ms;	/* a rule's limit instead of the lane's; 0: none */
+	bool has_lane;		/* a rule names the lane: the class's does not count */
+	uint8_t lane;		/* if has_lane: index in the lanes of classifier_new() */
 	bool bad_annotation;	/* malformed or not allowed; counted */
 	bool has_organization;
 	char organization[37];	/* if has_organization; else not written */
@@ -66,9 +76,16 @@ struct classify_result {
 };
 
 struct classifier; /* the operator's rules and extra names, compiled */
+/* The names that rules may give in `lane NAME`, by index; NULL: one that no rule may name. */
+struct classifier_lanes {
+	const char *const *names;
+	unsigned n;
+};
 /* rules: the lines of [rules], in order. On error NULL, with the line index and a text (the caller's 256 bytes). */
-struct classifier *classifier_new(const char *const *rules, unsigned n_rules, unsigned *bad_line_r, char error[static 256]);
+struct classifier *classifier_new(const char *const *rules, unsigned n_rules, struct classifier_lanes lanes, unsigned *bad_line_r,
+	char error[static 256]);
 void classifier_free(struct classifier **classifier);
+bool classifier_asks_time(const struct classifier *classifier); /* a rule has hour= or weekday=: a decision holds for this second only */
 
 /* Never fails: any bytes get a decision. sql need not end in NUL. */
 void classify(const struct classifier *classifier, const struct classify_session *session, const char *sql, size_t n, struct classify_result *result_r);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The built-in table, in order of decision, and the small language of [rules]. Each row of the
+ * The built-in table, in order of decision, and what it takes for a rule to match. Each row of the
  * table is explained in README.md; tests/classify holds it against a corpus.
  */
 #include "classify/rules.h"
-
-#include "base/mem.h"
 
 #define F(bit) FEATURE(bit)
 #define ML_ROWS                                                                                    \
@@ -127,192 +125,7 @@ const struct rule *rules_built_in(uint64_t features)
 
 #undef F
 
-/* ---- the operator's lines ---- */
-
-struct line {
-	const char *text;
-	const char *at;
-	char *error; /* 256 bytes */
-};
-
-static unsigned column_of(const struct line *line)
-{
-	return (unsigned)(line->at - line->text) + 1;
-}
-
-static bool is_space(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-static void skip_space(struct line *line)
-{
-	while (is_space(*line->at))
-		line->at++;
-}
-
-/* The word at line->at, up to white space. */
-static size_t word_length(const struct line *line)
-{
-	return strcspn(line->at, " \t");
-}
-
-static bool accept_word(struct line *line, const char *word)
-{
-	size_t n = word_length(line);
-	if (n != strlen(word) || memcmp(line->at, word, n) != 0)
-		return false;
-	line->at += n;
-	skip_space(line);
-	return true;
-}
-
-static bool fail(struct line *line, const char *what)
-{
-	size_t n = word_length(line);
-	if (n == 0)
-		snprintf(line->error, 256, "column %u: %s, but the line ends", column_of(line),
-			what);
-	else
-		snprintf(line->error, 256, "column %u: %s, not \"%.*s\"", column_of(line), what,
-			(int)MIN_OF(n, 64), line->at);
-	return false;
-}
-
-static bool read_class(struct line *line, struct rule *rule)
-{
-	size_t n = word_length(line);
-	if (!query_class_parse(line->at, n, &rule->class))
-		return fail(line, "a class is wanted (default, serving, vector, hybrid, training)");
-	line->at += n;
-	skip_space(line);
-	return true;
-}
-
-static bool read_priority(struct line *line, struct rule *rule)
-{
-	if (!accept_word(line, "priority"))
-		return true;
-	size_t n = word_length(line);
-	unsigned value = 0;
-	for (size_t i = 0; i < n && value <= 10; i++)
-		value = line->at[i] >= '0' && line->at[i] <= '9'
-				? value * 10 + (unsigned)(line->at[i] - '0')
-				: 11;
-	if (n == 0 || value < 1 || value > 10)
-		return fail(line, "a priority from 1 to 10 is wanted");
-	rule->priority = (uint8_t)value;
-	line->at += n;
-	skip_space(line);
-	return true;
-}
-
-static bool read_value(struct line *line, char **value_r)
-{
-	const char *from = line->at;
-	size_t n = word_length(line);
-	if (*from == '\'') {
-		from++;
-		const char *quote = strchr(from, '\'');
-		if (quote == NULL)
-			return fail(line, "a closing quote is wanted");
-		n = (size_t)(quote - from);
-		line->at = quote + 1;
-		if (*line->at != '\0' && !is_space(*line->at))
-			return fail(line, "white space is wanted behind a quoted value");
-	} else {
-		line->at += n;
-	}
-	if (n == 0)
-		return fail(line, "a value is wanted");
-	*value_r = mem_strndup(from, n);
-	return true;
-}
-
-static bool read_fact(struct line *line, const char *key, size_t n_key, char **value_r)
-{
-	if (*value_r != NULL) {
-		snprintf(line->error, 256, "column %u: %.*s is given twice", column_of(line),
-			(int)n_key, key);
-		return false;
-	}
-	line->at += n_key + 1;
-	return read_value(line, value_r);
-}
-
-static bool read_feature(struct line *line, struct rule *rule)
-{
-	bool negated = *line->at == '!';
-	uint64_t bit;
-	line->at += negated;
-	if (!feature_parse(line->at, word_length(line), &bit))
-		return fail(line, "a feature, user=, database= or application_name= is wanted");
-	if ((negated ? rule->all : rule->none) & bit)
-		return fail(line, "the rule can never match: it wants the feature set and not set");
-	line->at += word_length(line);
-	*(negated ? &rule->none : &rule->all) |= bit;
-	return true;
-}
-
-static bool read_condition(struct line *line, struct rule *rule)
-{
-	struct {
-		const char *key;
-		char **value;
-	} facts[] = {{"user", &rule->user}, {"database", &rule->database},
-		{"application_name", &rule->application_name}};
-	const char *key = line->at;
-	size_t n_key = strcspn(key, " \t=");
-	bool ok;
-	if (key[n_key] != '=') {
-		ok = read_feature(line, rule);
-	} else {
-		unsigned i = 0;
-		while (i < N_ELEMENTS(facts) &&
-			(strlen(facts[i].key) != n_key || memcmp(facts[i].key, key, n_key) != 0))
-			i++;
-		ok = i < N_ELEMENTS(facts) ? read_fact(line, key, n_key, facts[i].value)
-					   : fail(line, "a feature, user=, database= or "
-							"application_name= is wanted");
-	}
-	skip_space(line);
-	return ok;
-}
-
-static bool read_rule(struct line *line, struct rule *rule)
-{
-	skip_space(line);
-	if (!read_class(line, rule) || !read_priority(line, rule))
-		return false;
-	if (!accept_word(line, "if"))
-		return fail(line, rule->priority != 0 ? "\"if\" is wanted"
-						      : "\"if\" or \"priority\" is wanted");
-	if (*line->at == '\0')
-		return fail(line, "a condition is wanted");
-	while (*line->at != '\0')
-		if (!read_condition(line, rule))
-			return false;
-	return true;
-}
-
-bool rule_parse(const char *text, unsigned number, struct rule *rule_r, char error[static 256])
-{
-	struct line line = {.text = text, .at = text, .error = error};
-	*rule_r = (struct rule){0};
-	snprintf(rule_r->name, sizeof(rule_r->name), "rules:%u", number);
-	if (read_rule(&line, rule_r))
-		return true;
-	rule_release(rule_r);
-	return false;
-}
-
-void rule_release(struct rule *rule)
-{
-	mem_free(rule->user);
-	mem_free(rule->database);
-	mem_free(rule->application_name);
-	*rule = (struct rule){0};
-}
+/* ---- the operator's rules ---- */
 
 /* * is any characters, everything else itself. Linear in practice, quadratic at worst: names are
  * short and the operator wrote the pattern. */
@@ -338,15 +151,44 @@ static bool pattern_matches(const char *pattern, const char *text)
 	return *pattern == '\0';
 }
 
-static bool fact_matches(const char *pattern, const char *value)
+static bool condition_holds(const struct rule_condition *condition,
+	const struct classify_session *session, const char *organization)
 {
-	return pattern == NULL || pattern_matches(pattern, value);
+	const char *const facts[N_RULE_FACTS] = {
+		[RULE_USER] = session->user,
+		[RULE_DATABASE] = session->database,
+		[RULE_APPLICATION_NAME] = session->application_name,
+		[RULE_ORGANIZATION] = organization,
+	};
+	bool same = condition->fact == RULE_ORGANIZATION
+			    ? strcasecmp(condition->pattern, organization) == 0
+			    : pattern_matches(condition->pattern, facts[condition->fact]);
+	return same != condition->negated;
 }
 
-bool rule_matches(
-	const struct rule *rule, uint64_t features, const struct classify_session *session)
+/* Of the rule's zone. 1970 began on a Thursday. */
+static bool time_matches(const struct rule *rule, const struct classify_session *session)
 {
-	return rule_features_match(rule, features) && fact_matches(rule->user, session->user) &&
-	       fact_matches(rule->database, session->database) &&
-	       fact_matches(rule->application_name, session->application_name);
+	enum { HOUR_S = 3600, DAY_S = 24 * HOUR_S, MONDAY = 3, WEEK = 7 };
+	int64_t local_s = session->now_s +
+			  (rule->has_zone ? rule->utc_offset_s : session->utc_offset_s);
+	int64_t second = local_s % DAY_S, day = local_s / DAY_S;
+	if (second < 0) {
+		second += DAY_S;
+		day--;
+	}
+	unsigned weekday = (unsigned)(((day + MONDAY) % WEEK + WEEK) % WEEK);
+	return (rule->hours >> (second / HOUR_S) & 1) != 0 && (rule->weekdays >> weekday & 1) != 0;
+}
+
+bool rule_matches(const struct rule *rule, uint64_t features,
+	const struct classify_session *session, const char *organization)
+{
+	if (!rule_features_match(rule, features) ||
+		(session->only_session && (rule->all | rule->none) != 0))
+		return false;
+	for (unsigned i = 0; i < rule->n_conditions; i++)
+		if (!condition_holds(&rule->conditions[i], session, organization))
+			return false;
+	return !rule->asks_time || time_matches(rule, session);
 }

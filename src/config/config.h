@@ -160,6 +160,8 @@ const struct config_user *config_find_user(const struct config *config, const ch
 #define CONFIG_USER_MAX_PRIORITY 10
 const char *config_find_secret(const struct config *config, const char *user);		   /* NULL: unknown user */
 bool config_list_has(char *const *list, const char *name);
+/* The lanes that a rule may name, by index: NULL in place of the urgent one. The array is the caller's to free, the names are the snapshot's. */
+const char **config_lane_names(const struct config *config);
 
 /* SHOW CONFIG and conf/pglane.ini: all keys in alphabetical order. Values as text, in the file's units. */
 struct config_row {

@@ -148,9 +148,11 @@ static void add_scopes(struct strbuf *out)
 	lanes_write_defaults(out);
 	strbuf_adds(out,
 		";;;\n;;; Rules: your own, one on a line, asked in order before the built-in ones.\n;;;\n"
-		";; CLASS [priority N] if CONDITION …, where all conditions must hold: user=, database= or application_name= with * for\n"
-		";; any characters, or a feature that EXPLAIN ROUTE names, with ! for its absence.\n"
-		"[rules]\n;training if user=etl_*\n;serving priority 7 if application_name='web shop' database=app\n\n"
+		";; ACTION … if CONDITION …, where all conditions must hold. Actions: a class, priority N, lane NAME, timeout TIME, deny\n"
+		";; 'message', log. Conditions, with ! for the opposite: user=, database=, application_name= (* for any characters),\n"
+		";; organization=UUID, hour=22-6, weekday=mon-fri (zone=UTC: not local time), or a feature that EXPLAIN ROUTE names.\n"
+		"[rules]\n;training if user=etl_*\n;serving priority 7 if application_name='web shop' database=app\n"
+		";deny 'exports run at night' if copy-to hour=7-20 weekday=mon-fri\n\n"
 		";; More configuration from another file, looked for beside this one:\n;%include local.ini\n");
 }
 

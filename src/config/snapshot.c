@@ -295,3 +295,12 @@ bool config_list_has(char *const *list, const char *name)
 			return true;
 	return false;
 }
+
+const char **config_lane_names(const struct config *config)
+{
+	const char **names = mem_zalloc((config->n_lanes + 1) * sizeof(*names));
+
+	for (unsigned i = 0; i < config->n_lanes; i++)
+		names[i] = config->lanes[i].urgent ? NULL : config->lanes[i].name;
+	return names;
+}

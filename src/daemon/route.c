@@ -17,12 +17,14 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <time.h>
 
 static const char usage[] = "usage: pglane route [-0] [CONFIG.ini]\n"
 			    "  Reads JSON lines with the key \"sql\" from standard input and "
 			    "prints class, lane, priority, timeout (ms) and rule of each.\n"
 			    "  Keys \"user\", \"database\" and \"application_name\" are what "
-			    "[users] and [rules] are asked about.\n"
+			    "[users] and [rules] are asked about,\n"
+			    "  \"time\" (2026-03-31T22:15, local) when; now without it.\n"
 			    "  -0  statements are plain text, separated by NUL\n"
 			    "  CONFIG.ini  lanes, users and rules; the built-in lanes without it\n";
 
@@ -36,6 +38,7 @@ struct question {
 	const char *sql;
 	size_t n;
 	const char *user, *database, *application_name;
+	time_t time;
 };
 
 static struct config *load_config(const char *file)
@@ -62,8 +65,11 @@ static bool route_init(struct route *route, const char *file)
 	*route = (struct route){.config = load_config(file)};
 	if (route->config == NULL)
 		return false;
+	const char **lanes = config_lane_names(route->config);
 	route->classifier = classifier_new((const char *const *)route->config->rules,
-		route->config->n_rules, &bad_line, error);
+		route->config->n_rules,
+		(struct classifier_lanes){lanes, route->config->n_lanes}, &bad_line, error);
+	mem_free(lanes);
 	if (route->classifier != NULL)
 		return true;
 	fprintf(stderr, "%s: [rules] line %u (%s): %s\n", route->config->file_name, bad_line + 1,
@@ -89,7 +95,11 @@ static struct classify_session session_of(
 		.application_name = question->application_name,
 		.may_annotate = true,
 		.max_priority = 10,
+		.now_s = question->time,
 	};
+	struct tm local;
+	if (localtime_r(&question->time, &local) != NULL)
+		session.utc_offset_s = (int32_t)local.tm_gmtoff;
 	const struct config_user *user =
 		question->user[0] != '\0' ? config_find_user(route->config, question->user) : NULL;
 	if (user != NULL) {
@@ -105,14 +115,21 @@ static void answer(const struct route *route, const struct question *question)
 	struct classify_result result;
 	classify(route->classifier, &session, question->sql, question->n, &result);
 	const struct config_lane *lane =
-		&route->config->lanes[route->config->lane_of_class[result.class]];
+		&route->config->lanes[result.has_lane ? result.lane
+						      : route->config->lane_of_class[result.class]];
+	double timeout_ms = result.timeout_ms ? (double)result.timeout_ms
+					      : (double)(lane->statement_timeout_us / 1000);
 
 	cJSON *json = cJSON_CreateObject();
 	cJSON_AddStringToObject(json, "class", query_class_name(result.class));
 	cJSON_AddStringToObject(json, "lane", lane->name);
 	cJSON_AddNumberToObject(json, "priority", result.priority);
-	cJSON_AddNumberToObject(json, "timeout", (double)(lane->statement_timeout_us / 1000));
-	cJSON_AddStringToObject(json, "rule", result.rule);
+	cJSON_AddNumberToObject(json, "timeout", timeout_ms);
+	cJSON_AddStringToObject(json, "rule", result.deny ? result.deny_rule : result.rule);
+	if (result.deny != NULL)
+		cJSON_AddStringToObject(json, "deny", result.deny);
+	if (result.log_rule != NULL)
+		cJSON_AddStringToObject(json, "log", result.log_rule);
 	char *text = cJSON_PrintUnformatted(json);
 	MUST(text != NULL);
 	puts(text);
@@ -127,6 +144,21 @@ static const char *string_of(const cJSON *row, const char *key)
 	if (item == NULL)
 		return "";
 	return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+/* Local time. False: it is none. */
+static bool read_time(const char *text, time_t *time_r)
+{
+	struct tm local = {.tm_isdst = -1};
+	if (text[0] == '\0') {
+		*time_r = time(NULL);
+		return true;
+	}
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M", &local);
+	if (end == NULL || *end != '\0')
+		return false;
+	*time_r = mktime(&local);
+	return true;
 }
 
 static const char *read_question(const cJSON *row, struct question *question_r)
@@ -145,6 +177,9 @@ static const char *read_question(const cJSON *row, struct question *question_r)
 	if (question_r->user == NULL || question_r->database == NULL ||
 		question_r->application_name == NULL)
 		return "\"user\", \"database\" and \"application_name\" must be strings";
+	const char *when = string_of(row, "time");
+	if (when == NULL || !read_time(when, &question_r->time))
+		return "\"time\" must be a string like 2026-03-31T22:15";
 	return NULL;
 }
 
@@ -194,7 +229,8 @@ static bool route_texts(const struct route *route, FILE *in)
 			.n = (size_t)n,
 			.user = "",
 			.database = "",
-			.application_name = ""};
+			.application_name = "",
+			.time = time(NULL)};
 		answer(route, &question);
 	}
 	free(text);

@@ -124,6 +124,7 @@ struct client {
 	uint64_t connect_wall_us;
 	uint64_t wait_start_us, query_start_us, xact_start_us, last_active_us; /* mono */
 	struct client *next_key; /* in its bucket of worker->keys */
+	uint32_t rule_timeout_ms; /* of the statement under way; 0: no rule gave one */
 	uint32_t key_pid;
 	uint8_t key[CLIENT_KEY_BYTES];
 };
@@ -198,11 +199,10 @@ void client_lane_timeout_fault(struct client *client, struct pgw_fault *fault_r)
 
 /* client_wait.c */
 enum want { WANT_READY, WANT_WAIT, WANT_FAILED };
-struct classify_result;
-/* The client's statement needs a server, in the lane of its class. READY: client->server may be
+/* The client's statement needs a server, in the lane of its route. READY: client->server may be
  * written to. FAILED: it was told. */
 enum want client_want_server(
-	struct client *client, enum query_class class, unsigned priority, bool neutral);
+	struct client *client, const struct statement_route *route, bool neutral);
 void client_delivered(struct client *client); /* its ticket was delivered at our port */
 void client_server_ready(
 	struct client *client); /* the server it waited for is linked and logged in */
@@ -231,8 +231,13 @@ void client_send_ready(struct client *client);
 void client_notice(struct client *client, const struct pgw_fault *fault);
 void client_drop_waiting_message(
 	struct client *client); /* the kept message at the front was answered by an error */
-/* The lane's statement_timeout, or query_timeout of the user or of all when that is shorter. 0:
- * none. */
+/* What it heard of its transaction is over: nothing that held for it holds on. */
+void client_xact_over(struct client *client);
+/* A rule's limit for the statement that is about to begin, or joins the batch under way: the
+ * shortest of a batch holds. 0: no rule gives one. */
+void client_statement_limited(struct client *client, uint32_t timeout_ms);
+/* The rule's timeout, else the lane's; or query_timeout of the user or of all when that is
+ * shorter. 0: none. */
 uint64_t client_statement_limit_us(const struct client *client);
 void client_statement_begins(struct client *client, uint64_t now_us); /* clock and lane timer */
 void client_statement_ends(struct client *client, uint64_t now_us, bool idle);

@@ -102,6 +102,7 @@ static enum step feed_copy(struct feed *feed, const struct pgw_frame *frame)
 static enum step feed_function_call(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
+	struct statement_route route;
 	struct pgw_fault fault;
 	enum want want;
 
@@ -110,9 +111,16 @@ static enum step feed_function_call(struct feed *feed, const struct pgw_frame *f
 		client_error_simple(client, &fault);
 		return feed_skip_message(feed, frame);
 	}
-	want = client_want_server(client, QUERY_DEFAULT, LANE_PRIORITY_DEFAULT, false);
+	/* It has no text: what is known of its session decides. */
+	route = feed_session_route(client);
+	if (UNLIKELY(route.deny != NULL))
+		return feed_deny(feed, frame, &route, "a function call", 15);
+	want = client_want_server(client, &route, false);
 	if (want != WANT_READY)
 		return want == WANT_WAIT ? STEP_WAIT : feed_skip_message(feed, frame);
+	client->class = route.class;
+	client_statement_limited(client, route.timeout_ms);
+	feed_log(client, &route, "a function call", 15);
 	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_QUERY});
 	client_set(client, CLIENT_AWAITS_READY);
 	client_unset(client, CLIENT_EXTENDED);

@@ -287,8 +287,7 @@ void login_want_server(struct client *client)
 		route = feed_session_route(client);
 		client->class = route.class;
 	}
-	if (client_want_server(client, (enum query_class)route.class, route.priority, false) ==
-		WANT_READY)
+	if (client_want_server(client, &route, false) == WANT_READY)
 		login_server_ready(client);
 }
 

@@ -162,6 +162,8 @@ uint64_t client_statement_limit_us(const struct client *client)
 		 query_us = config->query_timeout_us;
 	const struct config_user *user;
 
+	if (UNLIKELY(client->rule_timeout_ms != 0))
+		lane_us = UINT64_C(1000) * client->rule_timeout_ms;
 	if (config->n_users > 0) {
 		user = config_find_user(config, client->pool->shared->user->name);
 		if (user && user->query_timeout_us != CONFIG_INHERIT_US)
@@ -245,6 +247,21 @@ static void on_statement_clock(struct timer *timer)
 	arm_statement_clock(client, hop_us);
 }
 
+void client_statement_limited(struct client *client, uint32_t timeout_ms)
+{
+	uint32_t held_ms = client->rule_timeout_ms;
+
+	if (LIKELY(client->query_start_us == 0)) {
+		client->rule_timeout_ms = timeout_ms;
+		return;
+	}
+	if (timeout_ms == 0 || (held_ms != 0 && held_ms <= timeout_ms))
+		return;
+	client->rule_timeout_ms = timeout_ms;
+	if (!client_is(client, CLIENT_LANE_TIMEOUT) && client->ticket.state == LANE_TICKET_HOLDS)
+		arm_statement_clock(client, hop_due_us(client));
+}
+
 void client_statement_begins(struct client *client, uint64_t now_us)
 {
 	if (client->query_start_us != 0)
@@ -287,6 +304,11 @@ void client_statement_ends(struct client *client, uint64_t now_us, bool idle)
 
 /* ---- what replies mean ---- */
 
+void client_xact_over(struct client *client)
+{
+	client_unset(client, CLIENT_CLASS_FIXED);
+}
+
 /* From here to the Sync, which has not come yet, the server hears nothing; nor did it hear a Query
  * that was sent behind. */
 void client_batch_failed(struct client *client)
@@ -311,7 +333,7 @@ void client_on_ready(struct client *client, int xact)
 	}
 	client->xact = xact == PGW_XACT_IDLE ? XACT_NONE : XACT_SERVER;
 	if (xact == PGW_XACT_IDLE)
-		client_unset(client, CLIENT_CLASS_FIXED);
+		client_xact_over(client);
 	client_statement_ends(client, loop_now_us(&client->worker->loop), xact == PGW_XACT_IDLE);
 	if (client_is(client, CLIENT_SESSION) && client->server->expects.n > 0)
 		client_statement_begins(client, 0); /* the next of a pipeline */

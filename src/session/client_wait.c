@@ -374,19 +374,19 @@ static enum want acquire(struct client *client, unsigned lane, unsigned priority
 }
 
 enum want client_want_server(
-	struct client *client, enum query_class class, unsigned priority, bool neutral)
+	struct client *client, const struct statement_route *route, bool neutral)
 {
 	const struct config *config = worker_config(client->worker);
+	unsigned lane = route->has_lane ? route->lane : config->lane_of_class[route->class],
+		 priority = route->priority;
 	struct pgw_fault fault;
-	unsigned lane;
 	enum want want;
 
 	if (client_is(client, CLIENT_CLASS_FIXED)) {
-		class = (enum query_class)client->begin_class;
+		lane = config->lane_of_class[client->begin_class];
 		priority = client->begin_priority;
 		neutral = false;
 	}
-	lane = config->lane_of_class[class];
 	if (client->state == CLIENT_LINKED) {
 		want = WANT_READY;
 		if (UNLIKELY(client_is(client, CLIENT_LANE_NEUTRAL) && !neutral))

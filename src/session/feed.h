@@ -40,10 +40,14 @@ enum step feed_violation(struct feed *feed, enum pgw_err err);
 /* A server for the batch, in the lane of this statement. STEP_NEXT: there is one. */
 enum step feed_want_server(
 	struct feed *feed, const struct pgw_frame *frame, const struct statement_route *given);
-/* A transaction that failed here hears only its end. true: the batch was refused. route may be
- * NULL. */
+/* A transaction that failed here hears only its end, statement pooling has no BEGIN, and a rule may
+ * deny. true: the batch was refused. */
 bool feed_refused(struct feed *feed, const struct pgw_frame *frame,
-	const struct statement_route *route, enum step *step_r);
+	const struct statement *statement, enum step *step_r); /* NULL: not known */
+bool feed_route_refused(struct feed *feed, const struct pgw_frame *frame,
+	const struct statement_route *route, const char *sql, size_t n, enum step *step_r);
+/* Session pooling: what a rule denies the whole session. */
+bool feed_session_refused(struct feed *feed, const struct pgw_frame *frame, enum step *step_r);
 /* An error made here, because no server is linked: the batch is dropped up to its Sync. */
 enum step feed_fail_batch(
 	struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault);
@@ -70,8 +74,20 @@ bool feed_query_deallocate(struct feed *feed, const struct pgw_frame *frame, con
 /* Session pooling: the message passes as it is. */
 enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind);
 
-/* Session pooling: the route of a whole session, from its facts alone. */
+/* The route of a whole session, from its facts alone: in session pooling, and where there is no text. */
 struct statement_route feed_session_route(const struct client *client);
+struct statement_route feed_route(const struct client *client, const struct classify_result *result);
+/* Of a statement that is kept: decided anew only when something it hangs on is another. */
+void feed_route_statement(struct client *client, struct statement *statement);
+/* A rule denies it: the error comes in its turn. */
+enum step feed_deny(struct feed *feed, const struct pgw_frame *frame,
+	const struct statement_route *route, const char *sql, size_t n);
+/* The statement is sent: a rule may want it logged. */
+void feed_log(const struct client *client, const struct statement_route *route, const char *sql,
+	size_t n);
+/* In its turn, when a batch is open: behind what the server still owes. */
+enum step feed_refuse_query(
+	struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault);
 /* The session's facts for classify(). */
 struct classify_session feed_session(const struct client *client);
 

@@ -37,34 +37,6 @@ enum step feed_unknown_statement(struct feed *feed, const struct pgw_frame *fram
 
 /* ---- classes ---- */
 
-static void route_statement(struct client *client, struct statement *statement)
-{
-	struct settings *settings = client->worker->settings;
-	struct classify_session session;
-	struct classify_result result;
-
-	if (statement->route.decided && statement->route.pool_id == client->pool->id &&
-		statement->route.params_hash.lo == client->params->hash.lo &&
-		statement->route.params_hash.hi == client->params->hash.hi &&
-		statement->route.settings_id == settings->id)
-		return;
-	session = feed_session(client);
-	classify(settings->classifier, &session, statement->text, statement->n_query - 1, &result);
-	statement->route = (struct statement_route){
-		.class = (uint8_t)result.class,
-		.priority = result.priority,
-		.kind = (uint8_t)result.kind,
-		.effects = result.effects,
-		.annotated = strcmp(result.rule, "annotation") == 0,
-		.decided = true,
-		.pool_id = client->pool->id,
-		.settings_id = settings->id,
-		.params_hash = client->params->hash,
-	};
-	if (result.bad_annotation)
-		STAT_ADD(client->worker->counters.n_bad_annotations, 1);
-}
-
 /* Does this message of the batch decide a class? Parse of work does, and Bind of a prepared one. */
 static bool message_decides(
 	struct client *client, const struct pgw_frame *frame, struct statement_route *route_r)
@@ -80,23 +52,20 @@ static bool message_decides(
 		session = feed_session(client);
 		classify(client->worker->settings->classifier, &session, parse.query,
 			parse.n_query_bytes, &result);
-		*route_r = (struct statement_route){.class = (uint8_t)result.class,
-			.priority = result.priority,
-			.kind = (uint8_t)result.kind};
-		return !feed_is_neutral(result.kind);
-	}
-	if (frame->type == PGW_BIND &&
-		pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind) ==
-			PGW_OK &&
-		bind.n_statement_bytes > 0) {
+		*route_r = feed_route(client, &result);
+	} else if (frame->type == PGW_BIND &&
+		   pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind) ==
+			   PGW_OK &&
+		   bind.n_statement_bytes > 0) {
 		statement = client_names_find(client->names, bind.statement);
 		if (statement == NULL)
 			return false;
-		route_statement(client, statement);
+		feed_route_statement(client, statement);
 		*route_r = statement->route;
-		return !feed_is_neutral((enum statement_kind)statement->route.kind);
+	} else {
+		return false;
 	}
-	return false;
+	return !feed_is_neutral((enum statement_kind)route_r->kind);
 }
 
 /* A batch that begins with BEGIN or SET: what is here of the rest may decide its lane. */
@@ -117,7 +86,6 @@ static void look_ahead(
 	}
 }
 
-/* A server for the batch, in the lane of this statement. STEP_NEXT: there is one. */
 enum step feed_want_server(
 	struct feed *feed, const struct pgw_frame *frame, const struct statement_route *given)
 {
@@ -131,19 +99,14 @@ enum step feed_want_server(
 			   !server_is(client->server, SERVER_FRESH)))
 			return STEP_NEXT;
 		route = feed_session_route(client);
+		given = &route;
 	} else if (client->state != CLIENT_LINKED && neutral) {
 		look_ahead(feed, frame, &route);
 	}
 	neutral = feed_is_neutral((enum statement_kind)route.kind);
-	if (client_is(client, CLIENT_STATEMENT) &&
-		(given->kind == STATEMENT_BEGIN || given->kind == STATEMENT_BEGIN_CHECKED)) {
-		struct pgw_fault fault = pgw_fault_make(PGW_FAULT_STATEMENT_POOLING);
-
-		return feed_fail_batch(feed, frame, &fault);
-	}
 	if (frame->type != PGW_QUERY)
 		client_set(client, CLIENT_EXTENDED);
-	want = client_want_server(client, (enum query_class)route.class, route.priority, neutral);
+	want = client_want_server(client, &route, neutral);
 	if (want == WANT_WAIT)
 		return STEP_WAIT;
 	if (want == WANT_FAILED)
@@ -151,30 +114,61 @@ enum step feed_want_server(
 			       ? STEP_GONE
 			       : feed_skip_message(feed, frame);
 	client->class = route.class;
+	client_statement_limited(client, given->timeout_ms);
 	return STEP_NEXT;
 }
 
-/* A transaction that failed here hears only its end. true: the batch was refused. */
-bool feed_refused(struct feed *feed, const struct pgw_frame *frame,
-	const struct statement_route *route, enum step *step_r)
+static enum step refuse_failed(
+	struct feed *feed, const struct pgw_frame *frame, const struct statement_route *route)
 {
 	struct client *client = feed->client;
 	struct pgw_fault fault;
 
-	if (client->xact != XACT_FAILED)
-		return false;
-	if (route && (route->kind == STATEMENT_COMMIT || route->kind == STATEMENT_ROLLBACK)) {
-		if (route->kind == STATEMENT_ROLLBACK || !client_is(client, CLIENT_SERVER_LOST)) {
+	if (route && route->kind == STATEMENT_COMMIT) {
+		/* It was not told before that nothing is committed. */
+		client->xact = XACT_NONE;
+		client_xact_over(client);
+	}
+	client_failed_xact_fault(client, &fault);
+	return feed_fail_batch(feed, frame, &fault);
+}
+
+bool feed_route_refused(struct feed *feed, const struct pgw_frame *frame,
+	const struct statement_route *route, const char *sql, size_t n, enum step *step_r)
+{
+	struct client *client = feed->client;
+
+	if (UNLIKELY(client->xact == XACT_FAILED)) {
+		if (route && (route->kind == STATEMENT_ROLLBACK ||
+				     (route->kind == STATEMENT_COMMIT &&
+					     !client_is(client, CLIENT_SERVER_LOST)))) {
 			client_unset(client, CLIENT_SERVER_LOST);
 			return false; /* prepare_server() makes a failed one for it to end */
 		}
-		/* It was not told before that nothing is committed. */
-		client->xact = XACT_NONE;
-		client_unset(client, CLIENT_CLASS_FIXED);
+		*step_r = refuse_failed(feed, frame, route);
+		return true;
 	}
-	client_failed_xact_fault(client, &fault);
-	*step_r = feed_fail_batch(feed, frame, &fault);
+	if (route == NULL)
+		return false;
+	if (UNLIKELY(client_is(client, CLIENT_STATEMENT)) &&
+		(route->kind == STATEMENT_BEGIN || route->kind == STATEMENT_BEGIN_CHECKED)) {
+		struct pgw_fault fault = pgw_fault_make(PGW_FAULT_STATEMENT_POOLING);
+
+		*step_r = feed_fail_batch(feed, frame, &fault);
+		return true;
+	}
+	if (LIKELY(route->deny == NULL))
+		return false;
+	*step_r = feed_deny(feed, frame, route, sql, n);
 	return true;
+}
+
+bool feed_refused(struct feed *feed, const struct pgw_frame *frame,
+	const struct statement *statement, enum step *step_r)
+{
+	return statement ? feed_route_refused(feed, frame, &statement->route, statement->text,
+				   statement->n_query - 1, step_r)
+			 : feed_route_refused(feed, frame, NULL, "", 0, step_r);
 }
 
 /* ---- a BEGIN by itself ---- */
@@ -306,6 +300,7 @@ static enum step parse_named(
 	struct statement *taken = client_names_find(client->names, parse->name), *statement;
 	struct pgw_fault fault;
 	enum step step;
+	bool refused;
 
 	if (taken && client->state != CLIENT_LINKED) {
 		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_EXISTS, parse->name, NULL);
@@ -314,10 +309,11 @@ static enum step parse_named(
 	if (!taken && !within_memory(feed, parse, &fault))
 		return feed_fail_batch(feed, frame, &fault);
 	statement = statement_intern(&feed->worker->statements, parse);
-	route_statement(client, statement);
-	if (!feed_refused(feed, frame, &statement->route, &step))
+	feed_route_statement(client, statement);
+	refused = feed_refused(feed, frame, statement, &step);
+	if (!refused)
 		step = feed_want_server(feed, frame, &statement->route);
-	if (step != STEP_NEXT || client->state != CLIENT_LINKED) {
+	if (refused || step != STEP_NEXT || client->state != CLIENT_LINKED) {
 		statement_unref(&feed->worker->statements, &statement);
 		return step;
 	}
@@ -337,15 +333,17 @@ static enum step parse_unnamed(
 	struct client *client = feed->client;
 	struct statement *statement = statement_intern(&feed->worker->statements, parse);
 	enum step step = STEP_NEXT;
+	bool refused;
 
-	route_statement(client, statement);
+	feed_route_statement(client, statement);
 	if (defer_begin(feed, statement, feed->at + PGW_HEADER_BYTES + frame->n_body_bytes, true)) {
 		client_unnamed_is(client, statement);
 		return STEP_NEXT;
 	}
-	if (!feed_refused(feed, frame, &statement->route, &step))
+	refused = feed_refused(feed, frame, statement, &step);
+	if (!refused)
 		step = feed_want_server(feed, frame, &statement->route);
-	if (step != STEP_NEXT || client->state != CLIENT_LINKED) {
+	if (refused || step != STEP_NEXT || client->state != CLIENT_LINKED) {
 		statement_unref(&feed->worker->statements, &statement);
 		return step;
 	}
@@ -376,10 +374,10 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 	}
 	classify(feed->worker->settings->classifier, &session, (const char *)frame->body + 1,
 		frame->n_available - 1, &result);
-	route = (struct statement_route){.class = (uint8_t)result.class,
-		.priority = result.priority,
-		.kind = STATEMENT_WORK};
-	if (feed_refused(feed, frame, &route, &step))
+	route = feed_route(client, &result);
+	route.kind = STATEMENT_WORK;
+	if (feed_route_refused(feed, frame, &route, (const char *)frame->body + 1,
+		    frame->n_available - 1, &step))
 		return step;
 	step = feed_want_server(feed, frame, &route);
 	if (step != STEP_NEXT || client->state != CLIENT_LINKED)
@@ -397,9 +395,12 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind)
 {
 	static const struct statement_route any; /* the session has its own */
-	enum step step = feed_want_server(feed, frame, &any);
+	enum step step;
 
 	client_set(feed->client, CLIENT_EXTENDED);
+	if (feed_session_refused(feed, frame, &step))
+		return step;
+	step = feed_want_server(feed, frame, &any);
 	if (step != STEP_NEXT || feed->client->state != CLIENT_LINKED)
 		return step;
 	expect_push(&feed->client->server->expects, (struct expect){.kind = (uint8_t)kind});
@@ -448,7 +449,7 @@ struct statement *feed_find_statement(struct client *client, const char *name, s
 		n_name ? client_names_find(client->names, name) : client->unnamed;
 
 	if (statement)
-		route_statement(client, statement);
+		feed_route_statement(client, statement);
 	return statement;
 }
 
@@ -490,7 +491,7 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		return feed_violation(feed, err != PGW_OK ? err : PGW_E_TOO_LONG);
 	STAT_ADD(client->pool->stats.bind_count, 1);
 	statement = feed_find_statement(client, bind.statement, bind.n_statement_bytes);
-	if (feed_refused(feed, frame, statement ? &statement->route : NULL, &step))
+	if (feed_refused(feed, frame, statement, &step))
 		return step;
 	if (statement && defer_begin(feed, statement, feed->at, false))
 		return STEP_NEXT;
@@ -513,9 +514,11 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		send_bind(feed, frame, &bind, "pglane_no_such_unnamed_statement");
 		return STEP_NEXT;
 	}
-	if (statement)
+	if (statement) {
+		feed_log(client, &statement->route, statement->text, statement->n_query - 1);
 		setting_note(client, (enum statement_kind)statement->route.kind,
 			statement->route.effects, statement->text, statement->n_query - 1);
+	}
 	feed_bind_deallocate(client, statement, &bind);
 	if (statement == NULL || bind.n_statement_bytes == 0)
 		return feed_forward(feed, frame);

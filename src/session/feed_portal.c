@@ -26,6 +26,8 @@ static enum step describe(
 		return step;
 	if (target->kind == 'S')
 		statement = feed_find_statement(client, target->name, target->n_name_bytes);
+	if (statement && feed_refused(feed, frame, statement, &step))
+		return step;
 	if (statement) {
 		step = feed_want_server(feed, frame, &statement->route);
 		if (step != STEP_NEXT || client->state != CLIENT_LINKED)

@@ -13,37 +13,6 @@
 
 #define BEGIN_MAX_BYTES 256u /* longer ones (comments) are not deferred */
 
-struct classify_session feed_session(const struct client *client)
-{
-	const struct config *config = worker_config(client->worker);
-	const struct config_user *user = config_find_user(config, client->pool->shared->user->name);
-	struct classify_session session = {
-		.user = client->pool->shared->user->name,
-		.database = client->pool->shared->database->name,
-		.application_name = client_application_name(client),
-		.may_annotate =
-			(user ? user->annotations : CONFIG_USER_ANNOTATIONS) != ANNOTATIONS_NONE,
-		.max_priority = user ? user->max_priority : CONFIG_USER_MAX_PRIORITY,
-		.backslash_escapes = client->params->backslash_escapes,
-	};
-	const char *name = client->params->class_name;
-
-	if (name)
-		session.has_class = query_class_parse(name, strlen(name), &session.class);
-	return session;
-}
-
-struct statement_route feed_session_route(const struct client *client)
-{
-	struct classify_session session = feed_session(client);
-	struct classify_result result;
-
-	/* What is known without a statement. */
-	classify(client->worker->settings->classifier, &session, "", 0, &result);
-	return (struct statement_route){
-		.class = (uint8_t)result.class, .priority = result.priority, .kind = STATEMENT_WORK};
-}
-
 void feed_reply_complete(struct client *client, const char *tag)
 {
 	uint8_t message[64];
@@ -91,7 +60,7 @@ static enum step end_deferred(struct feed *feed, const struct pgw_frame *frame, 
 	mem_free(client->begin);
 	client->begin = NULL;
 	client->xact = XACT_NONE;
-	client_unset(client, CLIENT_CLASS_FIXED);
+	client_xact_over(client);
 	STAT_ADD(client->pool->stats.xact_count, 1);
 	STAT_ADD(client->pool->stats.query_count, 2);
 	feed_reply_complete(client, tag);
@@ -106,7 +75,7 @@ static enum step query_of_failed(
 
 	if (result->kind == STATEMENT_COMMIT || result->kind == STATEMENT_ROLLBACK) {
 		client->xact = XACT_NONE;
-		client_unset(client, CLIENT_CLASS_FIXED);
+		client_xact_over(client);
 		if (result->kind == STATEMENT_ROLLBACK || !client_is(client, CLIENT_SERVER_LOST)) {
 			client_unset(client, CLIENT_SERVER_LOST);
 			feed_reply_complete(client, "ROLLBACK");
@@ -119,8 +88,7 @@ static enum step query_of_failed(
 	return feed_skip_message(feed, frame);
 }
 
-/* In its turn, when a batch is open: behind what the server still owes. */
-static enum step refuse_query(
+enum step feed_refuse_query(
 	struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault)
 {
 	struct client *client = feed->client;
@@ -154,7 +122,7 @@ static bool answered_here(struct feed *feed, const struct pgw_frame *frame, cons
 			(result->effects & EFFECT_TRANSACTION))) {
 		struct pgw_fault fault = pgw_fault_make(PGW_FAULT_STATEMENT_POOLING);
 
-		*step_r = refuse_query(feed, frame, &fault);
+		*step_r = feed_refuse_query(feed, frame, &fault);
 		return true;
 	}
 	if (result->kind == STATEMENT_NEUTRAL && UNLIKELY(result->prepared_name[0]) &&
@@ -217,8 +185,11 @@ static enum step send_query(struct feed *feed, const struct pgw_frame *frame, ui
 static enum step pass_query(struct feed *feed, const struct pgw_frame *frame)
 {
 	static const struct statement_route any;
-	enum step step = feed_want_server(feed, frame, &any);
+	enum step step;
 
+	if (feed_session_refused(feed, frame, &step))
+		return step;
+	step = feed_want_server(feed, frame, &any);
 	return step == STEP_NEXT && feed->client->state == CLIENT_LINKED
 		       ? send_query(feed, frame, 0)
 		       : step;
@@ -231,6 +202,7 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	const char *sql = (const char *)frame->body;
 	struct classify_session session;
 	struct classify_result result;
+	struct statement_route route;
 	enum step step;
 	enum want want;
 	size_t n;
@@ -248,14 +220,20 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 		STAT_ADD(feed->worker->counters.n_bad_annotations, 1);
 	if (answered_here(feed, frame, sql, n, &result, &step))
 		return step;
-	want = client_want_server(client, result.class, result.priority, is_neutral(result.kind));
+	route = feed_route(client, &result);
+	if (UNLIKELY(route.deny != NULL))
+		return feed_deny(feed, frame, &route, sql, n);
+	want = client_want_server(client, &route, is_neutral(result.kind));
 	if (want == WANT_WAIT)
 		return STEP_WAIT;
 	if (want == WANT_FAILED)
 		return client->state == CLIENT_GONE || client->stream.fd < 0
 			       ? STEP_GONE
 			       : feed_skip_message(feed, frame);
-	client->class = (uint8_t)result.class;
+	client->class = route.class;
+	client_statement_limited(client, route.timeout_ms);
+	if (UNLIKELY(route.log_rule != NULL))
+		feed_log(client, &route, sql, n);
 	setting_note(client, result.kind, result.effects, sql, n);
 	return send_query(feed, frame, result.effects);
 }

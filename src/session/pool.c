@@ -17,8 +17,8 @@ struct pool *pool_of(struct worker *worker, const char *database, const char *us
 			strcmp(pool->shared->user->name, user) == 0)
 			return pool;
 	pool = mem_zalloc(sizeof(*pool));
-	pool->worker = worker;
 	pool->id = worker_new_id(worker);
+	pool->worker = worker;
 	pool->shared = registry_pool(database, user);
 	for (i = 0; i < N_SERVER_STATES; i++)
 		TAILQ_INIT(&pool->servers[i]);

@@ -32,8 +32,8 @@ enum server_state {
 
 struct pool {
 	struct pool *next; /* in the worker's list */
-	uint64_t id;	   /* of no other that the worker has or had */
 	struct worker *worker;
+	uint64_t id; /* no other pool has had it: an address may come again */
 	struct shared_pool *shared;
 	struct server_list servers[N_SERVER_STATES];
 	uint32_t n_servers[N_SERVER_STATES];

@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 
+static uint64_t last_serial; /* atomic */
+
 static bool make_tls(const struct config_tls *tls, bool server_role, const char *what,
 	struct tls_context **context_r, struct strbuf *problems)
 {
@@ -18,17 +20,18 @@ static bool make_tls(const struct config_tls *tls, bool server_role, const char 
 
 struct settings *settings_new(struct config *config, struct strbuf *problems)
 {
-	static uint64_t last_id; /* atomic */
 	struct settings *settings = mem_zalloc(sizeof(*settings));
+	const char **lanes = config_lane_names(config);
 	unsigned bad_line = 0;
 	char error[256];
 	bool ok = true;
 
 	settings->refs = 1;
-	settings->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+	settings->serial = __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED);
 	settings->config = config;
-	settings->classifier = classifier_new(
-		(const char *const *)config->rules, config->n_rules, &bad_line, error);
+	settings->classifier = classifier_new((const char *const *)config->rules, config->n_rules,
+		(struct classifier_lanes){lanes, config->n_lanes}, &bad_line, error);
+	mem_free(lanes);
 	if (settings->classifier == NULL) {
 		strbuf_addf(problems, "%s: [rules] %s\n", config->rule_places[bad_line], error);
 		ok = false;

@@ -13,7 +13,7 @@
 
 struct settings {
 	int refs; /* atomic */
-	uint64_t id; /* of no others that there are or were */
+	uint64_t serial; /* no other has had it: an address may come again */
 	struct config *config;
 	struct classifier *classifier;
 	struct tls_context *client_tls; /* NULL: client_tls_sslmode = disable */

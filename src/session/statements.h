@@ -17,16 +17,22 @@
 
 #define STATEMENT_NAME_BYTES 40 /* "pglane_" + 32 hex digits + NUL */
 
-/* What classify() said at Parse, kept for every execution. */
+/* What classify() said at Parse, kept for every execution as long as what it was asked with holds:
+ * texts are the settings'. */
 struct statement_route {
 	uint8_t class;
 	uint8_t priority;
 	uint8_t kind;
-	uint32_t effects;
+	uint8_t lane; /* if has_lane */
+	bool has_lane; /* a rule's, not that of the class */
 	bool annotated; /* its class comes from an annotation */
-	bool decided;	/* classify() ran, with these facts, of which the route holds nothing: */
-	uint64_t pool_id, settings_id;
-	struct pgw_hash128 params_hash;
+	uint32_t effects;
+	uint32_t timeout_ms; /* a rule's; 0: the lane's */
+	const char *deny, *deny_rule, *log_rule;
+	/* classify() was asked with these; settings 0: never */
+	uint64_t settings, pool;
+	int64_t now_s; /* 0: no rule asks for the time */
+	struct pgw_hash128 params;
 };
 
 struct statement {

@@ -390,3 +390,16 @@ void worker_release(struct worker *worker)
 	mem_free(worker->keys);
 	mem_free(worker->rx);
 }
+
+int64_t worker_wall_s(struct worker *worker)
+{
+	time_t now = (time_t)(clock_wall_us() / 1000000);
+	struct tm local;
+
+	if (now != worker->wall_s) {
+		worker->wall_s = now;
+		worker->utc_offset_s =
+			localtime_r(&now, &local) ? (int32_t)local.tm_gmtoff : 0;
+	}
+	return now;
+}

@@ -95,6 +95,8 @@ struct worker {
 	uint64_t period_began_us; /* of the statistics, see pool_roll_period() */
 	uint64_t period_us;	  /* how long the last one was; 0: none is over */
 	uint64_t next_id;
+	int64_t wall_s; /* the second for which utc_offset_s was asked */
+	int32_t utc_offset_s;
 	struct class_stats classes[N_QUERY_CLASSES];
 	struct worker_counters counters;
 	struct gather to_client, to_server;
@@ -162,6 +164,8 @@ static inline const struct config *worker_config(const struct worker *worker)
 {
 	return worker->settings->config;
 }
+/* Seconds since 1970 UTC; worker->utc_offset_s is what local time is ahead of it then. */
+int64_t worker_wall_s(struct worker *worker);
 uint64_t worker_new_id(struct worker *worker); /* unique in the process, over clients and servers;
 						  small: the console shows it as int4 */
 static inline bool is_console_database(const char *name)

@@ -40,6 +40,7 @@
 	X(QUEUE_FULL, "ERROR", "53300", "lane queue is full", "See max_waiting.")                                                        \
 	X(LANE_TIMEOUT, "ERROR", "57014", "canceling statement due to lane timeout", "")                                                 \
 	X(QUEUE_CANCELED, "ERROR", "57014", "canceling statement due to user request", "")                                               \
+	X(DENIED, "ERROR", "42501", "statement denied", "See [rules].")                                                                  \
 	X(STATEMENT_POOLING, "ERROR", "0A000", "transactions are not allowed in statement pooling", "See pool_mode.")                    \
 	X(STATEMENT_EXISTS, "ERROR", "42P05", "prepared statement already exists", "")                                                   \
 	X(STATEMENT_UNKNOWN, "ERROR", "26000", "prepared statement does not exist", "")                                                  \

@@ -305,7 +305,7 @@ int main(void)
 	load(CORPUS_DIR "/corpus.jsonl");
 	load(CORPUS_DIR "/second.jsonl");
 	load(CORPUS_DIR "/third.jsonl");
-	classifier = classifier_new(NULL, 0, &bad_line, error);
+	classifier = classifier_new(NULL, 0, (struct classifier_lanes){0}, &bad_line, error);
 	words_init(&words);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	classifier_free(&classifier);

@@ -23,11 +23,14 @@ static const struct classify_session anybody = {
 	.max_priority = 10,
 };
 
+static const char *const lane_names[] = {"default", "ml", NULL, "training"};
+static const struct classifier_lanes lanes = {lane_names, N_ELEMENTS(lane_names)};
+
 static struct classifier *new_classifier(const char *const *rules, unsigned n)
 {
 	unsigned bad_line;
 	char error[256];
-	struct classifier *classifier = classifier_new(rules, n, &bad_line, error);
+	struct classifier *classifier = classifier_new(rules, n, lanes, &bad_line, error);
 	assert_non_null(classifier);
 	return classifier;
 }
@@ -86,6 +89,130 @@ static void test_precedence(void **state)
 	classifier_free(&ruled);
 	assert_null(ruled);
 	classifier_free(&ruled);
+}
+
+/* What rules do beside a class, and what of it an annotation or a setting takes away. */
+static void test_actions(void **state)
+{
+	static const char *const rules[] = {"log if write", "deny 'no exports' if copy-to user=app",
+		"lane training timeout 2min priority 7 if vector-distance",
+		"serving lane ml log if database=crm", "log timeout 5s if where"};
+	struct classifier *c = new_classifier(rules, N_ELEMENTS(rules));
+	struct classify_session crm = anybody, set = anybody;
+	crm.database = "crm";
+	set.has_class = true;
+	set.class = QUERY_HYBRID;
+
+	struct classify_result r = judge(c, &anybody, "COPY t TO STDOUT");
+	assert_string_equal(r.deny, "no exports");
+	assert_string_equal(r.deny_rule, "rules:2");
+	r = judge(c, &anybody, "/*ml_class='serving'*/ COPY t TO STDOUT");
+	assert_non_null(r.deny);
+	r = judge(c, &set, "BEGIN; SELECT 1; COPY t TO STDOUT; COMMIT");
+	assert_non_null(r.deny);
+	r = judge(c, &crm, "COPY t FROM STDIN");
+	assert_null(r.deny);
+	assert_decision(&r, QUERY_SERVING, "rules:4");
+	assert_true(r.has_lane);
+	assert_int_equal(r.lane, 1);
+	assert_string_equal(r.log_rule, "rules:4");
+
+	r = judge(c, &anybody, SEARCH); /* no CLASS: that of the built-in table */
+	assert_decision(&r, QUERY_VECTOR, "rules:3");
+	assert_true(r.has_lane);
+	assert_int_equal(r.lane, 3);
+	assert_int_equal(r.priority, 7);
+	assert_int_equal(r.timeout_ms, 120000);
+	assert_null(r.log_rule);
+	r = judge(c, &anybody, "/*ml_class='training'*/" SEARCH);
+	assert_decision(&r, QUERY_TRAINING, "annotation");
+	assert_false(r.has_lane);
+	assert_int_equal(r.timeout_ms, 120000);
+	r = judge(c, &set, SEARCH);
+	assert_decision(&r, QUERY_HYBRID, "setting");
+	assert_false(r.has_lane);
+
+	r = judge(c, &crm, "DELETE FROM t"); /* the first that logs, the first that decides */
+	assert_string_equal(r.log_rule, "rules:1");
+	assert_decision(&r, QUERY_SERVING, "rules:4");
+	r = judge(c, &anybody, "DELETE FROM t WHERE a = 1");
+	assert_string_equal(r.log_rule, "rules:1");
+	assert_decision(&r, QUERY_DEFAULT, "rules:5"); /* it does more than log */
+	assert_int_equal(r.timeout_ms, 5000);
+	classifier_free(&c);
+}
+
+/* Who is denied everything can still end a transaction. */
+static void test_transactions_end(void **state)
+{
+	static const char *const rules[] = {"deny 'closed' if user=app"};
+	static const char *const open[] = {
+		"BEGIN", "COMMIT", "ROLLBACK", "ROLLBACK TO a", "", ";", "ROLLBACK AND CHAIN"};
+	static const char *const denied[] = {"SELECT 1", "SET a = 1", "BEGIN; SELECT 1", "SAVEPOINT a"};
+	struct classifier *c = new_classifier(rules, N_ELEMENTS(rules));
+	struct classify_session session = anybody;
+	for (unsigned i = 0; i < N_ELEMENTS(open); i++)
+		if (judge(c, &anybody, open[i]).deny != NULL)
+			fail_msg("%s is denied", open[i]);
+	for (unsigned i = 0; i < N_ELEMENTS(denied); i++)
+		if (judge(c, &anybody, denied[i]).deny == NULL)
+			fail_msg("%s is not denied", denied[i]);
+	session.only_session = true;
+	assert_non_null(judge(c, &session, "").deny);
+	classifier_free(&c);
+}
+
+/* A session is judged by what is known without a statement. */
+static void test_only_session(void **state)
+{
+	static const char *const rules[] = {
+		"deny 'a' if !where", "training if user=app !vector-distance", "serving if user=app"};
+	struct classifier *c = new_classifier(rules, N_ELEMENTS(rules));
+	struct classify_session session = anybody;
+	session.only_session = true;
+	struct classify_result r = judge(c, &session, "");
+	assert_null(r.deny);
+	assert_decision(&r, QUERY_SERVING, "rules:3");
+	classifier_free(&c);
+}
+
+#define ORGANIZATION "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
+
+static void test_organization_rules(void **state)
+{
+	static const char *const rules[] = {"training if organization=" ORGANIZATION,
+		"serving if !organization=" ORGANIZATION " !user=bob"};
+	struct classifier *c = new_classifier(rules, N_ELEMENTS(rules));
+	struct classify_session mute = anybody;
+	mute.may_annotate = false;
+	struct classify_result r =
+		judge(c, &anybody, "SELECT 1 /*ml_organization='" ORGANIZATION "'*/");
+	assert_decision(&r, QUERY_TRAINING, "rules:1");
+	r = judge(c, &anybody, "/*ml_organization='1B4E28BA-2FA1-11D2-883F-0016D3CCA427'*/ SELECT 1");
+	assert_decision(&r, QUERY_TRAINING, "rules:1");
+	r = judge(c, &mute, "SELECT 1 /*ml_organization='" ORGANIZATION "'*/");
+	assert_decision(&r, QUERY_SERVING, "rules:2");
+	r = judge(c, &anybody, "SELECT '/*ml_organization=''" ORGANIZATION "''*/'");
+	assert_decision(&r, QUERY_SERVING, "rules:2");
+	r = judge(c, &anybody, "SELECT 1");
+	assert_decision(&r, QUERY_SERVING, "rules:2");
+	classifier_free(&c);
+}
+
+static void test_time_is_asked(void **state)
+{
+	static const char *const rules[] = {"training if hour=22-6"};
+	struct classifier *c = new_classifier(rules, N_ELEMENTS(rules)),
+			  *plain = new_classifier(NULL, 0);
+	struct classify_session night = anybody;
+	night.now_s = 3600;
+	assert_true(classifier_asks_time(c));
+	assert_false(classifier_asks_time(plain));
+	assert_int_equal(judge(c, &night, "SELECT 1").class, QUERY_TRAINING);
+	night.utc_offset_s = 8 * 3600;
+	assert_int_equal(judge(c, &night, "SELECT 1").class, QUERY_DEFAULT);
+	classifier_free(&c);
+	classifier_free(&plain);
 }
 
 static void test_annotation_rights(void **state)
@@ -242,7 +369,7 @@ static void test_bad_rules(void **state)
 		"serving if user=a", "serving if", "training if user=b"};
 	unsigned bad_line = 99;
 	char error[256] = "";
-	assert_null(classifier_new(rules, N_ELEMENTS(rules), &bad_line, error));
+	assert_null(classifier_new(rules, N_ELEMENTS(rules), lanes, &bad_line, error));
 	assert_int_equal(bad_line, 1);
 	assert_string_equal(error, "column 11: a condition is wanted, but the line ends");
 }
@@ -416,6 +543,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_precedence),
+		cmocka_unit_test(test_actions),
+		cmocka_unit_test(test_transactions_end),
+		cmocka_unit_test(test_only_session),
+		cmocka_unit_test(test_organization_rules),
+		cmocka_unit_test(test_time_is_asked),
 		cmocka_unit_test(test_annotation_rights),
 		cmocka_unit_test(test_annotation_values),
 		cmocka_unit_test(test_annotation_with_backslashes),

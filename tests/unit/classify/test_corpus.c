@@ -150,7 +150,7 @@ int main(int argc, char **argv)
 	files_are_given = argc > 1;
 	files = argc > 1 ? argv + 1 : (char **)(uintptr_t)default_files;
 	n_files = argc > 1 ? argc - 1 : (int)N_ELEMENTS(default_files);
-	classifier = classifier_new(NULL, 0, &bad_line, error);
+	classifier = classifier_new(NULL, 0, (struct classifier_lanes){0}, &bad_line, error);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	classifier_free(&classifier);
 	return failed;

@@ -277,7 +277,7 @@ int main(void)
 	};
 	unsigned bad_line;
 	char error[256];
-	classifier = classifier_new(NULL, 0, &bad_line, error);
+	classifier = classifier_new(NULL, 0, (struct classifier_lanes){0}, &bad_line, error);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	classifier_free(&classifier);
 	return failed;

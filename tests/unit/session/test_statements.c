@@ -152,7 +152,7 @@ static void equal_statements_are_one(void **state)
 	assert_int_equal(table.n_bytes, statement_bytes(a) + statement_bytes(c) +
 						statement_bytes(d) + statement_bytes(e) +
 						statement_bytes(f));
-	assert_false(a->route.decided);
+	assert_true(a->route.settings == 0);
 
 	statement_unref(&table, &b);
 	assert_null(b);
@@ -213,14 +213,14 @@ static void what_is_known_of_it_stays_with_it(void **state)
 {
 	struct statement *a = intern("SELECT 1"), *b;
 
-	a->route.decided = true;
+	a->route.settings = 1;
 	a->route.class = 3;
 	b = intern("SELECT 1");
 	assert_int_equal(b->route.class, 3);
 	statement_unref(&table, &a);
 	statement_unref(&table, &b);
 	a = intern("SELECT 1"); /* forgotten with the last reference */
-	assert_false(a->route.decided);
+	assert_true(a->route.settings == 0);
 	statement_unref(&table, &a);
 }
 

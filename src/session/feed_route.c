@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Where a statement goes: the facts that classify() is asked with, what is kept of its answer, and
+ * what a rule does beside it (deny, log).
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "session/feed.h"
+#include "session/server.h"
+#include "session/setting.h"
+
+#define LOGGED_BYTES 200 /* of a statement */
+
+/* Zero while no rule asks: a decision that is kept holds for any time. */
+static int64_t asked_time(const struct client *client)
+{
+	return UNLIKELY(classifier_asks_time(client->worker->settings->classifier))
+		       ? worker_wall_s(client->worker)
+		       : 0;
+}
+
+struct classify_session feed_session(const struct client *client)
+{
+	const struct config *config = worker_config(client->worker);
+	const struct config_user *user = config_find_user(config, client->pool->shared->user->name);
+	const char *name = client->params->class_name;
+	struct classify_session session = {
+		.user = client->pool->shared->user->name,
+		.database = client->pool->shared->database->name,
+		.application_name = client_application_name(client),
+		.may_annotate =
+			(user ? user->annotations : CONFIG_USER_ANNOTATIONS) != ANNOTATIONS_NONE,
+		.max_priority = user ? user->max_priority : CONFIG_USER_MAX_PRIORITY,
+		.backslash_escapes = client->params->backslash_escapes,
+		.now_s = asked_time(client),
+	};
+
+	session.utc_offset_s = client->worker->utc_offset_s;
+	if (name)
+		session.has_class = query_class_parse(name, strlen(name), &session.class);
+	return session;
+}
+
+struct statement_route feed_route(const struct client *client, const struct classify_result *result)
+{
+	return (struct statement_route){
+		.class = (uint8_t)result->class,
+		.priority = result->priority,
+		.kind = (uint8_t)result->kind,
+		.lane = result->lane,
+		.has_lane = result->has_lane,
+		.annotated = strcmp(result->rule, "annotation") == 0,
+		.effects = result->effects,
+		.timeout_ms = result->timeout_ms,
+		.deny = result->deny,
+		.deny_rule = result->deny_rule,
+		.log_rule = result->log_rule,
+	};
+}
+
+struct statement_route feed_session_route(const struct client *client)
+{
+	struct classify_session session = feed_session(client);
+	struct classify_result result;
+	struct statement_route route;
+
+	session.only_session = true;
+	classify(client->worker->settings->classifier, &session, "", 0, &result);
+	route = feed_route(client, &result);
+	route.kind = STATEMENT_WORK;
+	return route;
+}
+
+void feed_route_statement(struct client *client, struct statement *statement)
+{
+	struct settings *settings = client->worker->settings;
+	struct statement_route *route = &statement->route;
+	struct pgw_hash128 params = client->params->hash;
+	struct classify_session session;
+	struct classify_result result;
+
+	if (LIKELY(route->settings == settings->serial && route->pool == client->pool->id &&
+		   route->params.lo == params.lo && route->params.hi == params.hi &&
+		   route->now_s == asked_time(client)))
+		return;
+	session = feed_session(client);
+	classify(settings->classifier, &session, statement->text, statement->n_query - 1, &result);
+	*route = feed_route(client, &result);
+	route->settings = settings->serial;
+	route->pool = client->pool->id;
+	route->params = params;
+	route->now_s = session.now_s;
+	if (result.bad_annotation)
+		STAT_ADD(client->worker->counters.n_bad_annotations, 1);
+}
+
+void feed_log(const struct client *client, const struct statement_route *route, const char *sql,
+	size_t n)
+{
+	if (LIKELY(route->log_rule == NULL))
+		return;
+	log_rated(LOG_LEVEL_INFO, "C-%llu: %s: %s, class %s, user %s, database %s: %.*s",
+		(unsigned long long)client->id, route->log_rule,
+		route->deny ? "denied" : "sent", query_class_name((enum query_class)route->class),
+		client->pool->shared->user->name, client->pool->shared->database->name,
+		(int)MIN_OF(n, LOGGED_BYTES), sql);
+}
+
+enum step feed_deny(struct feed *feed, const struct pgw_frame *frame,
+	const struct statement_route *route, const char *sql, size_t n)
+{
+	struct pgw_fault fault;
+
+	feed_log(feed->client, route, sql, n);
+	pgw_fault_set(&fault, PGW_FAULT_DENIED, route->deny, "Rule %s.", route->deny_rule);
+	return frame->type == PGW_QUERY || frame->type == PGW_FUNCTION_CALL
+		       ? feed_refuse_query(feed, frame, &fault)
+		       : feed_fail_batch(feed, frame, &fault);
+}
+
+bool feed_session_refused(struct feed *feed, const struct pgw_frame *frame, enum step *step_r)
+{
+	struct client *client = feed->client;
+	struct statement_route route;
+
+	if (LIKELY(client->state == CLIENT_LINKED && !server_is(client->server, SERVER_FRESH)))
+		return false;
+	route = feed_session_route(client);
+	if (LIKELY(route.deny == NULL))
+		return false;
+	*step_r = feed_deny(feed, frame, &route, "a session", 9);
+	return true;
+}
