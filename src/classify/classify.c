@@ -145,6 +145,18 @@ static void deny_by(const struct rule *rule, struct classify_result *result)
 	result->deny_rule = rule->name;
 }
 
+/* pglane.class, after this statement of the text. */
+static void note_change(const struct statement *statement, struct classify_result *result)
+{
+	if (statement->change != CLASS_KEPT) {
+		result->change = statement->change;
+		result->changed_class = statement->changed_class;
+	} else if (statement->kind == STATEMENT_ROLLBACK ||
+		   (statement->kind == STATEMENT_COMMIT && result->change == CLASS_SET_LOCAL)) {
+		result->change = CLASS_KEPT;
+	}
+}
+
 static bool is_work(enum statement_kind kind)
 {
 	return kind == STATEMENT_WORK || kind == STATEMENT_PREPARE || kind == STATEMENT_EXECUTE;
@@ -167,10 +179,11 @@ static void merge_kind(
 	result->prepared_name[0] = '\0';
 }
 
-/* Returns whether a comment was passed that may be an annotation. */
+/* Returns whether a comment was passed that may be an annotation. *asked_r: the class that the text
+ * itself asks for by SET pglane.class, if it does. */
 static bool read_statements(const struct classifier *classifier,
 	const struct classify_session *session, const char *sql, size_t n,
-	struct classify_result *result)
+	struct classify_result *result, uint8_t *asked_r)
 {
 	struct reader reader;
 	reader_init(&reader, &classifier->words, sql, n, session->backslash_escapes);
@@ -185,6 +198,11 @@ static bool read_statements(const struct classifier *classifier,
 		merge_kind(result, &statement, n_statements++);
 		has_transaction |= statement.is_transaction;
 		result->effects |= statement.effects;
+		if (UNLIKELY(statement.is_transaction || statement.change != CLASS_KEPT)) {
+			note_change(&statement, result);
+			if (statement.change != CLASS_KEPT)
+				*asked_r = statement.changed_class;
+		}
 		struct decision decision =
 			decide(classifier, session, statement.features, result);
 		if (!statement.is_transaction)
@@ -290,27 +308,37 @@ NOINLINE static void read_organization(const struct classify_session *session, c
 			sizeof(result->organization));
 }
 
+/* The class that the text, or else the session, asks for takes the place of the rules': with the
+ * lane that they may have named. */
+static void apply_setting(const struct classify_session *session, uint8_t asked,
+	struct classify_result *result)
+{
+	if (asked == N_QUERY_CLASSES || (asked > N_QUERY_CLASSES && !session->has_class))
+		return;
+	result->class = asked < N_QUERY_CLASSES ? (enum query_class)asked : session->class;
+	result->rule = "setting";
+	result->has_lane = false;
+}
+
 void classify(const struct classifier *classifier, const struct classify_session *session,
 	const char *sql, size_t n, struct classify_result *result_r)
 {
+	uint8_t asked = UINT8_MAX;
 	/* field by field: clearing the names would cost more than some statements do */
 	result_r->kind = STATEMENT_EMPTY;
 	result_r->effects = 0;
 	result_r->features = 0;
 	result_r->deny = NULL;
 	result_r->log_rule = NULL;
+	result_r->change = CLASS_KEPT;
 	result_r->bad_annotation = false;
 	result_r->has_organization = false;
 	result_r->prepared_name[0] = '\0';
 	if (UNLIKELY(classifier->asks_organization))
 		read_organization(session, sql, n, result_r);
-	bool has_comment = read_statements(classifier, session, sql, n, result_r);
-	if (session->has_class) {
-		/* with the lane of that class */
-		result_r->class = session->class;
-		result_r->rule = "setting";
-		result_r->has_lane = false;
-	}
+	bool has_comment =
+		read_statements(classifier, session, sql, n, result_r, &asked);
+	apply_setting(session, asked, result_r);
 	if (has_comment)
 		apply_annotations(session, sql, n, result_r);
 }

@@ -55,6 +55,12 @@ struct classify_session {
 	int64_t now_s;		/* since 1970 UTC. Both are read only if classifier_asks_time() */
 };
 
+/* What a text does to pglane.class. */
+enum class_change {
+	CLASS_KEPT,
+	CLASS_SET_LOCAL,	/* SET LOCAL: until the transaction ends */
+	CLASS_SET,		/* SET, RESET */
+};
 
 struct classify_result {
 	enum query_class class;
@@ -69,6 +75,8 @@ struct classify_result {
 	uint32_t timeout_ms;	/* a rule's limit instead of the lane's; 0: none */
 	bool has_lane;		/* a rule names the lane: the class's does not count */
 	uint8_t lane;		/* if has_lane: index in the lanes of classifier_new() */
+	uint8_t change;		/* enum class_change */
+	uint8_t changed_class;	/* if change: enum query_class; N_QUERY_CLASSES: none any more */
 	bool bad_annotation;	/* malformed or not allowed; counted */
 	bool has_organization;
 	char organization[37];	/* if has_organization; else not written */

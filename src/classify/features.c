@@ -124,6 +124,54 @@ static void head_end(struct reader *reader, struct statement *statement, bool co
 
 /* ---- settings and other neutral statements ---- */
 
+/* Names of settings are compared without case, in quotes too. */
+static bool item_names(const struct item *item, const char *name)
+{
+	char text[16];
+	return item_is_name(item) &&
+	       pgw_token_ident(&item->token, text, sizeof(text)) == strlen(name) &&
+	       strcasecmp(text, name) == 0;
+}
+
+/* A literal or a word; DEFAULT, and what is no class, is none. */
+static uint8_t class_of_value(const struct item *item)
+{
+	char text[16] = "";
+	size_t n = 0;
+	enum query_class class;
+	if (item->token.kind == PGW_TOK_STRING)
+		n = pgw_token_string(&item->token, text, sizeof(text));
+	else if (item_is_name(item))
+		n = pgw_token_ident(&item->token, text, sizeof(text));
+	if (pgw_word_is(&item->token, "default"))
+		return N_QUERY_CLASSES;
+	return n < sizeof(text) && query_class_parse(text, n, &class) ? (uint8_t) class
+								      : N_QUERY_CLASSES;
+}
+
+/* pglane.class TO value, at its first word; of RESET, pglane.class. */
+static void read_class_setting(
+	struct reader *reader, struct statement *statement, enum class_change change, bool reset)
+{
+	if (!item_names(reader->now, "pglane") || !item_is_punct(reader->now + 1, '.'))
+		return;
+	reader_next(reader);
+	reader_next(reader);
+	if (!item_names(reader->now, "class"))
+		return;
+	reader_next(reader);
+	if (!reset) {
+		if (item_key(reader->now) != KEY_TO &&
+			(reader->now->token.len != 1 || reader->now->token.at[0] != '='))
+			return;
+		reader_next(reader);
+		if (item_ends_statement(reader->now))
+			return;
+	}
+	statement->change = change;
+	statement->changed_class = reset ? N_QUERY_CLASSES : class_of_value(reader->now);
+}
+
 static void head_set(struct reader *reader, struct statement *statement)
 {
 	enum key key = item_key(reader->now);
@@ -131,10 +179,16 @@ static void head_set(struct reader *reader, struct statement *statement)
 	if (key == KEY_LOCAL || key == KEY_TRANSACTION || key == KEY_CONSTRAINTS) {
 		reader_next(reader);
 		/* unless it is a setting of that name */
-		if (reader->now->token.kind != PGW_TOK_OPERATOR && item_key(reader->now) != KEY_TO)
+		if (reader->now->token.kind != PGW_TOK_OPERATOR && item_key(reader->now) != KEY_TO) {
+			if (key == KEY_LOCAL)
+				read_class_setting(reader, statement, CLASS_SET_LOCAL, false);
 			return;
+		}
 	}
 	statement->effects |= EFFECT_SET;
+	if (pgw_word_is(&reader->now->token, "session"))
+		reader_next(reader);
+	read_class_setting(reader, statement, CLASS_SET, false);
 }
 
 static void head_discard(struct reader *reader, struct statement *statement)
@@ -420,6 +474,7 @@ NOINLINE static void read_head(struct reader *reader, enum key key, struct state
 	case KEY_RESET:
 		statement->kind = STATEMENT_NEUTRAL;
 		statement->effects |= EFFECT_SET;
+		read_class_setting(reader, statement, CLASS_SET, true);
 		break;
 	case KEY_LISTEN:
 		statement->kind = STATEMENT_NEUTRAL;
@@ -484,6 +539,7 @@ bool features_next(struct reader *reader, struct statement *statement_r)
 	statement_r->effects = 0;
 	statement_r->features = 0;
 	statement_r->is_transaction = false;
+	statement_r->change = CLASS_KEPT;
 	statement_r->name[0] = '\0';
 	if (item_is_punct(reader->now, ';'))
 		statement_r->kind = STATEMENT_EMPTY;

@@ -79,6 +79,8 @@ struct statement {
 	uint32_t effects;
 	uint64_t features;
 	bool is_transaction;		/* BEGIN, COMMIT, ROLLBACK …, in any form */
+	uint8_t change;			/* enum class_change, as of the text */
+	uint8_t changed_class;
 	char name[CLASSIFY_NAME_BYTES]; /* PREPARE, EXECUTE, DEALLOCATE */
 };
 

@@ -307,6 +307,8 @@ void client_statement_ends(struct client *client, uint64_t now_us, bool idle)
 void client_xact_over(struct client *client)
 {
 	client_unset(client, CLIENT_CLASS_FIXED);
+	client->xact_class = 0;
+	client->commit_class = 0;
 }
 
 /* From here to the Sync, which has not come yet, the server hears nothing; nor did it hear a Query

@@ -65,7 +65,9 @@ static bool message_decides(
 	} else {
 		return false;
 	}
-	return !feed_is_neutral((enum statement_kind)route_r->kind);
+	/* SET pglane.class is neutral, but says what its transaction is. */
+	return route_r->change != CLASS_KEPT ||
+	       !feed_is_neutral((enum statement_kind)route_r->kind);
 }
 
 /* A batch that begins with BEGIN or SET: what is here of the rest may decide its lane. */
@@ -516,8 +518,7 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	}
 	if (statement) {
 		feed_log(client, &statement->route, statement->text, statement->n_query - 1);
-		setting_note(client, (enum statement_kind)statement->route.kind,
-			statement->route.effects, statement->text, statement->n_query - 1);
+		setting_note(client, &statement->route, statement->text, statement->n_query - 1);
 	}
 	feed_bind_deallocate(client, statement, &bind);
 	if (statement == NULL || bind.n_statement_bytes == 0)

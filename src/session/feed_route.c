@@ -23,7 +23,6 @@ struct classify_session feed_session(const struct client *client)
 {
 	const struct config *config = worker_config(client->worker);
 	const struct config_user *user = config_find_user(config, client->pool->shared->user->name);
-	const char *name = client->params->class_name;
 	struct classify_session session = {
 		.user = client->pool->shared->user->name,
 		.database = client->pool->shared->database->name,
@@ -36,8 +35,7 @@ struct classify_session feed_session(const struct client *client)
 	};
 
 	session.utc_offset_s = client->worker->utc_offset_s;
-	if (name)
-		session.has_class = query_class_parse(name, strlen(name), &session.class);
+	session.has_class = setting_class(client, &session.class);
 	return session;
 }
 
@@ -50,6 +48,8 @@ struct statement_route feed_route(const struct client *client, const struct clas
 		.lane = result->lane,
 		.has_lane = result->has_lane,
 		.annotated = strcmp(result->rule, "annotation") == 0,
+		.change = result->change,
+		.changed_class = result->changed_class,
 		.effects = result->effects,
 		.timeout_ms = result->timeout_ms,
 		.deny = result->deny,
@@ -81,6 +81,7 @@ void feed_route_statement(struct client *client, struct statement *statement)
 
 	if (LIKELY(route->settings == settings->serial && route->pool == client->pool->id &&
 		   route->params.lo == params.lo && route->params.hi == params.hi &&
+		   route->xact_class == client->xact_class &&
 		   route->now_s == asked_time(client)))
 		return;
 	session = feed_session(client);
@@ -89,6 +90,7 @@ void feed_route_statement(struct client *client, struct statement *statement)
 	route->settings = settings->serial;
 	route->pool = client->pool->id;
 	route->params = params;
+	route->xact_class = client->xact_class;
 	route->now_s = session.now_s;
 	if (result.bad_annotation)
 		STAT_ADD(client->worker->counters.n_bad_annotations, 1);

@@ -234,6 +234,6 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	client_statement_limited(client, route.timeout_ms);
 	if (UNLIKELY(route.log_rule != NULL))
 		feed_log(client, &route, sql, n);
-	setting_note(client, result.kind, result.effects, sql, n);
+	setting_note(client, &route, sql, n);
 	return send_query(feed, frame, result.effects);
 }

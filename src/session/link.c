@@ -428,6 +428,7 @@ static void forget_batch(struct client *client)
 	client_unset(client, CLIENT_COPY_ENDED);
 	client_unset(client, CLIENT_BATCH_HAS_XACT);
 	setting_settled(client, true);
+	client->xact_class = client->commit_class = 0;
 	client_names_failed(client, UINT32_MAX);
 	mem_free(client->fault);
 	client->fault = NULL;

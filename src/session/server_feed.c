@@ -19,7 +19,7 @@
 static bool must_be_whole(uint8_t type)
 {
 	return type == PGW_READY_FOR_QUERY || type == PGW_PARAMETER_STATUS ||
-	       type == PGW_ERROR_RESPONSE;
+	       type == PGW_ERROR_RESPONSE || type == PGW_COMMAND_COMPLETE;
 }
 
 /*
@@ -88,7 +88,8 @@ static bool walk_one(struct walk *walk)
 	if (front && !(front->flags & (EXPECT_SWALLOW | EXPECT_LOCAL)) &&
 		LIKELY(!server_is(server, SERVER_SETUP_FAILED))) {
 		bool of_query = front->kind == EXPECT_QUERY &&
-				!server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH);
+				!server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH) &&
+				!(walk->client && walk->client->commit_class != 0);
 		const uint8_t *rows = skip_passing(walk->at, walk->end, of_query);
 
 		if (walk->client)

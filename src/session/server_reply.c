@@ -404,6 +404,9 @@ bool walk_message(struct walk *walk, const struct pgw_frame *frame)
 	case PGW_PORTAL_SUSPENDED:
 		server_unset(server, SERVER_COPY_IN);
 		server_unset(server, SERVER_COPY_BOTH);
+		if (UNLIKELY(walk->client && walk->client->commit_class != 0) &&
+			!walk_is_swallowed(walk))
+			setting_tag(walk->client, frame->body, frame->n_available);
 		return on_reply(walk, frame, EXPECT_EXECUTE, true);
 	case PGW_COPY_IN_RESPONSE:
 		copy_in_begins(walk);

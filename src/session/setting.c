@@ -7,6 +7,7 @@
 #include "session/server.h"
 
 #define SETTING_TEXT_BYTES 1024u
+#define CLASS_ROLLED_BACK 0x80u /* beside a commit_class: the last tag was ROLLBACK */
 #define TAINTING                                                                                   \
 	(EFFECT_SET | EFFECT_LISTEN | EFFECT_TEMP_TABLE | EFFECT_ADVISORY_LOCK |                   \
 		EFFECT_HOLD_CURSOR | EFFECT_LOAD | EFFECT_PREPARE)
@@ -214,11 +215,76 @@ static bool is_transaction_control(enum statement_kind kind)
 	       kind == STATEMENT_COMMIT || kind == STATEMENT_ROLLBACK;
 }
 
-void setting_note(struct client *client, enum statement_kind kind, uint32_t effects,
-	const char *sql, size_t n)
+/* ---- pglane.class ---- */
+
+/* As client->xact_class and commit_class hold it: 0 is "no SET did". */
+static uint8_t coded(uint8_t class)
 {
+	return (uint8_t)(class + 1);
+}
+
+bool setting_class(const struct client *client, enum query_class *class_r)
+{
+	const char *name = client->params->class_name;
+
+	if (UNLIKELY(client->xact_class != 0)) {
+		*class_r = (enum query_class)(client->xact_class - 1);
+		return *class_r < N_QUERY_CLASSES;
+	}
+	return name && query_class_parse(name, strlen(name), class_r);
+}
+
+/* A plain SET outside of a transaction goes the way of every parameter. */
+static void note_class(struct client *client, const struct statement_route *route)
+{
+	bool in_xact = client->xact != XACT_NONE || client_is(client, CLIENT_BATCH_HAS_XACT) ||
+		       route->kind != STATEMENT_NEUTRAL ||
+		       (route->effects & EFFECT_TRANSACTION) != 0;
+
+	if (route->change == CLASS_SET && !in_xact)
+		return;
+	client->xact_class = coded(route->changed_class);
+	if (route->change == CLASS_SET)
+		client->commit_class = coded(route->changed_class);
+}
+
+void setting_tag(struct client *client, const uint8_t *tag, size_t n)
+{
+	static const char rollback[] = "ROLLBACK", commit[] = "COMMIT";
+
+	if (n == sizeof(rollback) && memcmp(tag, rollback, n) == 0)
+		client->commit_class |= CLASS_ROLLED_BACK;
+	else if (n == sizeof(commit) && memcmp(tag, commit, n) == 0)
+		client->commit_class &= (uint8_t)~CLASS_ROLLED_BACK;
+}
+
+/* The transaction is over. */
+static void settle_class(struct client *client, bool failed)
+{
+	uint8_t class = (uint8_t)(client->commit_class - 1);
+	struct param_set *set;
+
+	if (client->commit_class != 0 && !failed && !(client->commit_class & CLASS_ROLLED_BACK)) {
+		set = param_set_with(client->params, "pglane.class",
+			class < N_QUERY_CLASSES ? query_class_name((enum query_class)class) : NULL);
+		param_set_unref(&client->params);
+		client->params = set;
+	}
+	client->xact_class = client->commit_class = 0;
+}
+
+/* ---- what a statement leaves ---- */
+
+void setting_note(struct client *client, const struct statement_route *route, const char *sql,
+	size_t n)
+{
+	enum statement_kind kind = (enum statement_kind)route->kind;
+	uint32_t effects = route->effects;
+
 	if (client_is(client, CLIENT_SESSION))
 		return;
+	if (UNLIKELY(route->change != CLASS_KEPT))
+		note_class(client, route);
 	if (UNLIKELY(is_transaction_control(kind))) {
 		client_set(client, CLIENT_BATCH_HAS_XACT);
 		if (client->params_before) { /* a SET before it in its batch is the transaction's, too */
@@ -251,6 +317,8 @@ void setting_settled(struct client *client, bool failed)
 		if (!failed && server && client->state != CLIENT_GONE)
 			reset_all(client, server);
 	}
+	if (UNLIKELY(client->xact_class != 0) && (server == NULL || server->xact == PGW_XACT_IDLE))
+		settle_class(client, failed);
 	if (LIKELY(client->params_before == NULL))
 		return;
 	if (failed) {

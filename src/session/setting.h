@@ -6,17 +6,26 @@
  * outlast the transaction (SET inside one, SET ROLE, LISTEN, temporary tables, session advisory
  * locks, PREPARE, LOAD, cursors WITH HOLD) taints the server: it is reset with server_reset_query
  * before it serves anybody again.
+ *
+ * pglane.class alone is also followed inside transactions, by what the server says: SET LOCAL holds
+ * up to ReadyForQuery outside of one; so does SET, which the session keeps unless the end was
+ * ROLLBACK (the tag of COMMIT, too, when the transaction had failed). ROLLBACK TO SAVEPOINT does not
+ * take it back.
  */
 #ifndef SESSION_SETTING_H
 #define SESSION_SETTING_H
 
 #include "session/client.h"
 
-/* The client's server is about to run the statement. effects: enum statement_effect. */
-void setting_note(struct client *client, enum statement_kind kind, uint32_t effects,
-	const char *sql, size_t n);
+/* The client's server is about to run the statement. */
+void setting_note(struct client *client, const struct statement_route *route, const char *sql,
+	size_t n);
 /* ReadyForQuery of it came. */
 void setting_settled(struct client *client, bool failed);
+/* The class that the session, or its transaction by SET [LOCAL], asks for. false: none. */
+bool setting_class(const struct client *client, enum query_class *class_r);
+/* CommandComplete came while a SET pglane.class of the transaction is open. n with the NUL. */
+void setting_tag(struct client *client, const uint8_t *tag, size_t n);
 /* "SET name TO value", "RESET name": fills name and value; *reset_r for RESET and DEFAULT.
  * backslash_escapes: standard_conforming_strings is off. false: any other form. Pure. */
 bool setting_parse(const char *sql, size_t n, bool backslash_escapes, struct strbuf *name,

@@ -26,10 +26,12 @@ struct statement_route {
 	uint8_t lane; /* if has_lane */
 	bool has_lane; /* a rule's, not that of the class */
 	bool annotated; /* its class comes from an annotation */
+	uint8_t change, changed_class; /* enum class_change */
 	uint32_t effects;
 	uint32_t timeout_ms; /* a rule's; 0: the lane's */
 	const char *deny, *deny_rule, *log_rule;
 	/* classify() was asked with these; settings 0: never */
+	uint8_t xact_class;
 	uint64_t settings, pool;
 	int64_t now_s; /* 0: no rule asks for the time */
 	struct pgw_hash128 params;

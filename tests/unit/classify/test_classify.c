@@ -215,6 +215,48 @@ static void test_time_is_asked(void **state)
 	classifier_free(&plain);
 }
 
+static void test_class_in_the_text(void **state)
+{
+	static const struct {
+		const char *sql;
+		enum query_class class;
+		enum class_change change;
+		unsigned to;
+	} rows[] = {
+		{"SET LOCAL pglane.class = 'training'", QUERY_TRAINING, CLASS_SET_LOCAL,
+			QUERY_TRAINING},
+		{"set local \"pglane\".\"Class\" to vector;", QUERY_VECTOR, CLASS_SET_LOCAL,
+			QUERY_VECTOR},
+		{"SET pglane.class = 'default'", QUERY_DEFAULT, CLASS_SET, QUERY_DEFAULT},
+		{"SET SESSION PGLANE.CLASS TO 'hybrid'", QUERY_HYBRID, CLASS_SET, QUERY_HYBRID},
+		{"SET pglane.class TO DEFAULT", QUERY_DEFAULT, CLASS_SET, N_QUERY_CLASSES},
+		{"RESET pglane.class", QUERY_DEFAULT, CLASS_SET, N_QUERY_CLASSES},
+		{"SET pglane.class = 'fast'", QUERY_DEFAULT, CLASS_SET, N_QUERY_CLASSES},
+		{"BEGIN; SET LOCAL pglane.class = 'training'; SELECT 1", QUERY_TRAINING,
+			CLASS_SET_LOCAL, QUERY_TRAINING},
+		{"BEGIN; SET LOCAL pglane.class = 'training'; SELECT 1; COMMIT", QUERY_TRAINING,
+			CLASS_KEPT, 0},
+		{"BEGIN; SET pglane.class = 'training'; COMMIT", QUERY_TRAINING, CLASS_SET,
+			QUERY_TRAINING},
+		{"BEGIN; SET pglane.class = 'training'; ROLLBACK", QUERY_TRAINING, CLASS_KEPT, 0},
+		{"SET LOCAL pglane.klass = 'training'", QUERY_DEFAULT, CLASS_KEPT, 0},
+		{"SET LOCAL pglane = 'training'", QUERY_DEFAULT, CLASS_KEPT, 0},
+		{"SET LOCAL pglane.class", QUERY_DEFAULT, CLASS_KEPT, 0},
+		{"SET LOCAL pglane.", QUERY_DEFAULT, CLASS_KEPT, 0},
+		{"SET LOCAL pglane.class =", QUERY_DEFAULT, CLASS_KEPT, 0},
+		{"SELECT 'SET LOCAL pglane.class = x'", QUERY_DEFAULT, CLASS_KEPT, 0},
+	};
+	struct classifier *c = new_classifier(NULL, 0);
+	for (unsigned i = 0; i < N_ELEMENTS(rows); i++) {
+		struct classify_result r = judge(c, &anybody, rows[i].sql);
+		if (r.class != rows[i].class || r.change != rows[i].change ||
+			(r.change != CLASS_KEPT && r.changed_class != rows[i].to))
+			fail_msg("%s: class %d, change %d to %d", rows[i].sql, (int)r.class,
+				(int)r.change, (int)r.changed_class);
+	}
+	classifier_free(&c);
+}
+
 static void test_annotation_rights(void **state)
 {
 	struct classifier *c = new_classifier(NULL, 0);
@@ -548,6 +590,7 @@ int main(void)
 		cmocka_unit_test(test_only_session),
 		cmocka_unit_test(test_organization_rules),
 		cmocka_unit_test(test_time_is_asked),
+		cmocka_unit_test(test_class_in_the_text),
 		cmocka_unit_test(test_annotation_rights),
 		cmocka_unit_test(test_annotation_values),
 		cmocka_unit_test(test_annotation_with_backslashes),
