@@ -102,6 +102,7 @@ static enum step feed_copy(struct feed *feed, const struct pgw_frame *frame)
 static enum step feed_function_call(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
+	static const char call[] = "a function call";
 	struct statement_route route;
 	struct pgw_fault fault;
 	enum want want;
@@ -114,13 +115,13 @@ static enum step feed_function_call(struct feed *feed, const struct pgw_frame *f
 	/* It has no text: what is known of its session decides. */
 	route = feed_session_route(client);
 	if (UNLIKELY(route.deny != NULL))
-		return feed_deny(feed, frame, &route, "a function call", 15);
+		return feed_deny(feed, frame, &route, call, strlen(call));
 	want = client_want_server(client, &route, false);
 	if (want != WANT_READY)
 		return want == WANT_WAIT ? STEP_WAIT : feed_skip_message(feed, frame);
 	client->class = route.class;
 	client_statement_limited(client, route.timeout_ms);
-	feed_log(client, &route, "a function call", 15);
+	feed_log(client, &route, call, strlen(call));
 	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_QUERY});
 	client_set(client, CLIENT_AWAITS_READY);
 	client_unset(client, CLIENT_EXTENDED);

@@ -117,6 +117,8 @@ enum step feed_want_server(
 			       : feed_skip_message(feed, frame);
 	client->class = route.class;
 	client_statement_limited(client, given->timeout_ms);
+	if (given == &route)
+		feed_log(client, given, "a session", strlen("a session"));
 	return STEP_NEXT;
 }
 

@@ -130,6 +130,6 @@ bool feed_session_refused(struct feed *feed, const struct pgw_frame *frame, enum
 	route = feed_session_route(client);
 	if (LIKELY(route.deny == NULL))
 		return false;
-	*step_r = feed_deny(feed, frame, &route, "a session", 9);
+	*step_r = feed_deny(feed, frame, &route, "a session", strlen("a session"));
 	return true;
 }

@@ -3,7 +3,7 @@
 
 import pytest
 
-from harness.wire import SYNC, bind, execute, parse, query
+from harness.wire import bind, execute, parse, query
 
 
 def in_use(proxy):
@@ -86,6 +86,14 @@ def test_in_one_text(start):
         assert in_use(proxy) == {"training": 1}
         client.query("ROLLBACK")
         assert lane(proxy, client) == ["default"]
+
+
+@pytest.mark.parametrize("text, lanes", [("SET pglane.class = 'vector'; SELECT 1", ["vector"]), ("SET pglane.class = 'vector'; SELECT 1/0", ["default"])])
+def test_a_text_without_begin_is_a_transaction(start, text, lanes):
+    proxy = start()
+    with proxy.client() as client:
+        client.query(text)
+        assert lane(proxy, client) == lanes
 
 
 def test_queries_sent_ahead(start):

@@ -2,6 +2,7 @@
 """The operator's rules: lanes, limits and refusals by [rules], and what EXPLAIN ROUTE says of them."""
 
 import datetime
+import struct
 import time
 
 import pytest
@@ -157,13 +158,14 @@ def test_deny_a_user(start, pool_mode):
 
 def test_session_pooling_hears_only_rules_on_the_session(start):
     proxy = start(pool_mode="session", sections=rules("deny 'no exports by day' if copy-to", "deny 'x' if !where",
-                                                      "lane training timeout 300ms if user=u_other"))
+                                                      "lane training timeout 300ms log if user=u_other"))
     with proxy.client(user="u_other") as client:
         assert not client.query(EXPORT).errors
         assert in_use(proxy) == {"training": 1}
         assert client.query("SELECT pg_sleep(60)").sqlstate == "57014"
         assert client.extended("SELECT pg_sleep(60)").sqlstate == "57014"
         assert client.query("SELECT 1").value == "1"
+    system.eventually(lambda: proxy.log_text().count("rules:3: sent, class default, user u_other, database app: a session") == 1)
 
 
 def test_statement_pooling_refuses_begin_in_the_middle_of_a_batch(start):
@@ -252,6 +254,23 @@ def test_rules_by_time_are_asked_anew(start, monkeypatch):
         assert time.monotonic() - began < 6, "too slow to tell"
         system.eventually(lambda: lane() == ["default"], 20, "the next hour")
         denied(client.exchange(bind("", "export"), execute()), "too late")
+
+
+def test_a_function_call_goes_by_its_session(start, cluster):
+    """The message F has no text: rules on the session decide."""
+    oid = cluster.run("SELECT 'pi'::regproc::oid", "app")[0][0]
+    call = wire.message("F", struct.pack("!IhhhH", oid, 0, 0, 1, 0)[:10])
+    proxy = start(sections=rules("deny 'closed for u_other' if user=u_other", "lane training if user=app"))
+    with proxy.client(user="u_other") as client, proxy.client() as other:
+        client.send(call)
+        denied(client.result(), "closed for u_other")
+        client.send(call)
+        denied(client.result(), "closed for u_other")
+        other.query("BEGIN")
+        other.send(call)
+        assert not other.result().errors
+        assert in_use(proxy) == {"training": 1}
+        other.query("COMMIT")
 
 
 def test_explain_route_shows_what_rules_do(start):

@@ -27,7 +27,8 @@
 #define TEXT_MAX 4000
 #define STACK_BYTES 24000 /* more than classify() uses */
 
-static struct classifier *classifier;
+static struct classifier *classifier; /* judge() asks it */
+static struct classifier *plain, *ruled;
 static struct words words;
 static char **statements;
 static unsigned n_statements;
@@ -140,6 +141,20 @@ static struct classify_result judge(const char *sql, size_t n, bool backslash_es
 	return result;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* What rules and SET pglane.class do. */
+static bool same_actions(const struct classify_result *a, const struct classify_result *b)
+{
+	return same_text(a->deny, b->deny) && same_text(a->log_rule, b->log_rule) &&
+	       a->timeout_ms == b->timeout_ms && a->has_lane == b->has_lane &&
+	       (!a->has_lane || a->lane == b->lane) && a->change == b->change &&
+	       (a->change == CLASS_KEPT || a->changed_class == b->changed_class);
+}
+
 static void assert_same(const struct classify_result *a, const struct classify_result *b,
 	const char *what, const char *sql, size_t n)
 {
@@ -148,7 +163,8 @@ static void assert_same(const struct classify_result *a, const struct classify_r
 		    strcmp(a->rule, b->rule) == 0 && a->bad_annotation == b->bad_annotation &&
 		    a->has_organization == b->has_organization &&
 		    strcmp(a->prepared_name, b->prepared_name) == 0 &&
-		    (!a->has_organization || strcmp(a->organization, b->organization) == 0);
+		    (!a->has_organization || strcmp(a->organization, b->organization) == 0) &&
+		    same_actions(a, b);
 	if (!same)
 		fail_msg("%s: %s and %s, features %llx and %llx: %.*s", what, a->rule, b->rule,
 			(unsigned long long)a->features, (unsigned long long)b->features, (int)n,
@@ -271,6 +287,9 @@ static void check_names(const char *sql, size_t n)
 static void check(const char *sql, size_t n)
 {
 	check_place(sql, n);
+	classifier = ruled;
+	check_place(sql, n);
+	classifier = plain;
 	check_batches(sql, n);
 	check_spelling(sql, n);
 	check_names(sql, n);
@@ -299,16 +318,31 @@ int main(void)
 		cmocka_unit_test(test_labelled),
 		cmocka_unit_test(test_mutations),
 	};
+	static const char *const rules[] = {"log if join", "deny 'no' if copy-to where",
+		"lane ml timeout 1s if where !organization=1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+		"training log if write"};
+	static const char *const lanes[] = {"default", "ml"};
+	static const char *const settings[] = {"SET LOCAL pglane.class = 'training'; SELECT 1",
+		"/*ml_organization='1b4e28ba-2fa1-11d2-883f-0016d3cca427'*/ SELECT 1 WHERE a",
+		"BEGIN; SET SESSION \"pglane\".class TO vector; RESET pglane.class; COMMIT"};
 	unsigned bad_line;
 	char error[256];
 	random_state = random_open();
 	load(CORPUS_DIR "/corpus.jsonl");
 	load(CORPUS_DIR "/second.jsonl");
 	load(CORPUS_DIR "/third.jsonl");
-	classifier = classifier_new(NULL, 0, (struct classifier_lanes){0}, &bad_line, error);
+	for (unsigned i = 0; i < N_ELEMENTS(settings); i++) {
+		statements = mem_realloc(statements, (n_statements + 1) * sizeof(*statements));
+		statements[n_statements++] = mem_strdup(settings[i]);
+	}
+	plain = classifier_new(NULL, 0, (struct classifier_lanes){0}, &bad_line, error);
+	ruled = classifier_new(rules, N_ELEMENTS(rules),
+		(struct classifier_lanes){lanes, N_ELEMENTS(lanes)}, &bad_line, error);
+	classifier = plain;
 	words_init(&words);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	classifier_free(&classifier);
+	classifier_free(&plain);
+	classifier_free(&ruled);
 	for (unsigned i = 0; i < n_statements; i++)
 		mem_free(statements[i]);
 	mem_free(statements);

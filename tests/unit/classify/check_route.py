@@ -92,6 +92,25 @@ class Route(unittest.TestCase):
             ("default", 5, "default"), ("vector", 4, "annotation"), ("vector", 9, "annotation")])
         self.assertEqual(answers[0]["timeout"], 77000)
 
+    def test_rules(self):
+        config = CONFIG + """\
+deny 'no exports by day' if copy-to hour=7-20 weekday=mon-fri
+log if write
+lane training timeout 90s if database=crm
+"""
+        export = {"sql": "COPY t TO STDOUT"}
+        answers, error, code = route([
+            {**export, "time": "2026-07-31T12:00"}, {**export, "time": "2026-08-01T12:00"}, {**export, "time": "2026-07-31T20:00"},
+            {"sql": "DELETE FROM t", "database": "crm"}, export,
+        ], config=config)
+        self.assertEqual((error, code), ("", 0))
+        self.assertEqual([a.get("deny") for a in answers[:4]], ["no exports by day", None, None, None])
+        self.assertEqual([a["rule"] for a in answers[:4]], ["rules:3", "default", "default", "rules:5"])
+        self.assertEqual(answers[3], {"class": "default", "lane": "training", "priority": 5, "timeout": 90000, "rule": "rules:5", "log": "rules:4"})
+        answers, error, code = route([{**export, "time": "noon"}, {**export, "time": 12}], config=config)
+        self.assertEqual((answers, code), ([], 1))
+        self.assertEqual(error.count("2026-03-31T22:15"), 2)
+
     def test_bad_config(self):
         answers, error, code = route("", config="[rules]\nfast if spatial\n")
         self.assertEqual((answers, code), ([], 1))
