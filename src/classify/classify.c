@@ -244,6 +244,7 @@ static void apply_class(const char *value, struct classify_result *result)
 	if (query_class_parse(value, strlen(value), &class)) {
 		result->class = class;
 		result->rule = "annotation";
+		result->annotated = true;
 		result->has_lane = false;
 	} else {
 		result->bad_annotation = true;
@@ -331,6 +332,7 @@ void classify(const struct classifier *classifier, const struct classify_session
 	result_r->deny = NULL;
 	result_r->log_rule = NULL;
 	result_r->change = CLASS_KEPT;
+	result_r->annotated = false;
 	result_r->bad_annotation = false;
 	result_r->has_organization = false;
 	result_r->prepared_name[0] = '\0';

@@ -77,6 +77,7 @@ struct classify_result {
 	uint8_t lane;		/* if has_lane: index in the lanes of classifier_new() */
 	uint8_t change;		/* enum class_change */
 	uint8_t changed_class;	/* if change: enum query_class; N_QUERY_CLASSES: none any more */
+	bool annotated;		/* an annotation gave the class */
 	bool bad_annotation;	/* malformed or not allowed; counted */
 	bool has_organization;
 	char organization[37];	/* if has_organization; else not written */

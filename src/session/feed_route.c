@@ -47,7 +47,7 @@ struct statement_route feed_route(const struct client *client, const struct clas
 		.kind = (uint8_t)result->kind,
 		.lane = result->lane,
 		.has_lane = result->has_lane,
-		.annotated = strcmp(result->rule, "annotation") == 0,
+		.annotated = result->annotated,
 		.change = result->change,
 		.changed_class = result->changed_class,
 		.effects = result->effects,

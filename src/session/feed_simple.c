@@ -131,7 +131,7 @@ static bool answered_here(struct feed *feed, const struct pgw_frame *frame, cons
 	if (client->state == CLIENT_LINKED)
 		return false;
 	if (result->kind == STATEMENT_BEGIN && client->xact == XACT_NONE &&
-		feed_defer_begin(client, sql, n, strcmp(result->rule, "annotation") == 0,
+		feed_defer_begin(client, sql, n, result->annotated,
 			result->class, result->priority)) {
 		feed_reply_complete(client, feed_begin_tag(sql, n));
 		*step_r = feed_skip_message(feed, frame);
