@@ -131,7 +131,7 @@ static struct lane_ticket *first_spilling(struct lane_ledger *l, const struct la
 		struct lane *lane = &l->lanes[__builtin_ctz(left)];
 		struct lane_ticket *t = NULL;
 
-		if (lane__may_spill(l, lane))
+		if (lane->n_waiting > 0 && lane__may_spill(l, lane))
 			t = lane__first_runnable(l, lane, LANE_PRIORITY_MIN);
 		if (t && (best == NULL || lane__is_before(l, t, best)))
 			best = t;
@@ -143,13 +143,14 @@ static struct lane_ticket *first_spilling(struct lane_ledger *l, const struct la
 static struct lane_ticket *first_for(struct lane_ledger *l, unsigned i)
 {
 	struct lane *lane = &l->lanes[i];
-	struct lane_ticket *t;
+	struct lane_ticket *t = NULL;
 
 	if (!lane__has_permit(lane))
 		return NULL;
 	if ((int)i == l->urgent)
 		return first_urgent(l);
-	t = lane__first_runnable(l, lane, LANE_PRIORITY_MIN);
+	if (lane->n_waiting > 0)
+		t = lane__first_runnable(l, lane, LANE_PRIORITY_MIN);
 	return t || lane->spillers == 0 ? t : first_spilling(l, lane);
 }
 
