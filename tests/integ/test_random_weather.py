@@ -439,6 +439,11 @@ class Sailor:
         self.client.close()
 
 
+# What a reload says of statements that move between lanes.
+MOVES = [{}, {"lane:vector": {"spill": "default:1"}}, {"lane:default": {"hop_after": "20ms", "hop_to": "vector"}},
+         {"lane:vector": {"spill": "default:1", "hop_after": "10ms", "hop_to": "default"}, "lane:ml": {"spill": "vector:1"}}]
+
+
 class Storm:
     """pglane, and what happens to it."""
 
@@ -486,6 +491,7 @@ class Storm:
             print(f"{time.monotonic():.3f} -- {kind}", flush=True)
         if kind == "reload":
             self.proxy.lanes = dict(rng.choice(self.lanes))
+            self.proxy.sections = rng.choice(MOVES)
             self.proxy.write(default_pool_size=rng.choice([0, 2, 20]), query_wait_notify=rng.randint(1, 5), server_lifetime=rng.choice(["1h", "1s"]),
                              max_prepared_statements=rng.choice([1, 2, 100]))
             console.run("RELOAD")
