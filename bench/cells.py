@@ -9,12 +9,11 @@ import time
 from peers import (DATABASE, SCALE, SCRAM_PASSWORD, SCRAM_USER, TRUST_USER, BenchError, NotSupported, client_environment,
                    run_tool)
 
-TRANSACTION_SCRIPT = f"""\\set aid random(1, 100000 * {SCALE})
+SCRIPTS = {"transaction": f"""\\set aid random(1, 100000 * {SCALE})
 BEGIN;
 SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
 COMMIT;
-"""
-LOGIN_SCRIPT = "\\set nothing 1\n"
+""", "login": "\\set nothing 1\n", "hold": "SELECT pg_sleep(0.005);\n"}
 PROGRESS = re.compile(r"progress: ([\d.]+) s, ([\d.]+) tps")
 SOCKET_CALLS = ("recvfrom", "recvmsg", "read", "readv", "sendto", "sendmsg", "write", "writev")
 WAIT_CALLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
@@ -22,10 +21,8 @@ COUNTED_CALLS = (*SOCKET_CALLS, *WAIT_CALLS, "epoll_ctl", "futex")
 
 
 def script_arguments(site, mode):
-    if mode == "transaction":
-        return ["-M", "simple", "-f", site.write("transaction.sql", TRANSACTION_SCRIPT)]
-    if mode == "login":
-        return ["-C", "-f", site.write("login.sql", LOGIN_SCRIPT)]
+    if mode in SCRIPTS:
+        return [*(["-C"] if mode == "login" else ["-M", "simple"]), "-f", site.write(f"{mode}.sql", SCRIPTS[mode])]
     return ["-S", "-M", mode]
 
 
@@ -83,7 +80,7 @@ class SelectCell:
         self.site, self.mode, self.n_clients, self.seconds = site, mode, n_clients, seconds
         self.name = f"{mode}-{n_clients}"
         self.title = {"simple": "select-only, simple", "extended": "select-only, extended", "prepared": "select-only, prepared",
-                      "transaction": "BEGIN; SELECT; COMMIT", "login": "login with SCRAM"}[mode] + f", {n_clients} clients"
+                      "transaction": "BEGIN; SELECT; COMMIT", "login": "login with SCRAM", "hold": "pg_sleep(0.005)"}[mode] + f", {n_clients} clients"
         self.variant = "scram" if mode == "login" else "trust"
 
     def check(self, peer):
@@ -215,7 +212,8 @@ class SyscallCell:
         per = {name: count / n_transactions for name, count in counts.items()}
         total = per["sys_enter"]  # of raw_syscalls: every call there is
         figures = {"total": total, "sockets": sum(per.get(call, 0) for call in SOCKET_CALLS),
-                   "waits": sum(per.get(call, 0) for call in WAIT_CALLS), "epoll_ctl": per.get("epoll_ctl", 0)}
+                   "waits": sum(per.get(call, 0) for call in WAIT_CALLS), "epoll_ctl": per.get("epoll_ctl", 0),
+                   "futex": per.get("futex", 0)}
         figures["other"] = total - figures["sockets"] - figures["waits"] - figures["epoll_ctl"]
         return figures
 

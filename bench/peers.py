@@ -10,6 +10,7 @@ import glob
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -48,6 +49,11 @@ def as_postgres():
         return {}
     entry = pwd.getpwnam("postgres")
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def raise_descriptor_limit():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def run_tool(argv, **options):
@@ -111,15 +117,19 @@ class Process:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.popen.wait(5)
 
-    def cpu_us(self):
-        """(all, in user space) over all threads. The scheduler counts nanoseconds; stat's ticks only split them."""
-        run_ns = 0
+    def thread_cpu_us(self):
+        """What each thread has used, by its id: the scheduler's nanoseconds."""
+        used_us = {}
         for path in glob.glob(f"/proc/{self.pid}/task/*/schedstat"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(path, encoding="ascii") as stat:
-                run_ns += int(stat.read().split()[0])
+                used_us[path.split("/")[4]] = int(stat.read().split()[0]) / 1000
+        return used_us
+
+    def cpu_us(self):
+        """(all, in user space) over all threads; the ticks of stat only split what the scheduler counted."""
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
             fields = stat.read().rpartition(")")[2].split()
-        return run_ns / 1000, int(fields[11]) * TICK_S * 1e6
+        return sum(self.thread_cpu_us().values()), int(fields[11]) * TICK_S * 1e6
 
     def rss_bytes(self):
         with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
@@ -291,9 +301,10 @@ class Relay(Peer):
 class PgBouncer(Peer):
     name = "pgbouncer"
 
-    def __init__(self, site, program):
+    def __init__(self, site, program, pool_size=POOL_SIZE):
         super().__init__(site)
         self.program = program
+        self.pool_size = pool_size
         if not self.has_prepared():
             self.modes = tuple(mode for mode in Peer.modes if mode != "prepared")
 
@@ -309,17 +320,26 @@ class PgBouncer(Peer):
         return [self.program, self.site.write(
             f"pgbouncer-{port}.ini",
             f"[databases]\n{self.database_line()}\n[pgbouncer]\n{self.common_lines(variant, port)}"
-            f"default_pool_size = {POOL_SIZE}\n{prepared}")]
+            f"default_pool_size = {self.pool_size}\n{prepared}")]
 
 
 class Pglane(Peer):
-    """With the lanes it has by default: classification, permits and timeouts are on, as in production."""
+    """Classification, permits and timeouts are on, as in production; with the lanes it has by default, or these:
+    {lane: {key: value}}."""
 
-    def __init__(self, site, program, workers):
+    def __init__(self, site, program, workers, lanes=None):
         super().__init__(site)
         self.name = "pglane" if workers == "1" else f"pglane-{workers}"
         self.program = program
         self.workers = workers
+        self.lanes = lanes or {}
+
+    def budget_line(self):
+        return f"budget = {sum(keys['permits'] for keys in self.lanes.values())}\n" if self.lanes else ""
+
+    def lane_lines(self):
+        return "".join(f"[lane:{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
+                       for name, keys in self.lanes.items())
 
     def version(self):
         return re.search(r"^pglane (\S+)", run_tool([self.program, "--version"]), re.M).group(1)
@@ -327,4 +347,5 @@ class Pglane(Peer):
     def argv(self, variant, port):
         return [self.program, self.site.write(
             f"{self.name}-{port}.ini",
-            f"[pglane]\n{self.common_lines(variant, port)}workers = {self.workers}\n[databases]\n{self.database_line()}\n")]
+            f"[pglane]\n{self.common_lines(variant, port)}workers = {self.workers}\n{self.budget_line()}"
+            f"[databases]\n{self.database_line()}\n{self.lane_lines()}")]
