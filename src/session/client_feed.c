@@ -214,6 +214,16 @@ static enum step feed_message(struct feed *feed, const struct pgw_frame *frame)
 	}
 }
 
+/* What waited for the end of the message. */
+static void send_owed(struct server *server)
+{
+	if (UNLIKELY(server_is(server, SERVER_OWES_SYNC)))
+		inject_sync(server);
+	if (UNLIKELY(server_is(server, SERVER_OWES_ROLLBACK)))
+		inject_query(server, "ROLLBACK", 0);
+	server_unset(server, SERVER_OWES_SYNC | SERVER_OWES_ROLLBACK);
+}
+
 /* The rest of a message whose head has gone on. */
 static enum step feed_rest(struct feed *feed)
 {
@@ -226,8 +236,11 @@ static enum step feed_rest(struct feed *feed)
 		gather_ref(&feed->worker->to_server, feed->at, n);
 	feed->at += n;
 	client->skip_bytes -= n;
-	if (client->skip_bytes == 0)
+	if (client->skip_bytes == 0) {
 		client_unset(client, CLIENT_DROP_MESSAGE);
+		if (is_linked(client))
+			send_owed(client->server);
+	}
 	return STEP_NEXT;
 }
 

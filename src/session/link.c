@@ -48,7 +48,8 @@ static void unlink_pair(struct client *client, struct server *server)
 	client->server = NULL;
 	if (server->stream.flags & STREAM_PAUSED) /* its client does not read: the next one does */
 		server_resume(server);
-	server_unset(server, SERVER_FRESH | SERVER_SETUP_FAILED | SERVER_ROLLS_BACK);
+	server_unset(server, SERVER_FRESH | SERVER_SETUP_FAILED | SERVER_ROLLS_BACK |
+				     SERVER_OWES_SYNC | SERVER_OWES_ROLLBACK);
 }
 
 static bool must_retire(const struct server *server, uint64_t now_us)

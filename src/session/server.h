@@ -36,6 +36,9 @@ enum server_flag {
 	SERVER_OPEN = 1 << 18,	      /* logged in: PostgreSQL counts it, until SERVER_FREED */
 	SERVER_VIOLATED = 1 << 17, /* it ends because its client broke the protocol */
 	SERVER_ROLLS_BACK = 1 << 16, /* ends the transaction in which they could not be */
+	/* Of ours, to be sent behind the message of its client of which a part was sent */
+	SERVER_OWES_SYNC = 1 << 18,
+	SERVER_OWES_ROLLBACK = 1 << 19,
 };
 
 struct server_login; /* server_login.c */

@@ -73,6 +73,12 @@ static void undo_front(struct walk *walk, uint32_t n)
 		expect_pop(expects);
 }
 
+/* Half a message of its client went to the server: what we say now would become its rest. */
+static bool is_amid_message(const struct client *client)
+{
+	return client && client->skip_bytes > 0 && !client_is(client, CLIENT_DROP_MESSAGE);
+}
+
 /* An extended batch failed: the server is deaf up to the next Sync. */
 static void drop_to_sync(struct walk *walk)
 {
@@ -88,7 +94,10 @@ static void drop_to_sync(struct walk *walk)
 	if (had_query && (ours || walk->client == NULL)) {
 		/* Our own BEGIN ahead of a simple query failed, and the query went unheard. */
 		expect_push(expects, (struct expect){.kind = EXPECT_SYNC});
-		inject_sync(walk->server);
+		if (is_amid_message(walk->server->client))
+			server_set(walk->server, SERVER_OWES_SYNC);
+		else
+			inject_sync(walk->server);
 	} else if (walk->client) {
 		client_batch_failed(walk->client);
 	}
@@ -162,7 +171,10 @@ static bool setup_refused(struct walk *walk, enum pgw_xact xact)
 	client_on_ready(client, PGW_XACT_IDLE);
 	client_send_ready(client);
 	server_set(server, SERVER_ROLLS_BACK);
-	inject_query(server, "ROLLBACK", 0);
+	if (is_amid_message(client))
+		server_set(server, SERVER_OWES_ROLLBACK);
+	else
+		inject_query(server, "ROLLBACK", 0);
 	return true;
 }
 

@@ -148,6 +148,24 @@ def test_transaction_does_not_run_without_its_parameters(stale):
     assert other.query("SELECT pg_backend_pid()").value == pid
 
 
+def test_long_statement_of_a_transaction_without_its_parameters(stale):
+    """The server refuses it before all of it was sent: what ends the batch comes behind it, not into it."""
+    client, other, pid = stale
+    assert client.query("BEGIN").status == "T"
+    statement = wire.query(f"SELECT '{'x' * 3000000}'")
+    client.send(statement[:2000000])
+    kind, body = client.receive()
+    assert kind == "E" and b"22023" in body
+    for _ in range(3):  # its only worker has had its turn
+        other.query("BEGIN")
+        other.query("COMMIT")
+    client.send(statement[2000000:])
+    assert client.result().kinds == "Z"
+    assert client.query("SELECT 1").sqlstate == "25P02"
+    assert client.query("ROLLBACK").tags == ["ROLLBACK"]
+    assert other.query("SELECT pg_backend_pid()").value == pid
+
+
 def test_pipeline_does_not_run_without_its_parameters(stale):
     client, other, pid = stale
     parts = (wire.parse("", INSERT), wire.bind("", ""), wire.execute(), wire.SYNC)
@@ -177,6 +195,25 @@ def test_session_does_not_run_without_its_parameters(start, cluster):
         for _ in range(2):
             result = client.query("SELECT 1")
             assert result.sqlstate == "22023" and result.kinds == "EZ" and result.status == "I", result.messages
+        cluster.run("CREATE TEXT SEARCH CONFIGURATION stale_words (COPY = simple)", "app")
+        assert client.query("SHOW default_text_search_config").value == "public.stale_words"
+        cluster.run("DROP TEXT SEARCH CONFIGURATION stale_words", "app")
+
+
+def test_long_statement_behind_one_of_a_session_without_its_parameters(start, cluster):
+    """The ROLLBACK of what was refused comes behind the statement of which a part was sent."""
+    cluster.run("CREATE TEXT SEARCH CONFIGURATION stale_words (COPY = simple)", "app")
+    options = "-c default_text_search_config=public.stale_words"
+    proxy = start(lanes={"default": 1}, workers=1, pool_mode="session", sections={"lane:default": {"permits": 1, "statement_timeout": 0}})
+    proxy.client(options=options).close()
+    cluster.run("DROP TEXT SEARCH CONFIGURATION stale_words", "app")
+    with proxy.client(options=options) as client:
+        statement = wire.query(f"SELECT '{'x' * 3000000}'")
+        client.send(wire.query("SELECT 1") + statement[:2000000])
+        assert client.result().sqlstate == "22023"
+        client.send(statement[2000000:])
+        assert client.result().sqlstate == "25P02"
+        assert client.query("ROLLBACK").status == "I"
         cluster.run("CREATE TEXT SEARCH CONFIGURATION stale_words (COPY = simple)", "app")
         assert client.query("SHOW default_text_search_config").value == "public.stale_words"
         cluster.run("DROP TEXT SEARCH CONFIGURATION stale_words", "app")
