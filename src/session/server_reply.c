@@ -312,6 +312,23 @@ void walk_batch_paused(struct server *server)
 		client_statement_ends(client, loop_now_us(&server->worker->loop), false);
 }
 
+/* What one of our names of statements is: "pglane_" and a hash. */
+static bool names_copy(const char *text)
+{
+	const char *at = strstr(text, "pglane_");
+
+	return at && strspn(at + 7, "0123456789abcdef") == STATEMENT_NAME_BYTES - 8;
+}
+
+/* It has not the copies that are known of: a client used their names, or dropped them in a function. */
+static bool has_other_copies(const struct expect *front, const struct pgw_error_view *view)
+{
+	if (strcmp(view->sqlstate, "26000") == 0)
+		return names_copy(view->message);
+	return strcmp(view->sqlstate, "42P05") == 0 && front && front->kind == EXPECT_PARSE &&
+	       (front->flags & EXPECT_COPY);
+}
+
 static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 {
 	struct server *server = walk->server;
@@ -347,6 +364,8 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 	}
 	if (server_is(server, SERVER_SETUP_FAILED))
 		swallow = true; /* it has heard why */
+	if (UNLIKELY(has_other_copies(front, &view)))
+		server_set(server, SERVER_RETIRE);
 	if (walk->client && !swallow) {
 		STAT_ADD(walk->worker->classes[walk->client->class].n_errors, 1);
 		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) &&

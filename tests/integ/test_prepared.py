@@ -356,3 +356,22 @@ def test_route_of_a_statement_is_not_that_of_others_who_are_gone(start):
                 system.eventually(lambda: len([row for row in console.show("CLIENTS") if row["database"] == "app"]) == 1)
                 keeper.query("SELECT 1")  # its server has another set now
             assert next(row["statements"] for row in console.show("CLASSES") if row["class"] == "training") == n
+
+
+def test_copies_that_another_client_has_dropped(start):
+    """By the names that they have on the server, or by a portal of a DEALLOCATE whose statement was replaced: the error comes once, not for ever."""
+    proxy = start(workers=1, lanes={"default": 1})
+    with proxy.client() as client, proxy.client() as other:
+        for user in (client, other):
+            user.exchange(wire.parse("a", "SELECT 'a'"), wire.parse("b", "SELECT 'b'"))
+        client.exchange(wire.parse("", "DEALLOCATE a"), wire.bind("", ""), wire.parse("", "DEALLOCATE b"), wire.execute())
+        for name in "aabb":
+            result = other.exchange(wire.bind("", name), wire.execute())
+            assert result.errors or result.value == name
+        for name in "ab":
+            assert other.exchange(wire.bind("", name), wire.execute()).value == name
+        for (name,) in client.query("SELECT name FROM pg_prepared_statements").rows:
+            client.query(f"DEALLOCATE {name.decode()}")
+        assert other.exchange(wire.bind("", "a"), wire.execute()).sqlstate == "26000"
+        for name in "ab":
+            assert other.exchange(wire.bind("", name), wire.execute()).value == name
