@@ -264,11 +264,11 @@ def test_server_released_by_the_end_of_a_cancel_is_read(start, cluster):
                     system.eventually(lambda: not console.lane("default")["in_use"] or is_held_back())
                     if is_held_back():
                         break
-                    client.send(wire.query("SELECT repeat('y', 7000) FROM pg_sleep(0.3)"))
-                    system.eventually(lambda: running(cluster, "pg_sleep"))
+                    client.send(wire.query("SELECT repeat('y', 7000) FROM pg_sleep(0.3) /* late cancel */"))
+                    system.eventually(lambda: running(cluster, "late cancel"))
                     canceller.send(wire.cancel_packet(client.pid, client.key))
                     system.eventually(lambda: postmaster.cancels, what="the cancel request")
-                    system.eventually(lambda: not running(cluster, "pg_sleep"))
+                    system.eventually(lambda: not running(cluster, "late cancel"))
                     n_held_back += is_held_back()
                     postmaster.end_cancels()
                     assert canceller.is_closed()

@@ -23,6 +23,8 @@ COMPARED = {
     ("src/service/sampler.c", "42501"): "no permission: a log line says what to grant",
     ("src/session/server_login.c", "53300"): "PostgreSQL has no room: the budget shrinks, and who waits goes on waiting",
     ("src/session/server_reply.c", "57014"): "the server's answer to our cancel at a lane's limit becomes LANE_TIMEOUT",
+    ("src/session/server_reply.c", "26000"): "the server lacks a statement that it should have: it is not used again",
+    ("src/session/server_reply.c", "42P05"): "the server has a statement that it should lack: the same",
     ("src/session/server_reply.c", "08P01"): "the server ends because its client broke the protocol: so must the client's connection",
 }
 
