@@ -53,7 +53,9 @@ void client_fatal(struct client *client, const struct pgw_fault *fault)
 {
 	if (client->state == CLIENT_GONE)
 		return;
-	if (client->server && link_is_in_reply(client->server)) {
+	/* Nor is anything said to who asked for a cancel: nobody reads it. */
+	if (client->state == CLIENT_CANCELING ||
+		(client->server && link_is_in_reply(client->server))) {
 		client_disconnect(client, fault->message);
 		return;
 	}

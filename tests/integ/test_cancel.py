@@ -276,3 +276,19 @@ def test_server_released_by_the_end_of_a_cancel_is_read(start, cluster):
                     console.show("SOCKETS")
                 assert other.result().value == "1"
     assert n_held_back
+
+
+def test_cancel_request_that_is_killed_hears_nothing(start, cluster):
+    with SlowPostmaster(cluster.port) as postmaster:
+        proxy = start(workers=1, databases={"app": f"host=127.0.0.1 port={postmaster.port} dbname=app"})
+        with proxy.client() as client, proxy.console() as console, proxy.raw(10) as canceller:
+            client.send(wire.query("SELECT pg_sleep(1) /* killed cancel */"))
+            system.eventually(lambda: running(cluster, "killed cancel"))
+            canceller.send(wire.cancel_packet(client.pid, client.key))
+            system.eventually(lambda: postmaster.cancels, what="the cancel request")
+            requests = [row["id"] for row in console.show("CLIENTS") if row["state"] == "active_cancel_req"]
+            assert len(requests) == 1
+            console.run(f"KILL_CLIENT {requests[0]}")
+            assert canceller.is_closed()
+            postmaster.end_cancels()
+            assert client.result().kinds == "TDCZ"
