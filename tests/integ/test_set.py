@@ -212,7 +212,7 @@ def test_long_statement_behind_one_of_a_session_without_its_parameters(start, cl
         client.send(wire.query("SELECT 1") + statement[:2000000])
         assert client.result().sqlstate == "22023"
         client.send(statement[2000000:])
-        assert client.result().sqlstate == "25P02"
+        assert client.result().sqlstate in ("25P02", "22023")  # the latter when it was not on its way yet, and tried again
         assert client.query("ROLLBACK").status == "I"
         cluster.run("CREATE TEXT SEARCH CONFIGURATION stale_words (COPY = simple)", "app")
         assert client.query("SHOW default_text_search_config").value == "public.stale_words"
