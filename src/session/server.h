@@ -37,8 +37,8 @@ enum server_flag {
 	SERVER_VIOLATED = 1 << 17, /* it ends because its client broke the protocol */
 	SERVER_ROLLS_BACK = 1 << 16, /* ends the transaction in which they could not be */
 	/* Of ours, to be sent behind the message of its client of which a part was sent */
-	SERVER_OWES_SYNC = 1 << 18,
-	SERVER_OWES_ROLLBACK = 1 << 19,
+	SERVER_OWES_SYNC = 1 << 19,
+	SERVER_OWES_ROLLBACK = 1 << 20,
 };
 
 struct server_login; /* server_login.c */

@@ -320,7 +320,7 @@ class Sailor:
         finally:
             if self.client.socket.fileno() >= 0:
                 sender.join(PATIENCE_S)
-        assert result.rows == [[self.me.encode(), text.encode()]], f"client {self.number}: {result.rows!r:.300}"
+        assert result.rows == [[self.me.encode(), text.encode()]], f"client {self.number}: {result.kinds} {result.rows!r:.300} {self.history[-6:]}"
 
     def step_named(self):
         name = self.rng.choice("abc")
