@@ -95,7 +95,7 @@ struct classify_session feed_session(const struct client *client);
 bool feed_defer_begin(struct client *client, const char *sql, size_t n, bool class_fixed,
 	enum query_class class, unsigned priority);
 const char *feed_begin_tag(const char *sql, size_t n);
-bool feed_is_neutral(enum statement_kind kind); /* does not decide a class */
+bool feed_is_neutral(const struct statement_route *route); /* does not decide a class */
 
 /* Elsewhere in session/, for these files only. */
 void client_feed_kept(struct client *client);

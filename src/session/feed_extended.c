@@ -67,7 +67,7 @@ static bool message_decides(
 	}
 	/* SET pglane.class is neutral, but says what its transaction is. */
 	return route_r->change != CLASS_KEPT ||
-	       !feed_is_neutral((enum statement_kind)route_r->kind);
+	       !feed_is_neutral(route_r);
 }
 
 /* A batch that begins with BEGIN or SET: what is here of the rest may decide its lane. */
@@ -93,7 +93,6 @@ enum step feed_want_server(
 {
 	struct client *client = feed->client;
 	struct statement_route route = *given;
-	bool neutral = feed_is_neutral((enum statement_kind)route.kind);
 	enum want want;
 
 	if (client_is(client, CLIENT_SESSION)) {
@@ -102,13 +101,12 @@ enum step feed_want_server(
 			return STEP_NEXT;
 		route = feed_session_route(client);
 		given = &route;
-	} else if (client->state != CLIENT_LINKED && neutral) {
+	} else if (client->state != CLIENT_LINKED && feed_is_neutral(&route)) {
 		look_ahead(feed, frame, &route);
 	}
-	neutral = feed_is_neutral((enum statement_kind)route.kind);
 	if (frame->type != PGW_QUERY)
 		client_set(client, CLIENT_EXTENDED);
-	want = client_want_server(client, &route, neutral);
+	want = client_want_server(client, &route, feed_is_neutral(&route));
 	if (want == WANT_WAIT)
 		return STEP_WAIT;
 	if (want == WANT_FAILED)

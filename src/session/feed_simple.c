@@ -146,16 +146,23 @@ static bool answered_here(struct feed *feed, const struct pgw_frame *frame, cons
 	return false;
 }
 
-static bool is_neutral(enum statement_kind kind)
+bool feed_is_neutral(const struct statement_route *route)
 {
-	return kind == STATEMENT_NEUTRAL || kind == STATEMENT_BEGIN ||
-	       kind == STATEMENT_BEGIN_CHECKED || kind == STATEMENT_EMPTY ||
-	       kind == STATEMENT_COMMIT || kind == STATEMENT_ROLLBACK;
-}
-
-bool feed_is_neutral(enum statement_kind kind)
-{
-	return is_neutral(kind);
+	switch ((enum statement_kind)route->kind) {
+	case STATEMENT_BEGIN:
+	case STATEMENT_BEGIN_CHECKED:
+		return !route->annotated; /* which decides the whole transaction */
+	case STATEMENT_NEUTRAL:
+	case STATEMENT_EMPTY:
+	case STATEMENT_COMMIT:
+	case STATEMENT_ROLLBACK:
+		return true;
+	case STATEMENT_WORK:
+	case STATEMENT_PREPARE:
+	case STATEMENT_EXECUTE:
+	default:
+		return false;
+	}
 }
 
 void feed_query_sent(struct client *client, struct expect expect)
@@ -223,7 +230,7 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	route = feed_route(client, &result);
 	if (UNLIKELY(route.deny != NULL))
 		return feed_deny(feed, frame, &route, sql, n);
-	want = client_want_server(client, &route, is_neutral(result.kind));
+	want = client_want_server(client, &route, feed_is_neutral(&route));
 	if (want == WANT_WAIT)
 		return STEP_WAIT;
 	if (want == WANT_FAILED)

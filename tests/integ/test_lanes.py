@@ -396,3 +396,19 @@ def test_explain_route(start):
         rows = console.run("EXPLAIN ROUTE SELECT id FROM items ORDER BY embedding <=> '[1,2]' LIMIT 5")
     said = " ".join(str(value) for row in rows for value in [*row.keys(), *row.values()])
     assert "vector" in said
+
+
+@pytest.mark.parametrize("begin", ["BEGIN /*ml_class='training'*/", "BEGIN ISOLATION LEVEL SERIALIZABLE /*ml_class='training'*/",
+                                   "/*ml_class='training'*/ START TRANSACTION READ WRITE"])
+@pytest.mark.parametrize("ask", [lambda client, sql: client.query(sql), lambda client, sql: client.extended(sql)], ids=["simple", "extended"])
+def test_annotation_on_begin_decides_the_whole_transaction(start, ask, begin):
+    """Also on one that is sent ahead because it can fail by itself."""
+    proxy = start()
+    with proxy.client() as client:
+        assert ask(client, begin).status == "T"
+        assert ask(client, "SELECT 1").value == "1"
+        assert {lane: n for lane, n in in_use(proxy).items() if n} == {"training": 1}
+        assert ask(client, "COMMIT").status == "I"
+        client.query("BEGIN")
+        client.query("SELECT 1")
+        assert {lane: n for lane, n in in_use(proxy).items() if n} == {"default": 1}
