@@ -45,7 +45,6 @@ enum client_flag {
 	CLIENT_LANE_TIMEOUT =
 		1 << 6, /* the lane's timeout sent a cancel; 57014 of the server becomes ours */
 	CLIENT_SERVER_LOST = 1 << 7, /* the next statement of the failed transaction hears of it */
-	CLIENT_IN_XACT_STATS = 1 << 8, /* xact_start_us is set */
 	CLIENT_LINGERS =
 		1 << 9, /* told a FATAL: what it still sends is dropped until its end of file */
 	CLIENT_WAIT_NOTIFIED = 1 << 10,
@@ -55,7 +54,6 @@ enum client_flag {
 	CLIENT_COUNTED = 1 << 14,   /* in the limits' counters */
 	CLIENT_SESSION = 1 << 15,   /* session pooling */
 	CLIENT_STATEMENT = 1 << 16, /* statement pooling */
-	CLIENT_KILLED = 1 << 17,
 	CLIENT_PARKED = 1 << 18,      /* waits for RESUME */
 	CLIENT_CLASS_FIXED = 1 << 19, /* an annotation on BEGIN decided the transaction's class */
 	CLIENT_BIG_UNNAMED =
