@@ -105,7 +105,8 @@ void pgw_fault_set(struct pgw_fault *fault, enum pgw_fault_id id, const char *wh
 
 int pgw_fault_is_notice(enum pgw_fault_id id)
 {
-	return strcmp(rows[id].severity, "NOTICE") == 0;
+	return strcmp(rows[id].severity, "NOTICE") == 0 ||
+	       strcmp(rows[id].severity, "WARNING") == 0;
 }
 
 const char *pgw_fault_name(enum pgw_fault_id id)

@@ -46,6 +46,7 @@ const struct command commands[] = {
 	SHOW("QUEUE", queue_columns, show_queue),
 	SHOW("BUDGET", budget_columns, show_budget),
 	SHOW("SCALING", scaling_columns, show_scaling),
+	SHOW("PINS", pins_columns, show_pins),
 	PARAMETER(application_name),
 	PARAMETER(client_encoding),
 	PARAMETER(datestyle),

@@ -12,7 +12,7 @@ extern const struct column socket_columns[28];
 extern const struct column databases_columns[17], users_columns[8], config_columns[4], lists_columns[2], state_columns[2], mem_columns[5];
 extern const struct column version_columns[1], peers_columns[4], peer_pools_columns[5], dns_hosts_columns[3], dns_zones_columns[3];
 extern const struct column lanes_columns[19], classes_columns[9], queue_columns[9], budget_columns[7], explain_columns[2];
-extern const struct column scaling_columns[10];
+extern const struct column scaling_columns[10], pins_columns[9];
 
 void show_pools(struct run *run);
 void show_stats(struct run *run);
@@ -38,6 +38,7 @@ void show_classes(struct run *run);
 void show_queue(struct run *run);
 void show_budget(struct run *run);
 void show_scaling(struct run *run);
+void show_pins(struct run *run);
 void explain_route(struct run *run);
 
 void control_pause(struct run *run);

@@ -194,6 +194,7 @@ static void head_set(struct reader *reader, struct statement *statement)
 static void head_discard(struct reader *reader, struct statement *statement)
 {
 	statement->kind = STATEMENT_NEUTRAL;
+	statement->effects |= EFFECT_RELEASE;
 	if (item_key(reader->now) == KEY_ALL)
 		statement->effects |= EFFECT_DISCARD_ALL | EFFECT_DEALLOCATE_ALL;
 }
@@ -201,6 +202,7 @@ static void head_discard(struct reader *reader, struct statement *statement)
 static void head_deallocate(struct reader *reader, struct statement *statement)
 {
 	statement->kind = STATEMENT_NEUTRAL;
+	statement->effects |= EFFECT_RELEASE;
 	reader_accept(reader, KEY_PREPARE);
 	if (item_key(reader->now) == KEY_ALL)
 		statement->effects |= EFFECT_DEALLOCATE_ALL;
@@ -515,6 +517,8 @@ NOINLINE static void read_head(struct reader *reader, enum key key, struct state
 			statement->kind = STATEMENT_NEUTRAL;
 		else
 			statement->features |= FEATURE(SCHEMA);
+		if (key == KEY_DROP || key == KEY_CLOSE || key == KEY_UNLISTEN)
+			statement->effects |= EFFECT_RELEASE;
 		break;
 	}
 }

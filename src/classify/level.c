@@ -107,6 +107,7 @@ static unsigned evidence_of_call(enum function_kind function)
 	case FUNCTION_UNNEST:
 	case FUNCTION_SET_CONFIG:
 	case FUNCTION_ADVISORY_LOCK:
+	case FUNCTION_ADVISORY_UNLOCK:
 		break;
 	}
 	return 0;

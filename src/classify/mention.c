@@ -122,6 +122,7 @@ NOINLINE static void step_call(struct walk *w, const struct operand_name *called
 		[FUNCTION_EMBED] = {FEATURE(PREDICT_CALL), 0},
 		[FUNCTION_RANDOM] = {FEATURE(SAMPLE), 0},
 		[FUNCTION_ADVISORY_LOCK] = {0, EFFECT_ADVISORY_LOCK},
+		[FUNCTION_ADVISORY_UNLOCK] = {0, EFFECT_RELEASE},
 	};
 	enum function_kind function = function_of(called);
 	w->call = function;

@@ -215,7 +215,8 @@ static const struct row rows[] = {
 	F("jsonb_object_agg", COLLECT), F("xmlagg", COLLECT),
 	F("random", RANDOM), F("unnest", UNNEST), F("set_config", SET_CONFIG), F("pg_advisory_lock", ADVISORY_LOCK),
 	F("pg_advisory_lock_shared", ADVISORY_LOCK), F("pg_try_advisory_lock", ADVISORY_LOCK),
-	F("pg_try_advisory_lock_shared", ADVISORY_LOCK),
+	F("pg_try_advisory_lock_shared", ADVISORY_LOCK), F("pg_advisory_unlock", ADVISORY_UNLOCK),
+	F("pg_advisory_unlock_shared", ADVISORY_UNLOCK), F("pg_advisory_unlock_all", ADVISORY_UNLOCK),
 
 	/* a feature set's rows have these too; a list of nothing else takes no features out */
 	C("id", UPKEEP), C("created_at", UPKEEP), C("updated_at", UPKEEP), C("deleted_at", UPKEEP), C("expires_at", UPKEEP),

@@ -53,6 +53,7 @@ enum function_kind {
 	FUNCTION_UNNEST,
 	FUNCTION_SET_CONFIG,
 	FUNCTION_ADVISORY_LOCK,
+	FUNCTION_ADVISORY_UNLOCK,
 };
 
 /* What a table holds. */

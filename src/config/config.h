@@ -13,6 +13,8 @@
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT, POOL_MODE_UNSET };
 enum auth_type { AUTH_TRUST, AUTH_ANY, AUTH_PLAIN, AUTH_MD5, AUTH_SCRAM, AUTH_CERT };
 enum tls_mode { TLS_DISABLE, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
+/* What becomes of state that a statement would leave in its session, in transaction pooling. */
+enum session_state_policy { SESSION_STATE_VIRTUALIZE, SESSION_STATE_PIN, SESSION_STATE_WARN, SESSION_STATE_ERROR, SESSION_STATE_INHERIT };
 enum annotation_right { ANNOTATIONS_NONE, ANNOTATIONS_ROUTE, ANNOTATIONS_ALL };
 
 #define CONFIG_INHERIT_US UINT64_MAX /* "not set here: the next wider scope decides" */
@@ -28,6 +30,7 @@ struct config_lane {
 	uint64_t statement_timeout_us;	/* 0: none; the urgent lane uses that of the statement's home lane */
 	uint64_t queue_timeout_us;	/* CONFIG_INHERIT_US: the global one */
 	uint32_t max_waiting;
+	uint32_t max_pinned;		/* permits that pins may hold; 0: half of them */
 	char *hop_to, *spill;		/* as written; NULL: none */
 	uint64_t hop_after_us;		/* a statement that has run that long goes to hop_lane; 0: none does */
 	int hop_lane;			/* index, or -1 */
@@ -42,6 +45,7 @@ struct config_database {
 	uint16_t port;
 	char *user, *password;	/* forced server user; NULL: the client's */
 	enum pool_mode pool_mode;
+	enum session_state_policy on_session_state;
 	uint32_t pool_size, min_pool_size, reserve_pool_size; /* pool_size caps this pool's servers when set; CONFIG_INHERIT otherwise */
 	uint32_t max_db_connections, max_db_client_connections;
 	uint64_t server_lifetime_us, query_wait_timeout_us;
@@ -54,6 +58,7 @@ struct config_user {
 	enum pool_mode pool_mode;
 	uint32_t pool_size, reserve_pool_size, max_user_connections, max_user_client_connections;
 	uint64_t query_timeout_us, query_wait_timeout_us, idle_transaction_timeout_us, transaction_timeout_us, client_idle_timeout_us;
+	enum session_state_policy on_session_state;
 	enum annotation_right annotations;
 	uint8_t max_priority;
 };
@@ -98,6 +103,8 @@ struct config {
 	char *server_reset_query;
 	bool server_reset_query_always;
 	uint64_t server_connect_timeout_us, server_idle_timeout_us, server_lifetime_us, server_login_retry_us, cancel_wait_timeout_us;
+	enum session_state_policy on_session_state;
+	uint64_t pin_idle_timeout_us;	/* 0: none */
 	uint64_t autodb_idle_timeout_us; /* of pools that no entry of [databases] names; 0: never */
 	struct config_tls server_tls;
 	/* lanes */

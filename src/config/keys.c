@@ -72,6 +72,7 @@ static const char *const auth_types[] = { "trust", "any", "plain", "md5", "scram
 	NULL };
 static const char *const tls_modes[] = { "disable", "allow", "prefer", "require", "verify-ca",
 	"verify-full", NULL };
+static const char *const session_state_policies[] = { "virtualize", "pin", "warn", "error", NULL };
 static const char *const annotation_rights[] = { "none", "route", "all", NULL };
 static const char *const balance_words[] = { "round-robin", "disable", NULL };
 static const char *const syslog_facilities[] = { "auth", "authpriv", "cron", "daemon", "ftp",
@@ -236,10 +237,20 @@ static const struct schema_row main_rows[] = {
 		"User who writes the samples. Empty: the entry's own user."),
 	MAIN("min_pool_size", GROUP_POOLING, COUNT(0, COUNT_MAX), min_pool_size, "0", NULL, 0,
 		"Keep at least this many servers of a pool that is in use."),
+	MAIN("on_session_state", GROUP_POOLING, WORD(session_state_policies), on_session_state, "virtualize", NULL, 0,
+		"What becomes of state that a statement would leave in its session (temporary "
+		"tables, session advisory locks, LISTEN …) in transaction and statement pooling. "
+		"virtualize: what can follows its client from server to server, for the rest it "
+		"keeps its server (SHOW PINS). pin: it keeps its server for settings, too. warn: "
+		"it ends with the transaction, and the client is warned. error: the statement is "
+		"refused."),
 	TAKEN("peer_id", COUNT(0, 16383), "0", 0,
 		"pglane uses all cores from one process and has no peers to forward cancels to."),
 	MAIN("pidfile", GROUP_PROCESS, TEXT, pidfile, "", NULL, SCHEMA_BOOT,
 		"File for the process id; running as a daemon needs it. Empty: none."),
+	MAIN("pin_idle_timeout", GROUP_TIMEOUTS, TIME, pin_idle_timeout_us, "0", NULL, 0,
+		"Disconnect a client that keeps its server for what its session has, and has been "
+		"idle this long. 0: never."),
 	TAKEN("pkt_buf", COUNT(0, COUNT_MAX), "4096", SCHEMA_BOOT,
 		"pglane has one receive buffer per worker, whatever the number of connections."),
 	TAKEN("pool_idle_timeout", TIME, "0", 0,
@@ -408,6 +419,8 @@ static const struct schema_row database_rows[] = {
 		"The most servers of each pool of this entry."),
 	DATABASE("min_pool_size", COUNT_INHERITED, min_pool_size, NULL, 0,
 		"Keep at least this many servers of each pool in use."),
+	DATABASE("on_session_state", WORD_INHERITED(session_state_policies), on_session_state, NULL, 0,
+		"on_session_state of this entry."),
 	DATABASE("password", TEXT, password, NULL, SCHEMA_SECRET, "Password for `user`."),
 	DATABASE("pool_mode", WORD_INHERITED(pool_modes), pool_mode, NULL, 0,
 		"pool_mode of this entry."),
@@ -440,6 +453,8 @@ static const struct schema_row user_rows[] = {
 		"The most clients of this user."),
 	USER("max_user_connections", COUNT_INHERITED, max_user_connections, NULL,
 		"The most servers of each pool of this user."),
+	USER("on_session_state", WORD_INHERITED(session_state_policies), on_session_state, NULL,
+		"on_session_state of this user; it goes before the database's."),
 	USER("pool_mode", WORD_INHERITED(pool_modes), pool_mode, NULL,
 		"pool_mode of this user; it goes before the database's."),
 	USER("pool_size", COUNT_INHERITED, pool_size, NULL,
@@ -470,6 +485,9 @@ static const struct schema_row lane_rows[] = {
 	LANE("hop_to", TEXT, hop_to, NULL,
 		"The lane that statements move on to. From then on they have its "
 		"statement_timeout, counted from their start."),
+	LANE("max_pinned", COUNT(0, COUNT_MAX), max_pinned, "0",
+		"How many of its permits may be kept by clients whose sessions have state of their "
+		"own (SHOW PINS); a statement that would make one more is refused. 0: half of them."),
 	LANE("max_waiting", COUNT(0, COUNT_MAX), max_waiting, "0",
 		"How many may wait; who comes then is refused at once. 0: no bound."),
 	LANE("permits", COUNT(0, 100000), permits, "0",

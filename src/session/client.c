@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "session/feed.h"
+#include "session/pin.h"
 #include "session/server.h"
 
 #define LINGER_US 2000000u
@@ -434,7 +435,10 @@ void client_janitor(struct client *client, uint64_t now_us)
 		user ? user->idle_transaction_timeout_us : CONFIG_INHERIT_US);
 	xact_us = user_limit(config->transaction_timeout_us,
 		user ? user->transaction_timeout_us : CONFIG_INHERIT_US);
-	if (idle_us && client->state == CLIENT_IDLE && now_us - client->last_active_us > idle_us)
+	if (UNLIKELY(client->pin != NULL) && pin_janitor(client, now_us))
+		return;
+	if (idle_us && (client->state == CLIENT_IDLE || (pin_is_kept(client) && !in_xact)) &&
+		client->query_start_us == 0 && now_us - client->last_active_us > idle_us)
 		end_with(client, PGW_FAULT_IDLE_CLIENT);
 	else if (xact_idle_us && in_xact && client->query_start_us == 0 &&
 		 now_us - client->last_active_us > xact_idle_us)

@@ -85,6 +85,7 @@ struct pending_name {
 	char name[];
 };
 
+struct pin;   /* pin.h */
 struct login; /* client_login.c; freed when the login is over */
 #define CLIENT_KEY_BYTES 32u
 
@@ -121,6 +122,7 @@ struct client {
 	TAILQ_HEAD(pending_names, pending_name) pending_names; /* in order */
 	struct pgw_fault *fault; /* see feed_fail_batch(); until ReadyForQuery */
 	void *console;		 /* the console's own */
+	struct pin *pin;	 /* why it keeps its server between transactions; NULL: it does not */
 	uint64_t id;
 	uint64_t connect_wall_us;
 	uint64_t wait_start_us, query_start_us, xact_start_us, last_active_us; /* mono */

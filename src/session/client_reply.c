@@ -9,6 +9,7 @@
 #include "pgw/frame.h"
 #include "session/client.h"
 #include "session/feed.h"
+#include "session/pin.h"
 #include "session/server.h"
 
 /* A hop that found no permit is tried again. */
@@ -338,6 +339,8 @@ void client_on_ready(struct client *client, int xact)
 	client->xact = xact == PGW_XACT_IDLE ? XACT_NONE : XACT_SERVER;
 	if (xact == PGW_XACT_IDLE)
 		client_xact_over(client);
+	if (UNLIKELY(client->pin != NULL))
+		pin_has_run(client);
 	client_statement_ends(client, loop_now_us(&client->worker->loop), xact == PGW_XACT_IDLE);
 	if (client_is(client, CLIENT_SESSION) && client->server->expects.n > 0)
 		client_statement_begins(client, 0); /* the next of a pipeline */

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "session/client.h"
 #include "session/feed.h"
+#include "session/pin.h"
 #include "session/server.h"
 
 /* Its error is read in PostgreSQL's log. */
@@ -298,6 +299,12 @@ static enum want want_other_lane(struct client *client, unsigned lane, unsigned 
 	client_unset(client, CLIENT_LANE_NEUTRAL);
 	if (lane == ticket->home_lane)
 		return WANT_READY;
+	if (UNLIKELY(pin_is_kept(client))) {
+		/* It has a permit, and may not lose its server: the right lane's if one is free. */
+		(void)!lane_hop(client->worker->cluster->ledger, ticket, lane,
+			loop_now_us(&client->worker->loop));
+		return WANT_READY;
+	}
 	/* In the middle of a batch a clock may run: that of the other lane begins with this one. */
 	timer_stop(&client->timer);
 	client->query_start_us = 0;

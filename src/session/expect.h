@@ -34,11 +34,12 @@ enum expect_flag {
 	EXPECT_AFTER_COPY = 1 << 6, /* SYNC: sent behind a CopyDone or CopyFail */
 	EXPECT_SETUP = 1 << 5,	    /* QUERY: parameters; a failure of it is the client's */
 	EXPECT_FAULT = 1 << 7,	    /* BIND: of nothing; its client is told client->fault instead */
+	EXPECT_ANSWER = 1 << 8,	    /* QUERY: of pin.c, which reads the row */
 };
 
 struct expect {
 	uint8_t kind;
-	uint8_t flags;
+	uint16_t flags;
 	uint32_t n_names; /* of the client's pending names: it gave or took so many, in order */
 	struct pgw_hash128 hash;
 };

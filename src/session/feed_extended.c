@@ -8,6 +8,7 @@
 #include "session/feed.h"
 
 #include "base/mem.h"
+#include "session/pin.h"
 #include "session/server.h"
 #include "session/setting.h"
 
@@ -159,10 +160,19 @@ bool feed_route_refused(struct feed *feed, const struct pgw_frame *frame,
 		*step_r = feed_fail_batch(feed, frame, &fault);
 		return true;
 	}
-	if (LIKELY(route->deny == NULL))
-		return false;
-	*step_r = feed_deny(feed, frame, route, sql, n);
-	return true;
+	if (UNLIKELY(route->deny != NULL)) {
+		*step_r = feed_deny(feed, frame, route, sql, n);
+		return true;
+	}
+	if (UNLIKELY(route->effects & PIN_EFFECTS) && frame->type != PGW_DESCRIBE) {
+		struct pgw_fault fault;
+
+		if (pin_allows(client, route, sql, n, &fault))
+			return false;
+		*step_r = feed_fail_batch(feed, frame, &fault);
+		return true;
+	}
+	return false;
 }
 
 bool feed_refused(struct feed *feed, const struct pgw_frame *frame,

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "pgw/sqllex.h"
+#include "session/pin.h"
 #include "session/server.h"
 #include "session/setting.h"
 
@@ -210,6 +211,7 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	struct classify_session session;
 	struct classify_result result;
 	struct statement_route route;
+	struct pgw_fault fault;
 	enum step step;
 	enum want want;
 	size_t n;
@@ -230,6 +232,8 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	route = feed_route(client, &result);
 	if (UNLIKELY(route.deny != NULL))
 		return feed_deny(feed, frame, &route, sql, n);
+	if (UNLIKELY(route.effects & PIN_EFFECTS) && !pin_allows(client, &route, sql, n, &fault))
+		return feed_refuse_query(feed, frame, &fault);
 	want = client_want_server(client, &route, feed_is_neutral(&route));
 	if (want == WANT_WAIT)
 		return STEP_WAIT;

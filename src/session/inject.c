@@ -69,13 +69,13 @@ void inject_raw_query(struct server *server, const char *sql)
 	close_gather(server, in_feed);
 }
 
-void inject_query(struct server *server, const char *sql, uint8_t expect_flags)
+void inject_query(struct server *server, const char *sql, uint16_t expect_flags)
 {
 	bool in_feed = open_gather(server);
 
 	inject_raw_query(server, sql);
 	expect_push(&server->expects, (struct expect){.kind = EXPECT_QUERY,
-					      .flags = (uint8_t)(EXPECT_SWALLOW | expect_flags)});
+					      .flags = (uint16_t)(EXPECT_SWALLOW | expect_flags)});
 	close_gather(server, in_feed);
 }
 

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "session/client.h"
 #include "session/feed.h"
+#include "session/pin.h"
 #include "session/server.h"
 #include "session/setting.h"
 
@@ -44,6 +45,7 @@ static void unlink_pair(struct client *client, struct server *server)
 		(void)gather_flush(out);
 		out->stream = NULL;
 	}
+	pin_end(client);
 	server->client = NULL;
 	client->server = NULL;
 	if (server->stream.flags & STREAM_PAUSED) /* its client does not read: the next one does */
@@ -105,7 +107,7 @@ static void on_recovery_deadline(struct timer *timer)
 static void reset_done(struct server *server)
 {
 	server_unset(server, SERVER_RESET_SENT);
-	server_unset(server, SERVER_TAINTED);
+	server_unset(server, SERVER_TAINTED | SERVER_MUST_RESET);
 	server_copies_clear(&server->copies);
 	server->unnamed = (struct pgw_hash128){0, 0};
 	param_set_unref(&server->params);
@@ -255,6 +257,8 @@ void link_maybe_release(struct client *client)
 		return;
 	if (UNLIKELY(server_is(server, SERVER_RESET_SENT)))
 		reset_done(server);
+	else if (UNLIKELY(client->pin != NULL) && pin_keeps(client, server))
+		return;
 	else if (UNLIKELY(server_is(server, SERVER_TAINTED) ||
 			  worker_config(client->worker)->server_reset_query_always) &&
 		 begin_reset(server))
@@ -380,10 +384,12 @@ void link_server_refused(struct server *server, const struct pgw_fault *fault)
 
 /* ---- lost in the middle ---- */
 
-static void tell_lost(struct client *client, struct server *server, const char *why, bool in_reply)
+/* has_state: its session is gone with the server. */
+static void tell_lost(struct client *client, struct server *server, const char *why, bool in_reply,
+	bool has_state)
 {
 	struct pgw_fault fault;
-	bool session = client_is(client, CLIENT_SESSION);
+	bool session = client_is(client, CLIENT_SESSION) || has_state;
 
 	if (server_is(server, SERVER_VIOLATED)) { /* who knows which replies it waits for */
 		pgw_fault_set(&fault, PGW_FAULT_PROTOCOL_VIOLATION, NULL, "%s", server->last_words);
@@ -438,7 +444,7 @@ static void forget_batch(struct client *client)
 void link_server_lost(struct server *server, const char *why)
 {
 	struct client *client = server->client;
-	bool in_reply = link_is_in_reply(server);
+	bool in_reply = link_is_in_reply(server), has_state;
 
 	if (client == NULL) {
 		server_dead(server, why);
@@ -448,6 +454,7 @@ void link_server_lost(struct server *server, const char *why)
 		STAT_ADD(server->worker->counters.n_connection_errors, 1);
 	if (client->state == CLIENT_WAITING)
 		client_stop_waiting(client); /* a swap of lanes */
+	has_state = pin_is_kept(client) || pin_is_asking(client);
 	unlink_pair(client, server);
 	(void)!lane_release(
 		client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());
@@ -468,7 +475,7 @@ void link_server_lost(struct server *server, const char *why)
 	forget_batch(client);
 	if (client->skip_bytes)
 		client_set(client, CLIENT_DROP_MESSAGE);
-	tell_lost(client, server, why, in_reply);
+	tell_lost(client, server, why, in_reply, has_state);
 	if (client->state == CLIENT_IDLE)
 		client_resume(client);
 }

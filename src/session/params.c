@@ -244,24 +244,57 @@ static void add_set(struct strbuf *sql, const struct param *param)
 	strbuf_adds(sql, ",false);");
 }
 
+static void add_reset(struct strbuf *sql, const char *name)
+{
+	strbuf_adds(sql, "RESET ");
+	strbuf_add_ident(sql, name);
+	strbuf_adds(sql, ";");
+}
+
+/* Who the session is decides what it may set: taken back before the others are set, set after them. The role goes with the user. */
+static const char *const identities[] = {"session_authorization", "role"};
+
+static bool is_identity(const char *name)
+{
+	return strcasecmp(name, identities[0]) == 0 || strcasecmp(name, identities[1]) == 0;
+}
+
+static void add_identities(const struct param_set *set, bool reset, struct strbuf *sql)
+{
+	unsigned i;
+
+	for (i = 0; i < N_ELEMENTS(identities); i++) {
+		struct param param = {identities[i], param_set_get(set, identities[i])};
+
+		if (param.value == NULL)
+			continue;
+		if (reset)
+			add_reset(sql, param.name);
+		else
+			add_set(sql, &param);
+	}
+}
+
 void param_set_difference(
 	const struct param_set *from, const struct param_set *to, struct strbuf *sql)
 {
 	unsigned i = 0, j = 0, n_from = from ? from->n : 0, n_to = to ? to->n : 0;
 
+	add_identities(from, true, sql);
 	while (i < n_from || j < n_to) {
 		int order = i == n_from ? 1
 			    : j == n_to ? -1
 					: strcasecmp(from->items[i].name, to->items[j].name);
 
-		if (order < 0) {
-			strbuf_adds(sql, "RESET ");
-			strbuf_add_ident(sql, from->items[i].name);
-			strbuf_adds(sql, ";");
+		if (is_identity(order < 0 ? from->items[i].name : to->items[j].name)) {
+			/* not here */
+		} else if (order < 0) {
+			add_reset(sql, from->items[i].name);
 		} else if (order > 0 || strcmp(from->items[i].value, to->items[j].value) != 0) {
 			add_set(sql, &to->items[j]);
 		}
 		i += order <= 0;
 		j += order >= 0;
 	}
+	add_identities(to, false, sql);
 }

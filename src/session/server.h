@@ -36,6 +36,7 @@ enum server_flag {
 	SERVER_OPEN = 1 << 18,	      /* logged in: PostgreSQL counts it, until SERVER_FREED */
 	SERVER_VIOLATED = 1 << 17, /* it ends because its client broke the protocol */
 	SERVER_ROLLS_BACK = 1 << 16, /* ends the transaction in which they could not be */
+	SERVER_MUST_RESET = 1 << 21, /* what taints it is no pin's */
 	/* Of ours, to be sent behind the message of its client of which a part was sent */
 	SERVER_OWES_SYNC = 1 << 19,
 	SERVER_OWES_ROLLBACK = 1 << 20,
@@ -130,7 +131,7 @@ void server_resume(
  * under way */
 void inject_params(struct server *server, struct param_set *wanted); /* nothing when it has them */
 void inject_begin(struct server *server, const char *begin);
-void inject_query(struct server *server, const char *sql, uint8_t expect_flags);
+void inject_query(struct server *server, const char *sql, uint16_t expect_flags);
 void inject_raw_query(struct server *server, const char *sql); /* the caller pushes what it expects */
 void inject_sync(struct server *server);
 void inject_flush(struct server *server);

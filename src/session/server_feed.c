@@ -101,7 +101,7 @@ static bool walk_one(struct walk *walk)
 	err = pgw_frame_read(walk->at, (size_t)(walk->end - walk->at), &frame);
 	if (err == PGW_MORE)
 		return false;
-	if (err == PGW_OK && must_be_whole(frame.type) &&
+	if (err == PGW_OK && (must_be_whole(frame.type) || (front && (front->flags & EXPECT_ANSWER))) &&
 		frame.n_available < MIN_OF(frame.n_body_bytes, WHOLE_MAX_BYTES))
 		return false;
 	server_unset(server, SERVER_SKIP_SWALLOW);

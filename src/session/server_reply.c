@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "session/client.h"
 #include "session/feed.h"
+#include "session/pin.h"
 #include "session/setting.h"
 #include "session/walk.h"
 
@@ -133,7 +134,7 @@ static void nothing_runs(struct walk *walk)
 		if (expect->kind == EXPECT_PARSE && (expect->flags & EXPECT_UNNAMED))
 			client_unnamed_failed(walk->server->client);
 		expect->n_names = 0;
-		expect->flags &= (uint8_t)~EXPECT_UNNAMED;
+		expect->flags &= (uint16_t)~EXPECT_UNNAMED;
 	}
 }
 
@@ -206,7 +207,9 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	else if (UNLIKELY(expect.n_names) && server->client)
 		client_names_confirmed(server->client, expect.n_names);
 	if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
-		if (expect.flags & EXPECT_SETUP)
+		if (expect.flags & EXPECT_ANSWER)
+			pin_answered(server);
+		else if (expect.flags & EXPECT_SETUP)
 			setup_settled(walk, failed);
 		else if (failed && server_is(server, SERVER_RESET_SENT))
 			server_set(server, SERVER_RETIRE); /* who knows what it still has */
@@ -410,6 +413,14 @@ static bool on_reply(
 	return true;
 }
 
+/* To a question of our own. */
+static bool is_answer(const struct walk *walk)
+{
+	const struct expect *front = expect_front(&walk->server->expects);
+
+	return front && (front->flags & EXPECT_ANSWER);
+}
+
 bool walk_message(struct walk *walk, const struct pgw_frame *frame)
 {
 	struct server *server = walk->server;
@@ -446,6 +457,9 @@ bool walk_message(struct walk *walk, const struct pgw_frame *frame)
 		server_set(server, SERVER_COPY_BOTH);
 		return on_reply(walk, frame, EXPECT_EXECUTE, false);
 	case PGW_DATA_ROW:
+		if (UNLIKELY(is_answer(walk)))
+			return pin_answer(server, frame->body, frame->n_available);
+		return on_reply(walk, frame, EXPECT_EXECUTE, false);
 	case PGW_COPY_DATA:
 	case PGW_COPY_DONE:
 	case PGW_COPY_OUT_RESPONSE:

@@ -4,13 +4,11 @@
 #include "pgw/frame.h"
 #include "pgw/messages.h"
 #include "pgw/sqllex.h"
+#include "session/pin.h"
 #include "session/server.h"
 
 #define SETTING_TEXT_BYTES 1024u
 #define CLASS_ROLLED_BACK 0x80u /* beside a commit_class: the last tag was ROLLBACK */
-#define TAINTING                                                                                   \
-	(EFFECT_SET | EFFECT_LISTEN | EFFECT_TEMP_TABLE | EFFECT_ADVISORY_LOCK |                   \
-		EFFECT_HOLD_CURSOR | EFFECT_LOAD | EFFECT_PREPARE)
 
 /* Forms of SET whose first word is no parameter's name (PostgreSQL manual, SET). */
 static bool is_special(const struct pgw_token *token)
@@ -197,6 +195,7 @@ static void reset_all(struct client *client, struct server *server)
 	registry_unlock();
 	param_set_unref(&client->params);
 	client->params = param_set_ref(client->params_login);
+	pin_settings_gone(client);
 	for (i = 0; i < client->params->n; i++) {
 		struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
 
@@ -275,6 +274,30 @@ static void settle_class(struct client *client, bool failed)
 
 /* ---- what a statement leaves ---- */
 
+/* It sets or resets, and nothing else, outside of a transaction. */
+static bool may_be_followed(const struct client *client, const struct statement_route *route)
+{
+	return route->kind == STATEMENT_NEUTRAL &&
+	       (route->effects & PIN_EFFECTS & ~(uint32_t)EFFECT_SET) == 0 &&
+	       (route->effects & (EFFECT_SET | EFFECT_DISCARD_ALL)) &&
+	       client->xact == XACT_NONE && !client_is(client, CLIENT_BATCH_HAS_XACT) &&
+	       !client_is(client, CLIENT_RESETS_ALL);
+}
+
+/* Settings that were taken for the client's belong to a transaction: it will be asked for them. */
+static void touch_difference(struct client *client)
+{
+	const struct param_set *now = client->params, *before = client->params_before;
+	unsigned i;
+
+	for (i = 0; i < now->n; i++)
+		if (!has(before, now->items[i].name, now->items[i].value))
+			pin_touch(client, now->items[i].name);
+	for (i = 0; i < before->n; i++)
+		if (param_set_get(now, before->items[i].name) == NULL)
+			pin_touch(client, before->items[i].name);
+}
+
 void setting_note(struct client *client, const struct statement_route *route, const char *sql,
 	size_t n)
 {
@@ -288,24 +311,24 @@ void setting_note(struct client *client, const struct statement_route *route, co
 	if (UNLIKELY(is_transaction_control(kind))) {
 		client_set(client, CLIENT_BATCH_HAS_XACT);
 		if (client->params_before) { /* a SET before it in its batch is the transaction's, too */
+			touch_difference(client);
 			setting_settled(client, true);
 			server_set(client->server, SERVER_TAINTED);
 		}
 	}
-	if (LIKELY(!(effects & (TAINTING | EFFECT_DISCARD_ALL))))
+	if (LIKELY(!(effects & (PIN_EFFECTS | EFFECT_DISCARD_ALL | EFFECT_RELEASE))))
 		return;
-	if (kind == STATEMENT_NEUTRAL &&
-		(effects & TAINTING & ~(uint32_t)EFFECT_SET) == 0 &&
-		client->xact == XACT_NONE && !client_is(client, CLIENT_BATCH_HAS_XACT) &&
-		!client_is(client, CLIENT_RESETS_ALL)) {
+	if (may_be_followed(client, route)) {
 		if (is_reset_of_all(sql, n)) {
 			client_set(client, CLIENT_RESETS_ALL);
 			return;
 		}
-		if (note(client, sql, n))
+		if (pin_follows_settings(client) && !pin_is_asking(client) && note(client, sql, n))
 			return;
 	}
-	server_set(client->server, SERVER_TAINTED);
+	if (effects & (PIN_EFFECTS | EFFECT_DISCARD_ALL))
+		server_set(client->server, SERVER_TAINTED);
+	pin_note(client, effects, sql, n);
 }
 
 void setting_settled(struct client *client, bool failed)

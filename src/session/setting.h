@@ -4,8 +4,8 @@
  * plain SET or RESET outside a transaction becomes part of the client's parameters, so that it
  * finds its value on whichever server comes next and nobody else does. Everything else that would
  * outlast the transaction (SET inside one, SET ROLE, LISTEN, temporary tables, session advisory
- * locks, PREPARE, LOAD, cursors WITH HOLD) taints the server: it is reset with server_reset_query
- * before it serves anybody again.
+ * locks, PREPARE, LOAD, cursors WITH HOLD) taints the server: its client keeps it (pin.h), and it is
+ * reset with server_reset_query before it serves anybody else.
  *
  * pglane.class alone is also followed inside transactions, by what the server says: SET LOCAL holds
  * up to ReadyForQuery outside of one; so does SET, which the session keeps unless the end was

@@ -124,6 +124,7 @@ struct cluster {
 	uint32_t next_key;   /* atomic: cancel pids */
 	int shutdown_mode;   /* atomic: enum shutdown_mode */
 	bool paused_all;     /* atomic: PAUSE without a database */
+	uint32_t n_pinned[LANE_MAX]; /* atomic: permits of each lane that pins hold */
 	struct scaling scaling;
 	/* Filled by the daemon: what the console asks of it. Any thread. */
 	void (*reload)(

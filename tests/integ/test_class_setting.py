@@ -159,7 +159,7 @@ def test_set_local_outside_of_a_transaction_does_nothing(start):
         assert lane(proxy, client) == ["default"]
 
 
-def test_rollback_to_a_savepoint_keeps_the_class(start):
+def test_rollback_to_a_savepoint_takes_the_class_back(start):
     proxy = start()
     with proxy.client() as client:
         for sql in ("BEGIN", SET_LOCAL, "SAVEPOINT a", "ROLLBACK TO a", "SELECT 1"):
@@ -169,7 +169,7 @@ def test_rollback_to_a_savepoint_keeps_the_class(start):
         client.query("SET pglane.class = 'vector'")
         client.query("ROLLBACK TO a")
         client.query("COMMIT")
-        assert lane(proxy, client) == ["vector"]  # the server took it back: README.md names this limit
+        assert lane(proxy, client) == ["default"]
 
 
 def test_who_loses_the_server_loses_the_class(start, cluster):

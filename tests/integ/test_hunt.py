@@ -108,11 +108,14 @@ def test_batch_of_many_replies_made_here(start):
 # ---- settings ----
 
 def test_more_settings_than_are_kept_track_of_are_nobody_elses(start):
-    proxy = start(lanes={"default": 1}, workers=1)
+    """Their client keeps its server."""
+    proxy = start(lanes={"default": 2}, workers=1)
     with proxy.client() as client, proxy.client() as other:
         pid = other.query("SELECT pg_backend_pid()").value
         for n in range(70):
             assert client.query(f"SET my.p{n} = 'secret'").tags == ["SET"]
+        for n in range(70):
+            assert client.query(f"SHOW my.p{n}").value == "secret"
         for n in range(70):
             assert other.query(f"SELECT coalesce(current_setting('my.p{n}', true), '')").value == "", n
         assert pid
@@ -282,7 +285,8 @@ def stopped_reset(proxy, relay):
 def test_reset_behind_the_last_words_of_a_server(start, cluster, what):
     """A backend that crashes says so and resets its connection: both come at once, and the reset has no event of its own."""
     relay = Relay(cluster.port)
-    proxy = start(lanes={"default": 1}, workers=1, databases={"app": f"host=127.0.0.1 port={relay.port} dbname=app"}, server_reset_query="")
+    proxy = start(lanes={"default": 1}, workers=1, databases={"app": f"host=127.0.0.1 port={relay.port} dbname=app"}, server_reset_query="",
+                  on_session_state="warn")
     try:
         with proxy.client(timeout_s=10) as client, proxy.console() as console:
             client.query("LISTEN last_words")
@@ -307,7 +311,8 @@ def test_reset_behind_the_last_words_of_a_server(start, cluster, what):
 def test_rest_of_a_message_to_nobody_is_nobodys(start, cluster):
     """A notification to an idle server (nothing resets it), half of it read when a client gets the server: its rest is not the client's."""
     relay = Relay(cluster.port)
-    proxy = start(lanes={"default": 1}, workers=1, server_reset_query="", databases={"app": f"host=127.0.0.1 port={relay.port} dbname=app"})
+    proxy = start(lanes={"default": 1}, workers=1, server_reset_query="", on_session_state="warn",
+                  databases={"app": f"host=127.0.0.1 port={relay.port} dbname=app"})
     try:
         with proxy.client(timeout_s=10) as listener, proxy.client(timeout_s=10) as client, proxy.console() as console:
             assert listener.query("LISTEN corner").tags == ["LISTEN"]

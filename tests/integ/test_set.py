@@ -67,10 +67,11 @@ LEAKS = {
 def test_nothing_of_a_session_reaches_another_client(start, leak):
     statements, question, answer = LEAKS[leak]
     proxy = start(lanes={"default": 1})
-    with proxy.client() as client, proxy.client() as other:
+    with proxy.client() as other:
         pid = other.query("SELECT pg_backend_pid()").value
-        for statement in statements:
-            assert not client.query(statement).errors
+        with proxy.client() as client:
+            for statement in statements:
+                assert not client.query(statement).errors
         assert other.query(question).value == answer
         assert other.query("SELECT pg_backend_pid()").value == pid  # reset, not replaced
 

@@ -42,6 +42,10 @@
 	X(QUEUE_CANCELED, "ERROR", "57014", "canceling statement due to user request", "")                                               \
 	X(DENIED, "ERROR", "42501", "statement denied", "See [rules].")                                                                  \
 	X(STATEMENT_POOLING, "ERROR", "0A000", "transactions are not allowed in statement pooling", "See pool_mode.")                    \
+	X(SESSION_STATE, "ERROR", "0A000", "statement leaves state in its session", "Use pool_mode = session for this user, or see on_session_state.") \
+	X(TOO_MANY_PINS, "ERROR", "53300", "too many sessions keep a server", "Drop temporary objects, release locks, or see max_pinned and SHOW PINS.") \
+	X(SESSION_STATE_ENDS, "WARNING", "01000", "what this statement leaves in its session ends with the transaction", "See on_session_state.") \
+	X(IDLE_PIN, "FATAL", "57P05", "terminating connection due to pin_idle_timeout", "") \
 	X(STATEMENT_EXISTS, "ERROR", "42P05", "prepared statement already exists", "")                                                   \
 	X(STATEMENT_UNKNOWN, "ERROR", "26000", "prepared statement does not exist", "")                                                  \
 	X(PORTAL_UNKNOWN, "ERROR", "34000", "portal does not exist", "")                                                                 \

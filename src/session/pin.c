@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: ISC */
+#include "session/pin.h"
+
+#include <inttypes.h>
+
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "pgw/messages.h"
+#include "session/server.h"
+#include "session/setting.h"
+
+#define STATEMENT_BYTES 200u /* that are kept of the text */
+#define ASK_AFTER_US 1000000u /* of quiet, what was not seen to end */
+
+/*
+ * What the session has, in the bits of enum pin_reason. All of it is cheap: an index of pg_depend, and functions that look at
+ * this session alone, but for pg_locks. Temporary objects depend on the schema of their session; 2615 is pg_namespace.
+ */
+#define ASK_STATE                                                                                  \
+	"SELECT '', (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 2615 "  \
+	"AND refobjid = pg_catalog.pg_my_temp_schema()) THEN 1 ELSE 0 END"                         \
+	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable) "               \
+	"THEN 2 ELSE 0 END"                                                                        \
+	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND "    \
+	"pid = pg_catalog.pg_backend_pid()) THEN 4 ELSE 0 END"                                     \
+	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) THEN 8 ELSE 0 END"   \
+	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) "      \
+	"THEN 16 ELSE 0 END)::text"
+
+static const struct config_user *user_of(const struct client *client)
+{
+	return config_find_user(worker_config(client->worker), client->pool->shared->user->name);
+}
+
+/* The user's word goes before the database's. */
+static enum session_state_policy policy_of(const struct client *client)
+{
+	const struct config_user *user = user_of(client);
+	const struct config_database *database = pool_entry(client->pool);
+
+	if (user && user->on_session_state != SESSION_STATE_INHERIT)
+		return user->on_session_state;
+	if (database && database->on_session_state != SESSION_STATE_INHERIT)
+		return database->on_session_state;
+	return worker_config(client->worker)->on_session_state;
+}
+
+bool pin_follows_settings(const struct client *client)
+{
+	return policy_of(client) != SESSION_STATE_PIN;
+}
+
+static uint32_t max_pinned(const struct client *client, unsigned lane)
+{
+	const struct config_lane *spec = &worker_config(client->worker)->lanes[lane];
+
+	return spec->max_pinned ? spec->max_pinned : (spec->permits + 1) / 2;
+}
+
+static unsigned lane_of(const struct client *client, const struct statement_route *route)
+{
+	if (client->state == CLIENT_LINKED)
+		return client->ticket.home_lane;
+	return route->has_lane ? route->lane
+			       : worker_config(client->worker)->lane_of_class[route->class];
+}
+
+/* Settings that can be named and nothing else: they follow their client. */
+static bool only_sets(const struct client *client, uint32_t effects, const char *sql, size_t n)
+{
+	struct touched touched;
+	bool named;
+
+	if ((effects & PIN_EFFECTS) != EFFECT_SET || !pin_follows_settings(client))
+		return false;
+	touched_init(&touched);
+	touched_add_text(&touched, sql, n, client->params->backslash_escapes);
+	named = touched_any(&touched) && !touched.unknown;
+	touched_release(&touched);
+	return named;
+}
+
+bool pin_allows(const struct client *client, const struct statement_route *route, const char *sql,
+	size_t n, struct pgw_fault *fault_r)
+{
+	const struct config *config = worker_config(client->worker);
+	enum session_state_policy policy = policy_of(client);
+	unsigned lane = lane_of(client, route);
+	uint32_t n_pinned = STAT_READ(client->worker->cluster->n_pinned[lane]);
+
+	if (client_is(client, CLIENT_SESSION) || only_sets(client, route->effects, sql, n))
+		return true;
+	if (policy == SESSION_STATE_ERROR) {
+		pgw_fault_set(fault_r, PGW_FAULT_SESSION_STATE, NULL,
+			"It would outlast its transaction, and on_session_state is \"error\".");
+		return false;
+	}
+	if (policy == SESSION_STATE_WARN || client->pin || n_pinned < max_pinned(client, lane))
+		return true;
+	pgw_fault_set(fault_r, PGW_FAULT_TOO_MANY_PINS, NULL,
+		"Lane %s: %" PRIu32 " of %" PRIu32 " permits are pinned by sessions with state of their own; max_pinned is %" PRIu32 ".",
+		config->lanes[lane].name, n_pinned, config->lanes[lane].permits,
+		max_pinned(client, lane));
+	return false;
+}
+
+static void add_to_lane(const struct client *client, unsigned lane, int change)
+{
+	(void)__atomic_add_fetch(
+		&client->worker->cluster->n_pinned[lane], (uint32_t)change, __ATOMIC_RELAXED);
+}
+
+static void uncount(const struct client *client, struct pin *pin)
+{
+	if (pin->is_counted)
+		add_to_lane(client, pin->lane, -1);
+	pin->is_counted = false;
+}
+
+/* In the lane where its permit is now. */
+static void count(const struct client *client, struct pin *pin)
+{
+	if (pin->is_counted && pin->lane == client->ticket.home_lane)
+		return;
+	uncount(client, pin);
+	pin->is_counted = true;
+	pin->lane = client->ticket.home_lane;
+	add_to_lane(client, pin->lane, 1);
+}
+
+static struct pin *pin_of(struct client *client, const char *sql, size_t n)
+{
+	struct pin *pin = client->pin;
+	size_t n_kept = MIN_OF(n, STATEMENT_BYTES);
+
+	if (pin)
+		return pin;
+	while (n_kept < n && n_kept > 0 && ((unsigned char)sql[n_kept] & 0xC0) == 0x80)
+		n_kept--; /* no half characters */
+	pin = mem_zalloc(sizeof(*pin) + n_kept + 1);
+	memcpy(pin->statement, sql, n_kept);
+	pin->since_us = loop_now_us(&client->worker->loop);
+	touched_init(&pin->touched);
+	client->pin = pin;
+	return pin;
+}
+
+static uint8_t reasons_of(uint32_t effects)
+{
+	static const struct {
+		uint32_t effect;
+		uint8_t reason;
+	} reasons[] = {
+		{EFFECT_SET, PIN_SETTING},
+		{EFFECT_LISTEN, PIN_LISTEN},
+		{EFFECT_TEMP_TABLE, PIN_TEMP_TABLE},
+		{EFFECT_ADVISORY_LOCK, PIN_ADVISORY_LOCK},
+		{EFFECT_HOLD_CURSOR, PIN_HOLD_CURSOR},
+		{EFFECT_LOAD, PIN_LOAD},
+		{EFFECT_PREPARE, PIN_PREPARE},
+	};
+	uint8_t found = 0;
+	unsigned i;
+
+	for (i = 0; i < N_ELEMENTS(reasons); i++)
+		if (effects & reasons[i].effect)
+			found |= reasons[i].reason;
+	return found;
+}
+
+static void note_settings(struct client *client, const char *sql, size_t n)
+{
+	struct touched *touched = &client->pin->touched;
+
+	if (pin_follows_settings(client))
+		touched_add_text(touched, sql, n, client->params->backslash_escapes);
+	if (!touched_any(touched)) /* the text does not say which */
+		touched->unknown = true;
+}
+
+static bool may_pin(struct client *client, uint32_t effects, const char *sql, size_t n)
+{
+	enum session_state_policy policy = policy_of(client);
+	struct pgw_fault warning;
+
+	if (policy == SESSION_STATE_VIRTUALIZE || policy == SESSION_STATE_PIN ||
+		only_sets(client, effects, sql, n))
+		return true;
+	if (policy == SESSION_STATE_WARN) {
+		pgw_fault_set(&warning, PGW_FAULT_SESSION_STATE_ENDS, NULL,
+			"The server is reset then, before it serves anybody else.");
+		client_notice(client, &warning);
+	}
+	return false;
+}
+
+void pin_note(struct client *client, uint32_t effects, const char *sql, size_t n)
+{
+	struct pin *pin;
+
+	if (effects & EFFECT_LOAD) /* nothing takes a library out of a process again */
+		server_set(client->server, SERVER_RETIRE);
+	if ((effects & PIN_EFFECTS) == 0) {
+		if (client->pin)
+			client->pin->must_ask = client->pin->may_end = true;
+		return;
+	}
+	if (!may_pin(client, effects, sql, n)) {
+		server_set(client->server, SERVER_MUST_RESET);
+		return;
+	}
+	pin = pin_of(client, sql, n);
+	pin->reasons |= reasons_of(effects);
+	pin->must_ask = true;
+	pin->may_end = false;
+	if (effects & EFFECT_SET)
+		note_settings(client, sql, n);
+	if ((pin->reasons & ~PIN_SETTING) || pin->touched.unknown)
+		count(client, pin);
+}
+
+void pin_touch(struct client *client, const char *name)
+{
+	struct pin *pin = pin_of(client, "SET", 3);
+
+	pin->reasons |= PIN_SETTING;
+	pin->must_ask = true;
+	touched_add(&pin->touched, name);
+}
+
+void pin_settings_gone(struct client *client)
+{
+	if (client->pin == NULL)
+		return;
+	client->pin->reasons &= (uint8_t)~PIN_SETTING;
+	touched_release(&client->pin->touched);
+	client->pin->must_ask = true;
+}
+
+void pin_has_run(struct client *client)
+{
+	client->pin->has_run = true;
+}
+
+void pin_end(struct client *client)
+{
+	if (client->pin == NULL)
+		return;
+	uncount(client, client->pin);
+	touched_release(&client->pin->touched);
+	if (client->pin->answered)
+		param_list_release(client->pin->answered);
+	mem_free(client->pin->answered);
+	mem_free(client->pin);
+	client->pin = NULL;
+}
+
+/* A row for each: name, and value, null when there is none of that name. */
+static void add_setting(struct strbuf *sql, struct pin *pin, const char *name)
+{
+	strbuf_adds(sql, pin->n_rows++ ? " UNION ALL SELECT " : "SELECT ");
+	strbuf_add_literal(sql, name);
+	strbuf_adds(sql, ", pg_catalog.current_setting(");
+	strbuf_add_literal(sql, name);
+	strbuf_adds(sql, ", true)");
+}
+
+static void ask_for_settings(struct client *client, struct strbuf *sql)
+{
+	struct pin *pin = client->pin;
+	unsigned i;
+
+	for (i = 0; pin->touched.all && i < client->params->n; i++)
+		touched_add(&pin->touched, client->params->items[i].name);
+	TOUCHED_FOREACH(name, &pin->touched) {
+		add_setting(sql, pin, name);
+	}
+	pin->answered = mem_alloc(sizeof(*pin->answered));
+	param_list_init(pin->answered, NULL);
+}
+
+static void ask(struct client *client, struct server *server)
+{
+	struct pin *pin = client->pin;
+	struct strbuf sql = STRBUF_INIT;
+
+	pin->n_rows = 0;
+	if (pin->reasons & PIN_ASKED) {
+		strbuf_adds(&sql, ASK_STATE);
+		pin->n_rows = 1;
+	}
+	if (touched_any(&pin->touched))
+		ask_for_settings(client, &sql);
+	pin->must_ask = pin->has_run = false;
+	pin->is_asking = true;
+	if (pin->may_end) /* what it gives up is for the next at once */
+		uncount(client, pin);
+	pin->may_end = false;
+	inject_query(server, sql.data, EXPECT_ANSWER);
+	strbuf_release(&sql);
+}
+
+bool pin_keeps(struct client *client, struct server *server)
+{
+	struct pin *pin = client->pin;
+
+	if (pin == NULL)
+		return false;
+	MUST(!pin->is_asking);
+	if (pin->must_ask && ((pin->reasons & PIN_ASKED) || touched_any(&pin->touched))) {
+		ask(client, server);
+		return true;
+	}
+	if (pin->reasons == 0) {
+		pin_end(client);
+		if (!server_is(server, SERVER_MUST_RESET))
+			server_unset(server, SERVER_TAINTED);
+		return false;
+	}
+	pin->is_kept = true;
+	count(client, pin);
+	client_set(client, CLIENT_LANE_NEUTRAL); /* the next transaction may be of another lane */
+	return true;
+}
+
+/* ---- the answer ---- */
+
+static bool parse_reasons(const char *text, uint8_t *reasons_r)
+{
+	unsigned reasons = 0;
+
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9' || reasons > PIN_ASKED)
+			return false;
+		reasons = reasons * 10 + (unsigned)(*text - '0');
+	}
+	*reasons_r = (uint8_t)(reasons & PIN_ASKED);
+	return true;
+}
+
+/* The next column of a DataRow as a string of its own; *value_r is NULL for null. */
+static bool read_column(const uint8_t **at, const uint8_t *end, char **value_r)
+{
+	uint32_t n;
+
+	*value_r = NULL;
+	if (end - *at < 4)
+		return false;
+	n = (uint32_t)(*at)[0] << 24 | (uint32_t)(*at)[1] << 16 | (uint32_t)(*at)[2] << 8 | (*at)[3];
+	*at += 4;
+	if (n == UINT32_MAX)
+		return true;
+	if (n > (size_t)(end - *at))
+		return false;
+	*value_r = mem_strndup((const char *)*at, n);
+	*at += n;
+	return true;
+}
+
+static bool take_row(struct pin *pin, const char *name, const char *value)
+{
+	uint8_t reasons;
+
+	if (name[0] != '\0') {
+		if (pin->answered == NULL)
+			return false;
+		/* Null is a name that nobody knows any more, nor set before. */
+		if (value && !param_list_set(pin->answered, name, value))
+			pin->touched.unknown = true; /* too long to be followed */
+		return true;
+	}
+	if (value == NULL || !parse_reasons(value, &reasons))
+		return false;
+	pin->reasons = (uint8_t)((pin->reasons & ~PIN_ASKED) | reasons);
+	return true;
+}
+
+bool pin_answer(struct server *server, const uint8_t *body, size_t n)
+{
+	struct client *client = server->client;
+	const uint8_t *at = body + 2, *end = body + n;
+	char *name = NULL, *value = NULL;
+	bool ok = n > 2 && body[0] == 0 && body[1] == 2 && read_column(&at, end, &name) && name &&
+		  read_column(&at, end, &value) && at == end;
+
+	if (ok && client && pin_is_asking(client) && client->pin->n_rows > 0) {
+		client->pin->n_rows--;
+		ok = take_row(client->pin, name, value);
+	}
+	mem_free(name);
+	mem_free(value);
+	return ok;
+}
+
+/* What the server has is what its client is to find on every server. */
+static void take_settings(struct client *client, struct server *server)
+{
+	struct pin *pin = client->pin;
+	struct param_list list;
+	struct param_set *set;
+	unsigned i;
+
+	param_list_init(&list, server->params);
+	for (i = 0; i < pin->answered->n; i++)
+		if (!param_list_set(&list, pin->answered->items[i].name, pin->answered->items[i].value))
+			pin->touched.unknown = true;
+	set = param_set_intern(&list);
+	param_list_release(&list);
+	param_set_unref(&client->params);
+	client->params = set;
+	param_set_unref(&server->params);
+	server->params = param_set_ref(set);
+}
+
+void pin_answered(struct server *server)
+{
+	struct client *client = server->client;
+	struct pin *pin;
+
+	if (client == NULL || !pin_is_asking(client))
+		return;
+	pin = client->pin;
+	pin->is_asking = false;
+	if (pin->n_rows > 0) { /* it failed: what was there is taken to be there still */
+		pin->has_run = true;
+		pin->touched.unknown |= pin->answered != NULL;
+	} else if (pin->answered) {
+		take_settings(client, server);
+	}
+	if (pin->answered)
+		param_list_release(pin->answered);
+	mem_free(pin->answered);
+	pin->answered = NULL;
+	if (!pin->touched.unknown) {
+		pin->reasons &= (uint8_t)~PIN_SETTING;
+		if (!pin->must_ask) /* else more were set behind the question */
+			touched_release(&pin->touched);
+	}
+}
+
+static bool is_idle(const struct client *client)
+{
+	return client->state == CLIENT_LINKED && client->xact == XACT_NONE &&
+	       client->server->expects.n == 0 && client->query_start_us == 0 &&
+	       !client_is(client, CLIENT_EXTENDED);
+}
+
+bool pin_janitor(struct client *client, uint64_t now_us)
+{
+	const struct config *config = worker_config(client->worker);
+	uint64_t limit_us = config->pin_idle_timeout_us;
+	struct pgw_fault fault;
+
+	if (!pin_is_kept(client) || !is_idle(client))
+		return false;
+	if (limit_us && now_us - client->last_active_us > limit_us) {
+		struct strbuf reasons = STRBUF_INIT;
+
+		pin_reason_names(client->pin->reasons, &reasons);
+		pgw_fault_set(&fault, PGW_FAULT_IDLE_PIN, NULL, "It kept a server for: %s.", reasons.data);
+		strbuf_release(&reasons);
+		client_fatal(client, &fault);
+		return true;
+	}
+	if (client->pin->has_run && (client->pin->reasons & PIN_ASKED) && now_us - client->last_active_us >= ASK_AFTER_US)
+		ask(client, client->server);
+	return false;
+}
+
+void pin_reason_names(uint8_t reasons, struct strbuf *out)
+{
+	static const char *const names[] = {
+#define PIN_REASON_NAME(reason, bit, name) [bit] = (name),
+		PIN_REASONS(PIN_REASON_NAME)
+#undef PIN_REASON_NAME
+	};
+	unsigned i;
+
+	for (i = 0; i < N_ELEMENTS(names); i++) {
+		if (!(reasons & 1U << i))
+			continue;
+		if (out->len > 0)
+			strbuf_adds(out, ", ");
+		strbuf_adds(out, names[i]);
+	}
+}

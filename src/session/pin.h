@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Pins, in transaction and statement pooling: a client keeps its server behind the end of its transaction while the session
+ * there has something that cannot move to another one: temporary tables, cursors WITH HOLD, session advisory locks, LISTEN,
+ * PREPARE in SQL, LOAD. A statement that may leave such state makes a pin; what is really there is asked of the server itself
+ * when the transaction is over (one swallowed query), so a rollback, DROP TABLE, pg_advisory_unlock() or a lock that was not
+ * granted end it. Other statements cost nothing; what they may have ended unseen is asked when the client has been quiet for a
+ * second.
+ * Settings that setting.h cannot follow by their text alone (in a transaction, of a role, by set_config()) are asked for in the
+ * same query, by name: their values, whatever savepoints and rollbacks have made of them, become parameters of the client and
+ * the server goes back. Only those that cannot be named pin.
+ * Owner: the client's worker. What pins hold of each lane is counted in struct cluster (atomic).
+ */
+#ifndef SESSION_PIN_H
+#define SESSION_PIN_H
+
+#include "classify/classify.h"
+#include "session/client.h"
+#include "session/touched.h"
+
+/* X(reason, bit, its name on the console); those up to PREPARE are what the server can be asked for, see CHECK in pin.c */
+#define PIN_REASONS(X)                                                                             \
+	X(TEMP_TABLE, 0, "temporary objects")                                                      \
+	X(HOLD_CURSOR, 1, "cursor with hold")                                                      \
+	X(ADVISORY_LOCK, 2, "advisory lock")                                                       \
+	X(LISTEN, 3, "listen")                                                                     \
+	X(PREPARE, 4, "prepare")                                                                   \
+	X(SETTING, 5, "setting")                                                                   \
+	X(LOAD, 6, "load")
+
+enum pin_reason {
+#define PIN_REASON_ENUM(reason, bit, name) PIN_##reason = 1 << (bit),
+	PIN_REASONS(PIN_REASON_ENUM)
+#undef PIN_REASON_ENUM
+};
+#define PIN_ASKED (PIN_TEMP_TABLE | PIN_HOLD_CURSOR | PIN_ADVISORY_LOCK | PIN_LISTEN | PIN_PREPARE)
+
+/* What a statement may leave in a session. */
+#define PIN_EFFECTS                                                                                \
+	(EFFECT_SET | EFFECT_LISTEN | EFFECT_TEMP_TABLE | EFFECT_ADVISORY_LOCK |                   \
+		EFFECT_HOLD_CURSOR | EFFECT_LOAD | EFFECT_PREPARE)
+
+struct pin {
+	uint8_t reasons;    /* enum pin_reason: what is there, or may be */
+	uint8_t lane;	    /* it counts there */
+	bool is_counted;    /* in its lane: not for settings that will be followed */
+	bool is_kept;	    /* its server was kept behind a transaction */
+	bool must_ask;	    /* at the end of the transaction: state may have come or gone */
+	bool may_end;	    /* state may have gone, none has come */
+	bool is_asking;	    /* the query is under way */
+	bool has_run;	    /* a transaction has, since the last answer */
+	uint32_t n_rows;    /* of the answer that are still to come */
+	struct touched touched; /* settings, since the last answer */
+	struct param_list *answered; /* while it is asking; NULL: nobody asked for settings */
+	uint64_t since_us;  /* mono: the statement that made it */
+	char statement[];   /* the beginning of its text */
+};
+
+/*
+ * May the statement be sent? false: on_session_state forbids what it leaves, or its lane has too many pins; *fault_r says so.
+ * lane: that of its route. Call it with one of PIN_EFFECTS only.
+ */
+bool pin_allows(const struct client *client, const struct statement_route *route, const char *sql,
+	size_t n, struct pgw_fault *fault_r);
+/* false: on_session_state = pin, where settings do not follow the client either. */
+bool pin_follows_settings(const struct client *client);
+/* The client's server, tainted by it, runs the statement. */
+void pin_note(struct client *client, uint32_t effects, const char *sql, size_t n);
+/* A setting of this name is its transaction's. */
+void pin_touch(struct client *client, const char *name);
+/* RESET ALL or DISCARD ALL has run: there are no settings of its own any more. */
+void pin_settings_gone(struct client *client);
+/* Its transaction is over. */
+void pin_has_run(struct client *client);
+/* The server is at rest between transactions. true: it stays with its client, or is asked whether it must. */
+bool pin_keeps(struct client *client, struct server *server);
+/* A row of the answer. false: it is none. */
+bool pin_answer(struct server *server, const uint8_t *body, size_t n);
+/* The answer is over. */
+void pin_answered(struct server *server);
+/* Once a second; true: the client was ended (pin_idle_timeout). */
+bool pin_janitor(struct client *client, uint64_t now_us);
+/* The pair is parted. */
+void pin_end(struct client *client);
+/* Its session has state that is gone when the server is. */
+static inline bool pin_is_kept(const struct client *client)
+{
+	return client->pin && client->pin->is_kept;
+}
+static inline bool pin_is_asking(const struct client *client)
+{
+	return client->pin && client->pin->is_asking;
+}
+struct strbuf;
+void pin_reason_names(uint8_t reasons, struct strbuf *out); /* separated by ", " */
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: ISC */
+#include "session/touched.h"
+
+#include "pgw/sqllex.h"
+
+#define NAME_BYTES 256u /* of a name with its class */
+
+void touched_init(struct touched *touched)
+{
+	strbuf_init(&touched->names);
+	touched->n = 0;
+	touched->all = touched->unknown = false;
+}
+
+void touched_release(struct touched *touched)
+{
+	strbuf_release(&touched->names);
+	touched_init(touched);
+}
+
+void touched_add(struct touched *touched, const char *name)
+{
+	TOUCHED_FOREACH(known, touched) {
+		if (strcasecmp(known, name) == 0)
+			return;
+	}
+	if (touched->n == TOUCHED_MAX) {
+		touched->unknown = true;
+		return;
+	}
+	strbuf_add(&touched->names, name, strlen(name) + 1);
+	touched->n++;
+}
+
+static bool is_punct(const struct pgw_token *token, char c)
+{
+	return token->kind == PGW_TOK_PUNCT && token->at[0] == c;
+}
+
+static bool is_name(const struct pgw_token *token)
+{
+	return token->kind == PGW_TOK_WORD || token->kind == PGW_TOK_QUOTED_IDENT;
+}
+
+/* name, or class.name; *token is the first word of it, and then what is behind. */
+static void add_name(struct touched *touched, struct pgw_lexer *lexer, struct pgw_token *token)
+{
+	char name[NAME_BYTES];
+	size_t n = 0;
+
+	while (is_name(token)) {
+		n += pgw_token_ident(token, name + n, sizeof(name) - n);
+		if (n + 2 > sizeof(name)) {
+			touched->unknown = true;
+			return;
+		}
+		*token = pgw_lex(lexer);
+		if (!is_punct(token, '.'))
+			break;
+		name[n++] = '.';
+		*token = pgw_lex(lexer);
+	}
+	name[n] = '\0';
+	if (n > 0)
+		touched_add(touched, name);
+}
+
+/* Forms whose words are not a parameter's name. true: *token was the first word of one. */
+static bool add_special(struct touched *touched, struct pgw_lexer *lexer, struct pgw_token *token)
+{
+	static const struct {
+		const char *word, *name;
+	} forms[] = {{"time", "TimeZone"}, {"names", "client_encoding"}, {"schema", "search_path"},
+		{"role", "role"}, {"authorization", "session_authorization"}, {"xml", "xmloption"}};
+	unsigned i;
+
+	for (i = 0; i < N_ELEMENTS(forms); i++) {
+		if (!pgw_word_is(token, forms[i].word))
+			continue;
+		touched_add(touched, forms[i].name);
+		if (strcmp(forms[i].word, "authorization") == 0) /* it takes the role along */
+			touched_add(touched, "role");
+		*token = pgw_lex(lexer);
+		return true;
+	}
+	if (pgw_word_is(token, "characteristics")) {
+		touched_add(touched, "default_transaction_isolation");
+		touched_add(touched, "default_transaction_read_only");
+		touched_add(touched, "default_transaction_deferrable");
+		return true;
+	}
+	if (pgw_word_is(token, "all")) {
+		touched->all = true;
+		return true;
+	}
+	return pgw_word_is(token, "transaction") || pgw_word_is(token, "constraints");
+}
+
+/* Behind SET or RESET. */
+static void add_statement(struct touched *touched, struct pgw_lexer *lexer, struct pgw_token *token)
+{
+	if (pgw_word_is(token, "local"))
+		return;
+	if (pgw_word_is(token, "session"))
+		*token = pgw_lex(lexer);
+	if (!add_special(touched, lexer, token))
+		add_name(touched, lexer, token);
+}
+
+/* Behind set_config. */
+static void add_call(struct touched *touched, struct pgw_lexer *lexer, struct pgw_token *token)
+{
+	char name[NAME_BYTES];
+
+	if (!is_punct(token, '('))
+		return;
+	*token = pgw_lex(lexer);
+	if (token->kind != PGW_TOK_STRING || token->len >= sizeof(name)) {
+		touched->unknown = true;
+		return;
+	}
+	(void)pgw_token_string(token, name, sizeof(name));
+	*token = pgw_lex(lexer);
+	if (is_punct(token, ','))
+		touched_add(touched, name);
+	else
+		touched->unknown = true; /* 'a' || 'b' */
+}
+
+void touched_add_text(struct touched *touched, const char *sql, size_t n, bool backslash_escapes)
+{
+	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
+	struct pgw_token token;
+	bool begins = true;
+
+	lexer.standard_conforming_strings = !backslash_escapes;
+	token = pgw_lex(&lexer);
+	while (token.kind != PGW_TOK_END) {
+		struct pgw_token word = token;
+
+		token = pgw_lex(&lexer);
+		if (begins && (pgw_word_is(&word, "set") || pgw_word_is(&word, "reset")))
+			add_statement(touched, &lexer, &token);
+		else if (begins && pgw_word_is(&word, "discard"))
+			touched->all |= pgw_word_is(&token, "all");
+		else if (is_name(&word) && (pgw_word_is(&word, "set_config") ||
+			 (word.kind == PGW_TOK_QUOTED_IDENT && word.len == 12 && memcmp(word.at, "\"set_config\"", 12) == 0)))
+			add_call(touched, &lexer, &token);
+		begins = is_punct(&word, ';');
+	}
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Which run-time parameters a text sets for its session, by their names: whatever form it uses (SET, RESET, SET ROLE, SET TIME
+ * ZONE, set_config()), among however many statements. Only the server knows to which values, and whether a rollback takes them
+ * back: it is asked when the transaction is over (pin.h). Pure.
+ * Source: PostgreSQL manual, SET, RESET, DISCARD, SET ROLE, SET SESSION AUTHORIZATION, SET TRANSACTION.
+ */
+#ifndef SESSION_TOUCHED_H
+#define SESSION_TOUCHED_H
+
+#include "base/base.h"
+#include "base/strbuf.h"
+
+#define TOUCHED_MAX 64u /* names; as many as a set of parameters may have */
+
+struct touched {
+	struct strbuf names; /* each with its NUL, in no order, each once */
+	unsigned n;
+	bool all;     /* RESET ALL, DISCARD ALL: every one that was set */
+	bool unknown; /* some that cannot be named: set_config($1, …), or too many */
+};
+
+void touched_init(struct touched *touched);
+void touched_release(struct touched *touched);
+/* Adds those of the text. backslash_escapes: standard_conforming_strings is off. */
+void touched_add_text(struct touched *touched, const char *sql, size_t n, bool backslash_escapes);
+void touched_add(struct touched *touched, const char *name);
+static inline bool touched_any(const struct touched *touched)
+{
+	return touched->n > 0 || touched->all;
+}
+/* The name that begins at `at` of names.data; the next begins behind its NUL. */
+#define TOUCHED_FOREACH(name, touched)                                                             \
+	for (const char *name = (touched)->names.data;                                             \
+		name < (touched)->names.data + (touched)->names.len; name += strlen(name) + 1)
+
+#endif
