@@ -163,7 +163,9 @@ static const struct schema_row main_rows[] = {
 	TAKEN("dns_zone_check_period", TIME, "0", 0, "pglane does not watch zone serials."),
 	MAIN("idle_transaction_timeout", GROUP_TIMEOUTS, TIME, idle_transaction_timeout_us, "0",
 		NULL, 0,
-		"Disconnect a client that has been idle inside a transaction this long. 0: never."),
+		"Roll back a transaction that has been idle this long: the client hears of it at its "
+		"next statement (25P03) and stays; in session pooling, or amid a batch, it is "
+		"disconnected. 0: never."),
 	MAIN("ignore_startup_parameters", GROUP_CLIENTS, LIST, ignore_startup_parameters, "", NULL,
 		0,
 		"Startup parameters that are accepted and dropped, such as extra_float_digits or "

@@ -387,6 +387,12 @@ static void end_with(struct client *client, enum pgw_fault_id id)
 	client_fatal(client, &fault);
 }
 
+static void end_idle_transaction(struct client *client)
+{
+	if (!link_roll_back_idle(client))
+		end_with(client, PGW_FAULT_IDLE_TRANSACTION);
+}
+
 static void notify_waiting(struct client *client, uint64_t now_us)
 {
 	const struct config *config = worker_config(client->worker);
@@ -419,7 +425,7 @@ void client_janitor(struct client *client, uint64_t now_us)
 {
 	const struct config *config = worker_config(client->worker);
 	const struct config_user *user;
-	uint64_t idle_us, xact_idle_us, xact_us;
+	uint64_t idle_us, xact_idle_us, xact_us, quiet_us = now_us - client->last_active_us;
 	bool in_xact = client->state == CLIENT_LINKED && client->xact == XACT_SERVER;
 
 	if (client->pool == NULL || client->state == CLIENT_GONE)
@@ -437,12 +443,11 @@ void client_janitor(struct client *client, uint64_t now_us)
 		user ? user->transaction_timeout_us : CONFIG_INHERIT_US);
 	if (UNLIKELY(client->pin != NULL) && pin_janitor(client, now_us))
 		return;
-	if (idle_us && (client->state == CLIENT_IDLE || (pin_is_kept(client) && !in_xact)) &&
-		client->query_start_us == 0 && now_us - client->last_active_us > idle_us)
+	if (idle_us && quiet_us > idle_us && client->query_start_us == 0 &&
+		(client->state == CLIENT_IDLE || (pin_is_kept(client) && !in_xact)))
 		end_with(client, PGW_FAULT_IDLE_CLIENT);
-	else if (xact_idle_us && in_xact && client->query_start_us == 0 &&
-		 now_us - client->last_active_us > xact_idle_us)
-		end_with(client, PGW_FAULT_IDLE_TRANSACTION);
+	else if (xact_idle_us && quiet_us > xact_idle_us && in_xact && client->query_start_us == 0)
+		end_idle_transaction(client);
 	else if (xact_us && client->xact_start_us && now_us - client->xact_start_us > xact_us)
 		end_with(client, PGW_FAULT_TRANSACTION_TIMEOUT);
 	else

@@ -97,6 +97,7 @@ struct client {
 	uint8_t class;			     /* enum query_class of the statement under way */
 	uint8_t begin_class, begin_priority; /* with CLIENT_CLASS_FIXED */
 	uint8_t quiet_ticks; /* of the janitor since its last input, up to QUIET_TICKS */
+	bool was_idle; /* with CLIENT_SERVER_LOST: its transaction was rolled back for being idle */
 	/* pglane.class as SET in this transaction gave it, and as the session has it when it commits:
 	 * see setting.h. 0: no SET did. */
 	uint8_t xact_class, commit_class;

@@ -135,6 +135,11 @@ void client_failed_xact_fault(struct client *client, struct pgw_fault *fault_r)
 {
 	if (client_is(client, CLIENT_SERVER_LOST)) {
 		client_unset(client, CLIENT_SERVER_LOST);
+		if (client->was_idle) {
+			client->was_idle = false;
+			*fault_r = pgw_fault_make(PGW_FAULT_IDLE_ROLLED_BACK);
+			return;
+		}
 		pgw_fault_set(fault_r, PGW_FAULT_SERVER_LOST, NULL,
 			"The server went away while the transaction was idle.");
 		return;

@@ -419,6 +419,7 @@ static void tell_lost(struct client *client, struct server *server, const char *
 		client_error(client, &fault);
 	} else if (client->xact == XACT_SERVER) {
 		client->xact = XACT_FAILED;
+		client->was_idle = false;
 		client_set(client, CLIENT_SERVER_LOST);
 	}
 }
@@ -478,6 +479,26 @@ void link_server_lost(struct server *server, const char *why)
 	tell_lost(client, server, why, in_reply, has_state);
 	if (client->state == CLIENT_IDLE)
 		client_resume(client);
+}
+
+bool link_roll_back_idle(struct client *client)
+{
+	struct server *server = client->server;
+
+	if (client_is(client, CLIENT_SESSION | CLIENT_EXTENDED) || client->state != CLIENT_LINKED ||
+		server->expects.n > 0 || server->n_cancels > 0 || client->skip_bytes > 0 ||
+		stream_is_blocked(&server->stream) || link_is_in_reply(server) ||
+		server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH))
+		return false;
+	setting_settled(client, true);
+	client_xact_over(client);
+	client_statement_ends(client, loop_now_us(&client->worker->loop), true);
+	client->xact = XACT_FAILED;
+	client->was_idle = true;
+	client_set(client, CLIENT_SERVER_LOST);
+	server_set(server, SERVER_ROLLS_BACK);
+	inject_query(server, "ROLLBACK", 0);
+	return true;
 }
 
 void link_abort_transaction(struct client *client)

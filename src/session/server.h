@@ -165,6 +165,9 @@ void link_cancel_finished(struct server *server);
 void link_server_drained(struct server *server); /* its spill is empty again */
 void link_login_done(struct client *client); /* its login is over: the server that helped goes back
 						(or stays, in session pooling) */
+/* The client's transaction is idle for too long: rolled back, and its next statement hears of it.
+ * false: not in this state (session pooling, an open batch). */
+bool link_roll_back_idle(struct client *client);
 /* The client's transaction cannot go on: its server is closed, its permit given back; the client is
  * not told here. */
 void link_abort_transaction(struct client *client);

@@ -31,6 +31,7 @@
 	X(KILLED, "FATAL", "57P01", "terminating connection due to administrator command", "")                                           \
 	X(IDLE_CLIENT, "FATAL", "57P05", "terminating connection due to client_idle_timeout", "")                                        \
 	X(IDLE_TRANSACTION, "FATAL", "25P03", "terminating connection due to idle-in-transaction timeout", "")                           \
+	X(IDLE_ROLLED_BACK, "ERROR", "25P03", "transaction was rolled back because it was idle for too long", "See idle_transaction_timeout.") \
 	X(TRANSACTION_TIMEOUT, "FATAL", "25P04", "terminating connection due to transaction timeout", "")                                \
 	X(SERVER_UNREACHABLE, "ERROR", "08006", "could not connect to the server", "")                                                   \
 	X(SERVER_LOGIN_FAILED, "ERROR", "08006", "server refused the login", "")                                                         \
