@@ -305,6 +305,37 @@ static void send_duplicate_parse(
 	expect_push(&server->expects, (struct expect){.kind = EXPECT_PARSE});
 }
 
+/* It is a batch by itself: Parse and Sync. */
+static bool is_alone(const struct feed *feed, const struct pgw_frame *frame)
+{
+	const uint8_t *at = feed->at + PGW_HEADER_BYTES + frame->n_body_bytes;
+	struct pgw_frame next;
+
+	return !client_is(feed->client, CLIENT_EXTENDED) &&
+	       pgw_frame_read(at, (size_t)(feed->end - at), &next) == PGW_OK &&
+	       next.type == PGW_SYNC && next.n_body_bytes == 0;
+}
+
+/*
+ * A Parse by itself, of what a server of the pool has parsed before: it needs none now. So who prepares what others have prepared
+ * waits for nobody, not even in a deferred transaction (pgbench -M prepared prepares with all its clients waiting). What has become
+ * of the tables since is told by Bind, as with every copy.
+ */
+static bool prepared_here(struct feed *feed, const struct pgw_frame *frame, const char *name, struct statement *statement)
+{
+	struct client *client = feed->client;
+	uint8_t reply[PGW_HEADER_BYTES];
+	struct pgw_writer writer = pgw_writer_on(reply, sizeof(reply));
+
+	if (client->state != CLIENT_IDLE || !is_alone(feed, frame) ||
+		!pool_has_copy(client->pool, statement->hash))
+		return false;
+	client_names_add(&client->names, name, statement);
+	pgw_build_empty(&writer, PGW_PARSE_COMPLETE);
+	client_reply(client, reply, writer.len);
+	return true;
+}
+
 static enum step parse_named(
 	struct feed *feed, const struct pgw_frame *frame, const struct pgw_parse *parse)
 {
@@ -323,6 +354,8 @@ static enum step parse_named(
 	statement = statement_intern(&feed->worker->statements, parse);
 	feed_route_statement(client, statement);
 	refused = feed_refused(feed, frame, statement, &step);
+	if (!refused && !taken && prepared_here(feed, frame, parse->name, statement))
+		return feed_skip_message(feed, frame);
 	if (!refused)
 		step = feed_want_server(feed, frame, &statement->route);
 	if (refused || step != STEP_NEXT || client->state != CLIENT_LINKED) {

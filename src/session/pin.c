@@ -27,6 +27,11 @@
 	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) "      \
 	"THEN 16 ELSE 0 END)::text"
 
+/* All that this session has set, of those that have a row there: all but custom ones. */
+#define ASK_LISTED                                                                                 \
+	"SELECT name, pg_catalog.current_setting(name, true) FROM pg_catalog.pg_settings "         \
+	"WHERE source = 'session'"
+
 static const struct config_user *user_of(const struct client *client)
 {
 	return config_find_user(worker_config(client->worker), client->pool->shared->user->name);
@@ -256,9 +261,9 @@ void pin_end(struct client *client)
 }
 
 /* A row for each: name, and value, null when there is none of that name. */
-static void add_setting(struct strbuf *sql, struct pin *pin, const char *name)
+static void add_setting(struct strbuf *sql, const char *name)
 {
-	strbuf_adds(sql, pin->n_rows++ ? " UNION ALL SELECT " : "SELECT ");
+	strbuf_adds(sql, sql->len ? " UNION ALL SELECT " : "SELECT ");
 	strbuf_add_literal(sql, name);
 	strbuf_adds(sql, ", pg_catalog.current_setting(");
 	strbuf_add_literal(sql, name);
@@ -273,8 +278,10 @@ static void ask_for_settings(struct client *client, struct strbuf *sql)
 	for (i = 0; pin->touched.all && i < client->params->n; i++)
 		touched_add(&pin->touched, client->params->items[i].name);
 	TOUCHED_FOREACH(name, &pin->touched) {
-		add_setting(sql, pin, name);
+		add_setting(sql, name);
 	}
+	if (pin->touched.listed)
+		strbuf_addf(sql, "%s%s", sql->len ? " UNION ALL " : "", ASK_LISTED);
 	pin->answered = mem_alloc(sizeof(*pin->answered));
 	param_list_init(pin->answered, NULL);
 }
@@ -284,11 +291,8 @@ static void ask(struct client *client, struct server *server)
 	struct pin *pin = client->pin;
 	struct strbuf sql = STRBUF_INIT;
 
-	pin->n_rows = 0;
-	if (pin->reasons & PIN_ASKED) {
+	if (pin->reasons & PIN_ASKED)
 		strbuf_adds(&sql, ASK_STATE);
-		pin->n_rows = 1;
-	}
 	if (touched_any(&pin->touched))
 		ask_for_settings(client, &sql);
 	pin->must_ask = pin->has_run = false;
@@ -383,10 +387,8 @@ bool pin_answer(struct server *server, const uint8_t *body, size_t n)
 	bool ok = n > 2 && body[0] == 0 && body[1] == 2 && read_column(&at, end, &name) && name &&
 		  read_column(&at, end, &value) && at == end;
 
-	if (ok && client && pin_is_asking(client) && client->pin->n_rows > 0) {
-		client->pin->n_rows--;
+	if (ok && client && pin_is_asking(client))
 		ok = take_row(client->pin, name, value);
-	}
 	mem_free(name);
 	mem_free(value);
 	return ok;
@@ -412,7 +414,7 @@ static void take_settings(struct client *client, struct server *server)
 	server->params = param_set_ref(set);
 }
 
-void pin_answered(struct server *server)
+void pin_answered(struct server *server, bool failed)
 {
 	struct client *client = server->client;
 	struct pin *pin;
@@ -421,7 +423,7 @@ void pin_answered(struct server *server)
 		return;
 	pin = client->pin;
 	pin->is_asking = false;
-	if (pin->n_rows > 0) { /* it failed: what was there is taken to be there still */
+	if (failed) { /* what was there is taken to be there still */
 		pin->has_run = true;
 		pin->touched.unknown |= pin->answered != NULL;
 	} else if (pin->answered) {

@@ -49,7 +49,6 @@ struct pin {
 	bool may_end;	    /* state may have gone, none has come */
 	bool is_asking;	    /* the query is under way */
 	bool has_run;	    /* a transaction has, since the last answer */
-	uint32_t n_rows;    /* of the answer that are still to come */
 	struct touched touched; /* settings, since the last answer */
 	struct param_list *answered; /* while it is asking; NULL: nobody asked for settings */
 	uint64_t since_us;  /* mono: the statement that made it */
@@ -76,8 +75,8 @@ void pin_has_run(struct client *client);
 bool pin_keeps(struct client *client, struct server *server);
 /* A row of the answer. false: it is none. */
 bool pin_answer(struct server *server, const uint8_t *body, size_t n);
-/* The answer is over. */
-void pin_answered(struct server *server);
+/* The answer is over, or (failed) there is none. */
+void pin_answered(struct server *server, bool failed);
 /* Once a second; true: the client was ended (pin_idle_timeout). */
 bool pin_janitor(struct client *client, uint64_t now_us);
 /* The pair is parted. */

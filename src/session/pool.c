@@ -272,3 +272,19 @@ void pool_roll_period(struct pool *pool)
 	POOL_STATS(ROLL)
 #undef ROLL
 }
+
+bool pool_has_copy(const struct pool *pool, struct pgw_hash128 hash)
+{
+	static const enum server_state states[] = {SERVER_IDLE, SERVER_LINKED};
+	const struct server *server;
+	unsigned i;
+
+	for (i = 0; i < N_ELEMENTS(states); i++) {
+		TAILQ_FOREACH(server, &pool->servers[states[i]], link)
+		{
+			if (server_copies_has(&server->copies, hash))
+				return true;
+		}
+	}
+	return false;
+}

@@ -79,6 +79,8 @@ bool pool_may_open(const struct pool *pool);
  */
 void pool_hold(struct pool *pool);
 void pool_let_go(struct pool *pool);
+/* One of its servers here has a copy of the statement, or is about to. */
+bool pool_has_copy(const struct pool *pool, struct pgw_hash128 hash);
 void pool_roll_period(struct pool *pool);	       /* a stats period is over */
 
 #endif

@@ -208,7 +208,7 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		client_names_confirmed(server->client, expect.n_names);
 	if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
 		if (expect.flags & EXPECT_ANSWER)
-			pin_answered(server);
+			pin_answered(server, failed);
 		else if (expect.flags & EXPECT_SETUP)
 			setup_settled(walk, failed);
 		else if (failed && server_is(server, SERVER_RESET_SENT))

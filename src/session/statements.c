@@ -254,12 +254,17 @@ struct server_copy {
 	struct pgw_hash128 hash;
 };
 
-static struct server_copy *find_copy(struct server_copies *copies, struct pgw_hash128 hash)
+static struct server_copy *find_copy(const struct server_copies *copies, struct pgw_hash128 hash)
 {
 	struct server_copy *copy = NULL;
 
 	HASH_FIND(hh, copies->table, &hash, sizeof(hash), copy);
 	return copy;
+}
+
+bool server_copies_has(const struct server_copies *copies, struct pgw_hash128 hash)
+{
+	return find_copy(copies, hash) != NULL;
 }
 
 bool server_copies_touch(struct server_copies *copies, struct pgw_hash128 hash)

@@ -95,6 +95,7 @@ struct server_copy;
 struct server_copies {
 	struct server_copy *table;
 };
+bool server_copies_has(const struct server_copies *copies, struct pgw_hash128 hash);
 /* Marks it used now. false: the server does not have it. */
 bool server_copies_touch(struct server_copies *copies, struct pgw_hash128 hash);
 void server_copies_add(struct server_copies *copies, struct pgw_hash128 hash); /* used now */

@@ -9,7 +9,7 @@ void touched_init(struct touched *touched)
 {
 	strbuf_init(&touched->names);
 	touched->n = 0;
-	touched->all = touched->unknown = false;
+	touched->all = touched->listed = touched->unknown = false;
 }
 
 void touched_release(struct touched *touched)
@@ -107,31 +107,42 @@ static void add_statement(struct touched *touched, struct pgw_lexer *lexer, stru
 		add_name(touched, lexer, token);
 }
 
-/* Behind set_config. */
-static void add_call(struct touched *touched, struct pgw_lexer *lexer, struct pgw_token *token)
+/* Behind set_config. A column `name` may be that of pg_settings, as pg_dump has it: *of_view_r. */
+static void add_call(struct touched *touched, struct pgw_lexer *lexer, struct pgw_token *token, bool *of_view_r)
 {
 	char name[NAME_BYTES];
+	bool is_literal, is_column;
 
 	if (!is_punct(token, '('))
 		return;
 	*token = pgw_lex(lexer);
-	if (token->kind != PGW_TOK_STRING || token->len >= sizeof(name)) {
-		touched->unknown = true;
-		return;
-	}
-	(void)pgw_token_string(token, name, sizeof(name));
+	is_literal = token->kind == PGW_TOK_STRING && token->len < sizeof(name);
+	is_column = pgw_word_is(token, "name");
+	if (is_literal)
+		(void)pgw_token_string(token, name, sizeof(name));
 	*token = pgw_lex(lexer);
-	if (is_punct(token, ','))
+	if (is_literal && is_punct(token, ','))
 		touched_add(touched, name);
+	else if (is_column && is_punct(token, ','))
+		*of_view_r = true;
 	else
-		touched->unknown = true; /* 'a' || 'b' */
+		touched->unknown = true; /* $1, 'a' || 'b' */
+}
+
+static bool is_set_config(const struct pgw_token *word)
+{
+	static const char quoted[] = "\"set_config\"";
+
+	return pgw_word_is(word, "set_config") ||
+	       (word->kind == PGW_TOK_QUOTED_IDENT && word->len == sizeof(quoted) - 1 &&
+		       memcmp(word->at, quoted, word->len) == 0);
 }
 
 void touched_add_text(struct touched *touched, const char *sql, size_t n, bool backslash_escapes)
 {
 	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
 	struct pgw_token token;
-	bool begins = true;
+	bool begins = true, of_view = false, has_view = false;
 
 	lexer.standard_conforming_strings = !backslash_escapes;
 	token = pgw_lex(&lexer);
@@ -143,9 +154,11 @@ void touched_add_text(struct touched *touched, const char *sql, size_t n, bool b
 			add_statement(touched, &lexer, &token);
 		else if (begins && pgw_word_is(&word, "discard"))
 			touched->all |= pgw_word_is(&token, "all");
-		else if (is_name(&word) && (pgw_word_is(&word, "set_config") ||
-			 (word.kind == PGW_TOK_QUOTED_IDENT && word.len == 12 && memcmp(word.at, "\"set_config\"", 12) == 0)))
-			add_call(touched, &lexer, &token);
+		else if (is_set_config(&word))
+			add_call(touched, &lexer, &token, &of_view);
+		has_view |= pgw_word_is(&word, "pg_settings");
 		begins = is_punct(&word, ';');
 	}
+	touched->listed |= of_view && has_view;
+	touched->unknown |= of_view && !has_view;
 }

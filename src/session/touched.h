@@ -17,6 +17,7 @@ struct touched {
 	struct strbuf names; /* each with its NUL, in no order, each once */
 	unsigned n;
 	bool all;     /* RESET ALL, DISCARD ALL: every one that was set */
+	bool listed;  /* set_config(name, …) FROM pg_settings: some of those that are listed there */
 	bool unknown; /* some that cannot be named: set_config($1, …), or too many */
 };
 
@@ -27,7 +28,7 @@ void touched_add_text(struct touched *touched, const char *sql, size_t n, bool b
 void touched_add(struct touched *touched, const char *name);
 static inline bool touched_any(const struct touched *touched)
 {
-	return touched->n > 0 || touched->all;
+	return touched->n > 0 || touched->all || touched->listed;
 }
 /* The name that begins at `at` of names.data; the next begins behind its NUL. */
 #define TOUCHED_FOREACH(name, touched)                                                             \

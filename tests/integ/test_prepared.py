@@ -375,3 +375,20 @@ def test_copies_that_another_client_has_dropped(start):
         assert other.exchange(wire.bind("", "a"), wire.execute()).sqlstate == "26000"
         for name in "ab":
             assert other.exchange(wire.bind("", name), wire.execute()).value == name
+
+
+def test_parse_by_itself_of_what_a_server_knows_waits_for_none(start):
+    """All servers are taken, one by a transaction whose client prepared it: others who prepare the same are answered."""
+    proxy = start(lanes={"default": 1}, workers=1)
+    with proxy.client() as first, proxy.client() as second, proxy.console() as console:
+        first.query("BEGIN")
+        assert first.exchange(wire.parse("a", "SELECT $1::int + 1")).kinds == "1Z"
+        assert second.exchange(wire.parse("b", "SELECT $1::int + 1")).kinds == "1Z"
+        assert second.query("BEGIN").status == "T"
+        result = second.exchange(wire.parse("c", "SELECT $1::int + 1"))
+        assert (result.kinds, result.status) == ("1Z", "T")
+        assert second.exchange(wire.parse("c", "SELECT 1")).sqlstate == "42P05"
+        assert second.query("ROLLBACK").status == "I"
+        assert console.lane("default")["in_use"] == 1
+        first.query("COMMIT")
+        assert second.exchange(wire.bind("", "b", ["41"]), wire.execute()).value == "42"

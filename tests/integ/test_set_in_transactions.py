@@ -38,6 +38,7 @@ CASES = {
     "set_config": ["SELECT set_config('work_mem', '5MB', false), set_config('search_path', 'a, \"B c\"', false)"],
     "set_config for the transaction": ["BEGIN", "SELECT set_config('work_mem', '5MB', true)", "COMMIT"],
     "set_config rolled back": ["BEGIN", "SELECT set_config('work_mem', '5MB', false)", "ROLLBACK"],
+    "those of the view": ["SELECT set_config(name, '5MB', false) FROM pg_settings WHERE name = 'work_mem'"],
     "reported ones": ["BEGIN", "SET DateStyle = 'German'", "SET TimeZone = 'Asia/Tokyo'", "COMMIT"],
     "reported ones rolled back": ["BEGIN", "SET DateStyle = 'German'", "SET TimeZone = 'Asia/Tokyo'", "ROLLBACK"],
     "a list of names": ["BEGIN", "SET search_path = 'Mixed', folded, \"a, b\"", "COMMIT"],

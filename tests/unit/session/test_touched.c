@@ -11,7 +11,7 @@
 static void test_names(void **state)
 {
 	static const struct {
-		const char *sql, *names; /* with commas between; "+" in front: unknown ones too; "*": all */
+		const char *sql, *names; /* with commas between; "+" in front: unknown ones too; "*": all; "#": in pg_settings */
 	} rows[] = {
 		{"SELECT 1", ""},
 		{"SET work_mem = '1MB'", "work_mem"},
@@ -49,6 +49,8 @@ static void test_names(void **state)
 		{"SELECT set_config($1, 'b', false)", "+"},
 		{"SELECT set_config('a' || 'b', 'c', false)", "+"},
 		{"SELECT set_config(name, 'c', false) FROM t", "+"},
+		{"SELECT set_config(name, 'c', false) FROM pg_settings WHERE name = 'x'", "#"},
+		{"SELECT set_config(upper(name), 'c', false) FROM pg_settings", "+"},
 		{"SELECT set_config FROM t", ""},
 		{"SET", ""},
 		{"SET ;", ""},
@@ -64,6 +66,8 @@ static void test_names(void **state)
 		touched_add_text(&touched, rows[i].sql, strlen(rows[i].sql), false);
 		if (touched.all)
 			strbuf_adds(&names, "*");
+		if (touched.listed)
+			strbuf_adds(&names, "#");
 		if (touched.unknown)
 			strbuf_adds(&names, "+");
 		TOUCHED_FOREACH(name, &touched) {
