@@ -65,6 +65,8 @@ enum client_flag {
 	/* The unnamed portal is of a DEALLOCATE: of client->deallocates, or ALL. */
 	CLIENT_BOUND_DEALLOCATE = 1 << 25,
 	CLIENT_BOUND_DEALLOCATE_ALL = 1 << 26,
+	CLIENT_REPLAYS = 1u << 30,  /* its batch will be said again: it hears nothing of this one */
+	CLIENT_REPLAYED = 1u << 31, /* it was said again: not once more */
 	CLIENT_RESETS_ALL = 1 << 28, /* RESET ALL or DISCARD ALL is under way */
 	CLIENT_BATCH_HAS_XACT =
 		1 << 27, /* BEGIN, COMMIT or ROLLBACK is in what its server has not answered yet */
@@ -128,6 +130,9 @@ struct client {
 	uint64_t connect_wall_us;
 	uint64_t wait_start_us, query_start_us, xact_start_us, last_active_us; /* mono */
 	struct client *next_key; /* in its bucket of worker->keys */
+	uint64_t replay_at; /* in worker->replay */
+	uint16_t n_replay;
+	struct input *replay; /* with CLIENT_REPLAYS: what will be said again */
 	uint32_t rule_timeout_ms; /* of the statement under way; 0: no rule gave one */
 	uint32_t key_pid;
 	uint8_t key[CLIENT_KEY_BYTES];

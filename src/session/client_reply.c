@@ -335,8 +335,7 @@ void client_on_ready(struct client *client, int xact)
 	if (client->state != CLIENT_LINKED)
 		return;
 	client_unset(client, CLIENT_AWAITS_READY);
-	client_unset(client, CLIENT_COPY_ENDED);
-	client_unset(client, CLIENT_BATCH_HAS_XACT);
+	client_unset(client, CLIENT_COPY_ENDED | CLIENT_BATCH_HAS_XACT | CLIENT_REPLAYED);
 	if (UNLIKELY(client->fault != NULL)) {
 		mem_free(client->fault);
 		client->fault = NULL;

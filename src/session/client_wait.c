@@ -13,6 +13,7 @@
 #include "session/client.h"
 #include "session/feed.h"
 #include "session/pin.h"
+#include "session/replay.h"
 #include "session/server.h"
 
 /* Its error is read in PostgreSQL's log. */
@@ -333,6 +334,7 @@ static enum want prepare_server(struct client *client)
 	/* Once for each link: in a transaction of the client's they would end it. */
 	if (server_is(server, SERVER_FRESH) && LIKELY(server->xact == PGW_XACT_IDLE)) {
 		server_unset(server, SERVER_FRESH);
+		replay_drop_old_copies(server);
 		if (UNLIKELY(server->params != client->params))
 			inject_params(server, client->params);
 	}

@@ -5,7 +5,7 @@
 
 void expect_init(struct expect_queue *queue)
 {
-	queue->head = queue->n = 0;
+	queue->head = queue->n = queue->n_of_batch = 0;
 	queue->cap = EXPECT_INLINE;
 	queue->ring = queue->first;
 }
@@ -42,5 +42,6 @@ void expect_push(struct expect_queue *queue, struct expect expect)
 	if (queue->n == queue->cap)
 		grow(queue);
 	queue->n++;
+	queue->n_of_batch += !(expect.flags & EXPECT_SWALLOW);
 	*expect_at(queue, queue->n - 1) = expect;
 }

@@ -34,6 +34,7 @@ enum expect_flag {
 	EXPECT_AFTER_COPY = 1 << 6, /* SYNC: sent behind a CopyDone or CopyFail */
 	EXPECT_SETUP = 1 << 5,	    /* QUERY: parameters; a failure of it is the client's */
 	EXPECT_FAULT = 1 << 7,	    /* BIND: of nothing; its client is told client->fault instead */
+	EXPECT_REPLAY = 1 << 12,    /* BIND: its batch was kept, see replay.h */
 	EXPECT_ANSWER = 1 << 8,	    /* QUERY: of pin.c, which reads the row */
 };
 
@@ -41,7 +42,7 @@ struct expect {
 	uint8_t kind;
 	uint16_t flags;
 	uint32_t n_names; /* of the client's pending names: it gave or took so many, in order */
-	struct pgw_hash128 hash;
+	struct pgw_hash128 hash; /* BIND: of the copy it uses; else of the flag COPY */
 };
 
 #define EXPECT_INLINE 8u
@@ -51,6 +52,7 @@ struct expect {
 
 struct expect_queue {
 	uint32_t head, n, cap; /* a ring; cap is a power of two */
+	uint32_t n_of_batch; /* not SWALLOW, since the last ReadyForQuery that was the client's */
 	struct expect *ring;   /* `first` until it grows */
 	struct expect first[EXPECT_INLINE];
 };

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "session/pin.h"
+#include "session/replay.h"
 #include "session/server.h"
 #include "session/setting.h"
 
@@ -520,6 +521,7 @@ static void send_bind(struct feed *feed, const struct pgw_frame *frame, const st
 enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
+	struct expect expect = {.kind = EXPECT_BIND};
 	struct statement *statement;
 	struct pgw_bind bind;
 	enum pgw_err err;
@@ -551,7 +553,13 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	if (statement)
 		server_ensure_statement_as(client->server, statement, bind.n_statement_bytes > 0);
 	inject_evictions(client->server); /* not behind the Bind: its rest may still have to come */
-	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_BIND});
+	if (statement && bind.n_statement_bytes > 0) {
+		expect.hash = statement->hash;
+		if (client->server->expects.n_of_batch == 0 && client->xact == XACT_NONE &&
+			!client_is(client, CLIENT_REPLAYED) && replay_keep(feed))
+			expect.flags = EXPECT_REPLAY;
+	}
+	expect_push(&client->server->expects, expect);
 	if (statement == NULL && bind.n_statement_bytes == 0 &&
 		!client_is(client, CLIENT_BIG_UNNAMED)) {
 		/* It has none; the server's may be another client's: a name that no server has

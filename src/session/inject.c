@@ -127,6 +127,14 @@ void inject_begin(struct server *server, const char *begin)
 	close_gather(server, in_feed);
 }
 
+void inject_bytes(struct server *server, const uint8_t *bytes, size_t n)
+{
+	bool in_feed = open_gather(server);
+
+	gather_copy(&server->worker->to_server, bytes, n);
+	close_gather(server, in_feed);
+}
+
 static void build_sync(struct pgw_writer *writer, const void *arg)
 {
 	pgw_build_empty(writer, PGW_SYNC);

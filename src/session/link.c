@@ -434,12 +434,14 @@ static void forget_batch(struct client *client)
 {
 	client_unset(client, CLIENT_BIG_UNNAMED);
 	client_unset(client, CLIENT_COPY_ENDED);
-	client_unset(client, CLIENT_BATCH_HAS_XACT);
+	client_unset(client, CLIENT_BATCH_HAS_XACT | CLIENT_REPLAYS | CLIENT_REPLAYED);
 	setting_settled(client, true);
 	client->xact_class = client->commit_class = 0;
 	client_names_failed(client, UINT32_MAX);
 	mem_free(client->fault);
 	client->fault = NULL;
+	mem_free(client->replay);
+	client->replay = NULL;
 }
 
 void link_server_lost(struct server *server, const char *why)

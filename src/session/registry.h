@@ -64,6 +64,7 @@ struct shared_pool {
 				     once */
 	uint32_t n_open; /* atomic: servers that are logged in and not closing, on all workers */
 	bool is_held;	 /* atomic: logins fail while servers are there, see pool_hold() */
+	uint32_t copies_epoch; /* atomic: raised when a copy of a statement was stale, see replay.h */
 	uint32_t epoch; /* atomic: RECONNECT raises it; servers of an older one are closed when idle
 			 */
 	/* guarded: */

@@ -37,6 +37,7 @@ struct server *server_new(struct pool *pool)
 	server->idle.port = (uint8_t)pool->worker->index;
 	server->id = worker_new_id(pool->worker);
 	server->epoch = STAT_READ(pool->shared->epoch);
+	server->copies_epoch = STAT_READ(pool->shared->copies_epoch);
 	server->connect_wall_us = clock_wall_us();
 	server->connect_us = clock_mono_us();
 	expect_init(&server->expects);

@@ -36,6 +36,7 @@ enum server_flag {
 	SERVER_OPEN = 1 << 18,	      /* logged in: PostgreSQL counts it, until SERVER_FREED */
 	SERVER_VIOLATED = 1 << 17, /* it ends because its client broke the protocol */
 	SERVER_ROLLS_BACK = 1 << 16, /* ends the transaction in which they could not be */
+	SERVER_HAS_STALE = 1 << 22,  /* server->stale is still to be closed */
 	SERVER_MUST_RESET = 1 << 21, /* what taints it is no pin's */
 	/* Of ours, to be sent behind the message of its client of which a part was sent */
 	SERVER_OWES_SYNC = 1 << 19,
@@ -57,6 +58,7 @@ struct server {
 	struct lane_idle idle;
 	TAILQ_ENTRY(server) link; /* of pool->servers[state] */
 	struct expect_queue expects;
+	struct pgw_hash128 stale;	 /* a copy that was forgotten, see replay.h */
 	struct param_set *params;	 /* what its session has */
 	struct param_set *params_before; /* of a change that is under way: what holds if it fails */
 	struct server_copies copies;
@@ -74,6 +76,7 @@ struct server {
 	char *host;
 	uint64_t id;
 	uint32_t epoch; /* of shared_pool.epoch at its birth */
+	uint32_t copies_epoch; /* of shared_pool.copies_epoch, when it had no copies */
 	uint64_t connect_wall_us, connect_us, request_us, idle_since_us;
 	char last_words[128]; /* of a FATAL it sent */
 };
@@ -133,6 +136,7 @@ void inject_params(struct server *server, struct param_set *wanted); /* nothing 
 void inject_begin(struct server *server, const char *begin);
 void inject_query(struct server *server, const char *sql, uint16_t expect_flags);
 void inject_raw_query(struct server *server, const char *sql); /* the caller pushes what it expects */
+void inject_bytes(struct server *server, const uint8_t *bytes, size_t n); /* small; as inject_raw_query() */
 void inject_sync(struct server *server);
 void inject_flush(struct server *server);
 void inject_failure(struct server *server); /* its error is replaced by client->fault */

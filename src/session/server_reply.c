@@ -7,6 +7,7 @@
 #include "session/client.h"
 #include "session/feed.h"
 #include "session/pin.h"
+#include "session/replay.h"
 #include "session/setting.h"
 #include "session/walk.h"
 
@@ -179,6 +180,17 @@ static bool setup_refused(struct walk *walk, enum pgw_xact xact)
 	return true;
 }
 
+/* ReadyForQuery of a batch that met a stale copy. */
+static void said_again(struct server *server)
+{
+	struct client *client = server->client;
+
+	client_unset(client, CLIENT_REPLAYS);
+	client_set(client, CLIENT_REPLAYED);
+	replay_close_stale(server);
+	replay_input(client);
+}
+
 static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 {
 	struct server *server = walk->server;
@@ -199,6 +211,8 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		return false;
 	expect = *expect_front(expects);
 	expect_pop(expects);
+	if (LIKELY(!(expect.flags & EXPECT_SWALLOW)))
+		expects->n_of_batch = 0;
 	server->xact = (uint8_t)xact;
 	server_unset(server, SERVER_BATCH_FAILED);
 	server_unset(server, SERVER_COPY_IN);
@@ -214,6 +228,9 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		else if (failed && server_is(server, SERVER_RESET_SENT))
 			server_set(server, SERVER_RETIRE); /* who knows what it still has */
 		server_unset(server, SERVER_ROLLS_BACK);
+	} else if (UNLIKELY(server->client && client_is(server->client, CLIENT_REPLAYS))) {
+		said_again(server);
+		return true;
 	} else if (LIKELY(!server_is(server, SERVER_SETUP_FAILED)) || !setup_refused(walk, xact)) {
 		if (UNLIKELY(server_is(server, SERVER_STATEMENTS_GOING)))
 			statements_settled(server, failed);
@@ -223,6 +240,8 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		if (server->client)
 			client_on_ready(server->client, xact);
 	}
+	if (UNLIKELY(server_is(server, SERVER_HAS_STALE)))
+		replay_close_stale(server);
 	if (expects->n == 0) {
 		link_on_ready(server);
 		if (server->client != walk->client)
@@ -367,6 +386,8 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 	}
 	if (server_is(server, SERVER_SETUP_FAILED))
 		swallow = true; /* it has heard why */
+	if (UNLIKELY(replay_is_stale(front, &view)) && replay_begins(server, front))
+		swallow = true; /* it will be said again */
 	if (UNLIKELY(has_other_copies(front, &view)))
 		server_set(server, SERVER_RETIRE);
 	if (walk->client && !swallow) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include "session/replay.h"
 #include "session/worker.h"
 
 #include <signal.h>
@@ -389,6 +390,7 @@ void worker_release(struct worker *worker)
 	settings_unref(&worker->settings);
 	mem_free(worker->keys);
 	mem_free(worker->rx);
+	replay_ring_release(&worker->replay);
 }
 
 int64_t worker_wall_s(struct worker *worker)

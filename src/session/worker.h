@@ -39,6 +39,11 @@ static inline size_t input_bytes(const struct input *input) /* NULL: none */
 	return input ? input->len - input->at : 0;
 }
 
+struct replay_ring { /* see replay.h */
+	uint8_t *bytes; /* NULL until it is used */
+	uint64_t n;	/* written so far */
+};
+
 struct client;
 struct server;
 struct pool;
@@ -99,6 +104,7 @@ struct worker {
 	int32_t utc_offset_s;
 	struct class_stats classes[N_QUERY_CLASSES];
 	struct worker_counters counters;
+	struct replay_ring replay;
 	struct gather to_client, to_server;
 	uint8_t *rx; /* WORKER_RX_BYTES */
 };
