@@ -16,6 +16,9 @@ enum tls_mode { TLS_DISABLE, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, 
 /* What becomes of state that a statement would leave in its session, in transaction pooling. */
 enum session_state_policy { SESSION_STATE_VIRTUALIZE, SESSION_STATE_PIN, SESSION_STATE_WARN, SESSION_STATE_ERROR, SESSION_STATE_INHERIT };
 enum annotation_right { ANNOTATIONS_NONE, ANNOTATIONS_ROUTE, ANNOTATIONS_ALL };
+enum weaviate_search { WEAVIATE_SEARCH_AUTO, WEAVIATE_SEARCH_REST, WEAVIATE_SEARCH_GRAPHQL };
+enum collection_organization { ORGANIZATION_NONE, ORGANIZATION_FILTER, ORGANIZATION_TENANT };
+enum entity_vector { VECTOR_NONE, VECTOR_BY_VECTORIZER, VECTOR_FROM_COLUMN };
 
 #define CONFIG_INHERIT_US UINT64_MAX /* "not set here: the next wider scope decides" */
 #define CONFIG_INHERIT UINT32_MAX
@@ -61,6 +64,20 @@ struct config_user {
 	enum session_state_policy on_session_state;
 	enum annotation_right annotations;
 	uint8_t max_priority;
+};
+
+/* What of the database becomes an object of Weaviate: [entity:TYPE]. */
+struct config_entity {
+	char *name;		/* the entity type */
+	char *collection;	/* NULL: as ml_vector_objects() says */
+	char *key_column;	/* of the entity's table */
+	char *vector;		/* as written: see config_entity_vector() */
+};
+
+struct config_collection {	/* [collection:NAME] */
+	char *name;
+	enum collection_organization organization;
+	bool organization_required;
 };
 
 struct config_secret { char *user; char *secret; }; /* auth_file, sorted by user: plain text, md5…, SCRAM-SHA-256$… or "" */
@@ -136,11 +153,25 @@ struct config {
 	uint64_t slow_query_us;
 	char *instance_id;		/* never NULL: the host name and port when it is not set */
 	uint64_t stats_period_us;
+	/* Weaviate and the outbox */
+	char *weaviate_url;		/* NULL: off; without a slash at its end */
+	char *weaviate_api_key, *weaviate_api_key_file;
+	char *weaviate_key;		/* the one of the two that is set; NULL: none */
+	char *weaviate_ca_file;
+	enum weaviate_search weaviate_search;
+	uint64_t weaviate_timeout_us, weaviate_write_timeout_us;
+	char *outbox_database, *outbox_user, *outbox_password; /* as written: see config_outbox_database() */
+	uint64_t outbox_poll_us, outbox_batch_bytes;
+	uint32_t outbox_batch, outbox_requests;
 	/* scopes */
 	struct config_database *databases;
 	unsigned n_databases;
 	struct config_user *users;
 	unsigned n_users;
+	struct config_entity *entities;
+	unsigned n_entities;
+	struct config_collection *collections;
+	unsigned n_collections;
 	struct config_secret *secrets;
 	unsigned n_secrets;
 	char *file_name;
@@ -167,6 +198,15 @@ const struct config_user *config_find_user(const struct config *config, const ch
 #define CONFIG_USER_MAX_PRIORITY 10
 const char *config_find_secret(const struct config *config, const char *user);		   /* NULL: unknown user */
 bool config_list_has(char *const *list, const char *name);
+/* NULL where there is no section of that name: the defaults hold, which the functions below give for NULL. */
+const struct config_entity *config_find_entity(const struct config *config, const char *type);
+const struct config_collection *config_find_collection(const struct config *config, const char *name);
+enum entity_vector config_entity_vector(const struct config_entity *entity, const char **column_r); /* column_r: of VECTOR_FROM_COLUMN, else NULL */
+enum collection_organization config_organization(const struct config_collection *collection);
+/* The entry of [databases] with the outbox, and who reads it; NULL: none, or the entry's own. */
+const char *config_outbox_database(const struct config *config);
+const char *config_outbox_user(const struct config *config);
+const char *config_outbox_password(const struct config *config);
 /* The lanes that a rule may name, by index: NULL in place of the urgent one. The array is the caller's to free, the names are the snapshot's. */
 const char **config_lane_names(const struct config *config);
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "config/load.h"
 #include "config/snapshot.h"
+#include "config/weaviate.h"
 
 #define ROWS_MAX 192
 
@@ -81,6 +82,7 @@ static bool set_key(struct config *config, const struct schema_row *row, const c
 		return false;
 	if (strcmp(row->key, "auth_file") == 0)
 		load_secrets(config, &place, &problems);
+	weaviate_settle(config, NULL, true, &problems);
 	load_check(config, NULL, true, &problems);
 	ok = problems.n == 0;
 	if (!ok)

@@ -23,6 +23,7 @@ static const char *const group_titles[N_GROUPS] = {
 	[GROUP_PROTOCOL] = "Protocol and memory",
 	[GROUP_TCP] = "TCP",
 	[GROUP_METRICS] = "Metrics in Postgres",
+	[GROUP_WEAVIATE] = "Weaviate and the outbox",
 	[GROUP_ACCEPTED] = "Accepted for compatibility, without effect",
 };
 
@@ -147,6 +148,14 @@ static void add_scopes(struct strbuf *out)
 	add_params(out, SCHEMA_LANE);
 	lanes_write_defaults(out);
 	strbuf_adds(out,
+		";;;\n;;; Entities: which rows become objects of Weaviate. A type without a section has the defaults.\n;;;\n");
+	add_params(out, SCHEMA_ENTITY);
+	strbuf_adds(out,
+		";[entity:service_event]\n;collection = ServiceEventVector\n;vector = column embedding\n\n"
+		";;;\n;;; Collections of Weaviate: how they keep organizations apart.\n;;;\n");
+	add_params(out, SCHEMA_COLLECTION);
+	strbuf_adds(out, ";[collection:ServiceEventVector]\n;organization = tenant\n\n");
+	strbuf_adds(out,
 		";;;\n;;; Rules: your own, one on a line, asked in order before the built-in ones.\n;;;\n"
 		";; ACTION … if CONDITION …, where all conditions must hold. Actions: a class, priority N, lane NAME, timeout TIME, deny\n"
 		";; 'message', log. Conditions, with ! for the opposite: user=, database=, application_name= (* for any characters),\n"
@@ -235,5 +244,7 @@ void config_write_manual(struct strbuf *out)
 	add_scope_table(out, SCHEMA_DATABASE, "Parameters of [databases]");
 	add_scope_table(out, SCHEMA_USER, "Parameters of [users]");
 	add_scope_table(out, SCHEMA_LANE, "Keys of [lane:NAME]");
+	add_scope_table(out, SCHEMA_ENTITY, "Keys of [entity:TYPE]");
+	add_scope_table(out, SCHEMA_COLLECTION, "Keys of [collection:NAME]");
 	add_scope_table(out, SCHEMA_PEER, "Parameters of [peers]");
 }

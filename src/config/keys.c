@@ -21,6 +21,7 @@
 #define COUNT_INHERITED { .kind = VALUE_COUNT, .max = COUNT_MAX, .inherits = true }
 #define RANK(lo, hi) { .kind = VALUE_RANK, .min = (lo), .max = (hi) }
 #define TIME_FROM(lo) { .kind = VALUE_TIME, .min = (lo), .max = YEARS_100_US }
+#define TIME_BETWEEN(lo, hi) { .kind = VALUE_TIME, .min = (lo), .max = (hi) }
 #define TIME TIME_FROM(0)
 #define TIME_INHERITED { .kind = VALUE_TIME, .max = YEARS_100_US, .inherits = true }
 #define SECONDS { .kind = VALUE_SECONDS, .max = COUNT_MAX }
@@ -60,6 +61,16 @@
 		.key = (key_), .group = GROUP_LANES, .type = type_, PLACE(config_lane, field_),    \
 		.fallback = (default_), .doc = (doc_)                                              \
 	}
+#define ENTITY(key_, type_, field_, default_, doc_)                                                \
+	{                                                                                          \
+		.key = (key_), .group = GROUP_WEAVIATE, .type = type_,                             \
+		PLACE(config_entity, field_), .fallback = (default_), .doc = (doc_)                \
+	}
+#define COLLECTION(key_, type_, field_, default_, doc_)                                            \
+	{                                                                                          \
+		.key = (key_), .group = GROUP_WEAVIATE, .type = type_,                             \
+		PLACE(config_collection, field_), .fallback = (default_), .doc = (doc_)            \
+	}
 #define TAKEN(key_, type_, default_, flags_, doc_)                                                 \
 	{                                                                                          \
 		.key = (key_), .group = GROUP_ACCEPTED, .type = type_, .fallback = (default_),     \
@@ -74,6 +85,8 @@ static const char *const tls_modes[] = { "disable", "allow", "prefer", "require"
 	"verify-full", NULL };
 static const char *const session_state_policies[] = { "virtualize", "pin", "warn", "error", NULL };
 static const char *const annotation_rights[] = { "none", "route", "all", NULL };
+static const char *const search_words[] = { "auto", "rest", "graphql", NULL };
+static const char *const organization_words[] = { "none", "filter", "tenant", NULL };
 static const char *const balance_words[] = { "round-robin", "disable", NULL };
 static const char *const syslog_facilities[] = { "auth", "authpriv", "cron", "daemon", "ftp",
 	"kern", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
@@ -246,6 +259,24 @@ static const struct schema_row main_rows[] = {
 		"keeps its server (SHOW PINS). pin: it keeps its server for settings, too. warn: "
 		"it ends with the transaction, and the client is warned. error: the statement is "
 		"refused."),
+	MAIN("outbox_batch", GROUP_WEAVIATE, COUNT(1, 1000), outbox_batch, "100", NULL, 0,
+		"The most objects that are sent to Weaviate in one request."),
+	MAIN("outbox_batch_bytes", GROUP_WEAVIATE, SIZE(65536, 1ull << 26), outbox_batch_bytes,
+		"4194304", NULL, 0,
+		"The most bytes of one request. An object that is larger cannot be sent."),
+	MAIN("outbox_database", GROUP_WEAVIATE, TEXT, outbox_database, "", NULL, 0,
+		"The entry of [databases] whose Postgres holds ml_vector_outbox. Empty: "
+		"metrics_database."),
+	MAIN("outbox_password", GROUP_WEAVIATE, TEXT, outbox_password, "", NULL, SCHEMA_SECRET,
+		"Password of outbox_user. Empty: that of the entry, or the user's in auth_file when "
+		"it is plain text; metrics_password where outbox_user is empty."),
+	MAIN("outbox_poll", GROUP_WEAVIATE, TIME_BETWEEN(10000, 3600000000ull), outbox_poll_us, "0.25",
+		NULL, 0, "How often the outbox is looked at while it is empty."),
+	MAIN("outbox_requests", GROUP_WEAVIATE, COUNT(1, 16), outbox_requests, "3", NULL, 0,
+		"The most requests of the outbox that Weaviate has to do with at a time."),
+	MAIN("outbox_user", GROUP_WEAVIATE, TEXT, outbox_user, "", NULL, 0,
+		"User who reads the outbox: a member of ml_proxy. Empty: metrics_user, or the "
+		"entry's own user."),
 	TAKEN("peer_id", COUNT(0, 16383), "0", 0,
 		"pglane uses all cores from one process and has no peers to forward cancels to."),
 	MAIN("pidfile", GROUP_PROCESS, TEXT, pidfile, "", NULL, SCHEMA_BOOT,
@@ -390,6 +421,29 @@ static const struct schema_row main_rows[] = {
 	MAIN("warm_min", GROUP_LANES, COUNT(0, 100000), warm_min, "25", "0", 0,
 		"While there are clients, up to this many servers in all are kept open, for the "
 		"pools that were used last. 0: none."),
+	MAIN("weaviate_api_key", GROUP_WEAVIATE, TEXT, weaviate_api_key, "", NULL, SCHEMA_SECRET,
+		"The key that pglane shows to Weaviate. Empty: that in weaviate_api_key_file, or "
+		"none."),
+	MAIN("weaviate_api_key_file", GROUP_WEAVIATE, TEXT, weaviate_api_key_file, "", NULL,
+		SCHEMA_PATH, "A file whose first line is the key; RELOAD reads it again."),
+	MAIN("weaviate_ca_file", GROUP_WEAVIATE, TEXT, weaviate_ca_file, "", NULL, SCHEMA_PATH,
+		"Certificates of the authorities that may have signed Weaviate's certificate. Empty: "
+		"the system's."),
+	MAIN("weaviate_search", GROUP_WEAVIATE, WORD(search_words), weaviate_search, "auto", NULL, 0,
+		"How searches are put: by REST (Weaviate 1.39.7 and newer) or GraphQL. auto: as the "
+		"server's version has it."),
+	MAIN("weaviate_timeout", GROUP_WEAVIATE, TIME_BETWEEN(100000, 59000000), weaviate_timeout_us,
+		"30", NULL, 0,
+		"Give up a request that stores or deletes objects and is not answered after this "
+		"long. Shorter than weaviate_write_timeout."),
+	MAIN("weaviate_url", GROUP_WEAVIATE, TEXT, weaviate_url, "", NULL, 0,
+		"Where Weaviate is: http://HOST:PORT or https://HOST. Empty: nothing is forwarded "
+		"and nothing searched."),
+	MAIN("weaviate_write_timeout", GROUP_WEAVIATE, TIME_BETWEEN(1000000, 1200000000),
+		weaviate_write_timeout_us, "60", NULL, 0,
+		"How long Weaviate may be at work with a request whose answer was not heard: its "
+		"objects are not sent again before that is over. That of the server is 60 s "
+		"(--write-timeout)."),
 	MAIN("workers", GROUP_PROCESS, COUNT_OR_AUTO(1, 63), workers, "auto", NULL, SCHEMA_BOOT,
 		"Data-plane threads. auto: half of the processors, at least one; Postgres needs "
 		"the others."),
@@ -508,6 +562,25 @@ static const struct schema_row lane_rows[] = {
 		"lane is full. At most one lane is."),
 };
 
+static const struct schema_row entity_rows[] = {
+	ENTITY("collection", TEXT, collection, NULL,
+		"The collection its objects are in. Default: what ml_vector_objects() says, "
+		"ServiceEventVector for service_event."),
+	ENTITY("key_column", TEXT, key_column, "id",
+		"The column of the entity's table that tells its rows apart: a uuid."),
+	ENTITY("vector", TEXT, vector, "vectorizer",
+		"Where vectors come from: vectorizer (Weaviate makes them), none, or column NAME of "
+		"the view ml_source_TYPE: a vector, or an array of numbers."),
+};
+
+static const struct schema_row collection_rows[] = {
+	COLLECTION("organization", WORD(organization_words), organization, "filter",
+		"How organizations are kept apart: filter (by the property organizationId), tenant "
+		"(each is a tenant of the collection), or none."),
+	COLLECTION("organization_required", SWITCH, organization_required, "0",
+		"Refuse searches that name no organization. With tenants they always are."),
+};
+
 static const struct schema schemas[] = {
 	[SCHEMA_MAIN] = { main_rows, N_ELEMENTS(main_rows), sizeof(struct config) },
 	[SCHEMA_DATABASE] = { database_rows, N_ELEMENTS(database_rows),
@@ -515,6 +588,9 @@ static const struct schema schemas[] = {
 	[SCHEMA_USER] = { user_rows, N_ELEMENTS(user_rows), sizeof(struct config_user) },
 	[SCHEMA_PEER] = { peer_rows, N_ELEMENTS(peer_rows), 0 },
 	[SCHEMA_LANE] = { lane_rows, N_ELEMENTS(lane_rows), sizeof(struct config_lane) },
+	[SCHEMA_ENTITY] = { entity_rows, N_ELEMENTS(entity_rows), sizeof(struct config_entity) },
+	[SCHEMA_COLLECTION] = { collection_rows, N_ELEMENTS(collection_rows),
+		sizeof(struct config_collection) },
 };
 
 const struct schema *schema_of(enum schema_scope scope)

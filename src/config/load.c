@@ -13,6 +13,7 @@
 #include "config/moves.h"
 #include "config/snapshot.h"
 #include "config/userlist.h"
+#include "config/weaviate.h"
 
 struct loader {
 	struct config *config;
@@ -247,7 +248,7 @@ static void check_section(struct loader *l, const struct config_entry *entry)
 	struct config_place place = place_of(entry);
 	const char *nearest;
 
-	if (is_lane(entry->section) ||
+	if (is_lane(entry->section) || weaviate_has_section(entry->section) ||
 		config_list_has((char *const *)(uintptr_t)known, entry->section))
 		return;
 	nearest = schema_nearest_word(known, entry->section);
@@ -256,7 +257,7 @@ static void check_section(struct loader *l, const struct config_entry *entry)
 			l->problems, &place, "unknown section; did you mean [%s]?", nearest);
 	else
 		config_problem_add(l->problems, &place,
-			"unknown section; expected [pglane], [pgbouncer], [databases], [users], [lane:NAME], [rules] or [peers]");
+			"unknown section; expected [pglane], [pgbouncer], [databases], [users], [lane:NAME], [entity:TYPE], [collection:NAME], [rules] or [peers]");
 }
 
 static void take_entry(struct loader *l, const struct config_entry *entry)
@@ -279,15 +280,14 @@ static void take_entry(struct loader *l, const struct config_entry *entry)
 	else if (strcmp(entry->section, "peers") == 0)
 		take_peer(l, entry);
 	/*
-	 * Lanes are read all at once by lanes.c; keys of an unknown section are not worth a line
-	 * each.
+	 * Lanes are read all at once by lanes.c, entities and collections by weaviate.c; keys of an
+	 * unknown section are not worth a line each.
 	 */
 }
 
 /* ---- what follows from all of it ---- */
 
-/* The last place where a main key is written; the whole file when nowhere. */
-static struct config_place place_of_key(
+struct config_place load_place_of_key(
 	const struct config *config, const struct config_entries *entries, const char *key)
 {
 	for (size_t i = entries ? entries->n : 0; i-- > 0;)
@@ -317,7 +317,7 @@ static struct config_place place_of_sum(
 static void check_file(const struct config *config, const struct config_entries *entries,
 	const char *key, const char *path, struct config_problems *problems)
 {
-	struct config_place place = place_of_key(config, entries, key);
+	struct config_place place = load_place_of_key(config, entries, key);
 
 	if (path && access(path, R_OK) != 0)
 		config_problem_add(
@@ -328,19 +328,19 @@ static void check_tls(const struct config *config, const struct config_entries *
 	struct config_problems *problems)
 {
 	const struct config_tls *client = &config->client_tls, *server = &config->server_tls;
-	struct config_place place = place_of_key(config, entries, "client_tls_sslmode");
+	struct config_place place = load_place_of_key(config, entries, "client_tls_sslmode");
 
 	if (client->mode != TLS_DISABLE && (client->key_file == NULL || client->cert_file == NULL))
 		config_problem_add(problems, &place,
 			"TLS towards clients needs a certificate; set client_tls_key_file and client_tls_cert_file");
 	if (config->auth_type == AUTH_CERT && client->mode != TLS_VERIFY_CA &&
 		client->mode != TLS_VERIFY_FULL) {
-		place = place_of_key(config, entries, "auth_type");
+		place = load_place_of_key(config, entries, "auth_type");
 		config_problem_add(problems, &place,
 			"auth_type cert takes the user from a verified certificate; set client_tls_sslmode = verify-full");
 	}
 	if ((server->key_file == NULL) != (server->cert_file == NULL)) {
-		place = place_of_key(config, entries,
+		place = load_place_of_key(config, entries,
 			server->key_file ? "server_tls_key_file" : "server_tls_cert_file");
 		config_problem_add(problems, &place,
 			"a certificate and its key belong together; set both server_tls_key_file and server_tls_cert_file");
@@ -367,7 +367,7 @@ static void check_tls_files(const struct config *config, const struct config_ent
 static void check_sockets(const struct config *config, const struct config_entries *entries,
 	struct config_problems *problems)
 {
-	struct config_place place = place_of_key(config, entries, "unix_socket_dir");
+	struct config_place place = load_place_of_key(config, entries, "unix_socket_dir");
 	const size_t room =
 		sizeof(((struct sockaddr_un *)NULL)->sun_path) - sizeof("/.s.PGSQL.65535");
 
@@ -385,7 +385,7 @@ static void check_auth_query(const struct config *config, const struct config_en
 {
 	const struct schema_row *row = schema_find(SCHEMA_MAIN, "auth_user");
 	const char *auth_user = config->accepted[row - schema_of(SCHEMA_MAIN)->rows];
-	struct config_place place = place_of_key(config, entries, "auth_user");
+	struct config_place place = load_place_of_key(config, entries, "auth_user");
 
 	if (auth_user && *auth_user && config->auth_file == NULL)
 		config_problem_add(problems, &place,
@@ -404,18 +404,19 @@ void load_check(const struct config *config, const struct config_entries *entrie
 	check_sockets(config, entries, problems);
 	check_auth_query(config, entries, problems);
 	if (config->min_pool_size > config->budget) {
-		place = place_of_key(config, entries, "min_pool_size");
+		place = load_place_of_key(config, entries, "min_pool_size");
 		config_problem_add(problems, &place,
 			"%u servers cannot be kept open with a budget of %u", config->min_pool_size,
 			config->budget);
 	}
 	if (config->metrics_database &&
 		config_find_database(config, config->metrics_database) == NULL) {
-		place = place_of_key(config, entries, "metrics_database");
+		place = load_place_of_key(config, entries, "metrics_database");
 		config_problem_add(problems, &place,
 			"\"%s\" is no entry of [databases]; expected the name of one",
 			config->metrics_database);
 	}
+	weaviate_check(config, entries, problems);
 }
 
 void load_secrets(
@@ -529,12 +530,14 @@ static struct config *load_entries(const char *name, const struct config_entries
 	snapshot_sort_databases(l.config);
 	snapshot_sort_users(l.config);
 	lanes_load(l.config, entries, problems);
+	weaviate_load(l.config, entries, problems);
 	resolve_defaults(&l);
 	moves_resolve(l.config, entries, problems);
 	if (may_read_files) {
-		place = place_of_key(l.config, entries, "auth_file");
+		place = load_place_of_key(l.config, entries, "auth_file");
 		load_secrets(l.config, &place, problems);
 	}
+	weaviate_settle(l.config, entries, may_read_files, problems);
 	load_check(l.config, entries, may_read_files, problems);
 	config_problems_sort(problems);
 	if (problems->n)

@@ -27,6 +27,10 @@ bool load_set_main(struct config *config, const struct schema_row *row, const ch
 void load_secrets(
 	struct config *config, const struct config_place *place, struct config_problems *problems);
 
+/* The last place where a main key is written; the whole file when nowhere. entries may be NULL. */
+struct config_place load_place_of_key(
+	const struct config *config, const struct config_entries *entries, const char *key);
+
 /* What no key can say alone. entries: where keys stand; NULL: problems have no place. */
 void load_check(const struct config *config, const struct config_entries *entries,
 	bool may_read_files, struct config_problems *problems);

@@ -16,6 +16,8 @@ enum schema_scope {
 	SCHEMA_USER,	 /* those of [users]; struct config_user */
 	SCHEMA_PEER,	 /* those of [peers]; no struct */
 	SCHEMA_LANE,	 /* [lane:NAME]; struct config_lane */
+	SCHEMA_ENTITY,	 /* [entity:TYPE]; struct config_entity */
+	SCHEMA_COLLECTION, /* [collection:NAME]; struct config_collection */
 };
 
 /* The chapters of the manual, in their order. */
@@ -34,6 +36,7 @@ enum schema_group {
 	GROUP_PROTOCOL,
 	GROUP_TCP,
 	GROUP_METRICS,
+	GROUP_WEAVIATE,
 	GROUP_ACCEPTED,
 	N_GROUPS
 };

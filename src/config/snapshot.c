@@ -67,6 +67,23 @@ void snapshot_copy_lanes(struct config *to, const struct config *from)
 
 /* ---- copies ---- */
 
+static void copy_weaviate(struct config *to, const struct config *from)
+{
+	to->weaviate_key = mem_strdup(from->weaviate_key);
+	to->n_entities = from->n_entities;
+	to->entities = mem_zalloc(from->n_entities * sizeof(from->entities[0]));
+	for (unsigned i = 0; i < from->n_entities; i++) {
+		to->entities[i].name = mem_strdup(from->entities[i].name);
+		schema_copy_fields(SCHEMA_ENTITY, &to->entities[i], &from->entities[i]);
+	}
+	to->n_collections = from->n_collections;
+	to->collections = mem_zalloc(from->n_collections * sizeof(from->collections[0]));
+	for (unsigned i = 0; i < from->n_collections; i++) {
+		to->collections[i].name = mem_strdup(from->collections[i].name);
+		schema_copy_fields(SCHEMA_COLLECTION, &to->collections[i], &from->collections[i]);
+	}
+}
+
 static void copy_scopes(struct config *to, const struct config *from)
 {
 	to->n_databases = from->n_databases;
@@ -96,6 +113,7 @@ struct config *snapshot_copy(const struct config *config)
 	schema_copy_fields(SCHEMA_MAIN, copy, config);
 	snapshot_copy_lanes(copy, config);
 	copy_scopes(copy, config);
+	copy_weaviate(copy, config);
 	copy->accepted = copy_texts(config->accepted, config_n_rows());
 	copy->rules = copy_texts(config->rules, config->n_rules);
 	copy->rule_places = copy_texts(config->rule_places, config->n_rules);
@@ -142,8 +160,32 @@ void snapshot_release_secrets(struct config *config)
 	config->n_secrets = 0;
 }
 
+static void release_weaviate(struct config *config)
+{
+	snapshot_release_weaviate_key(config);
+	for (unsigned i = 0; i < config->n_entities; i++) {
+		mem_free(config->entities[i].name);
+		schema_release_fields(SCHEMA_ENTITY, &config->entities[i]);
+	}
+	mem_free(config->entities);
+	for (unsigned i = 0; i < config->n_collections; i++) {
+		mem_free(config->collections[i].name);
+		schema_release_fields(SCHEMA_COLLECTION, &config->collections[i]);
+	}
+	mem_free(config->collections);
+}
+
+void snapshot_release_weaviate_key(struct config *config)
+{
+	if (config->weaviate_key)
+		explicit_bzero(config->weaviate_key, strlen(config->weaviate_key));
+	mem_free(config->weaviate_key);
+	config->weaviate_key = NULL;
+}
+
 static void free_snapshot(struct config *config)
 {
+	release_weaviate(config);
 	snapshot_release_lanes(config);
 	for (unsigned i = 0; i < config->n_databases; i++)
 		release_database(&config->databases[i]);
@@ -253,6 +295,20 @@ void snapshot_sort_secrets(struct config *config)
 		config->secrets, config->n_secrets, sizeof(config->secrets[0]), release_secret);
 }
 
+/* weaviate.c leaves no name twice. */
+static void never_released(void *entry)
+{
+	UNREACHABLE("two sections of one name");
+}
+
+void snapshot_sort_entities(struct config *config)
+{
+	config->n_entities = sort_unique(config->entities, config->n_entities,
+		sizeof(config->entities[0]), never_released);
+	config->n_collections = sort_unique(config->collections, config->n_collections,
+		sizeof(config->collections[0]), never_released);
+}
+
 static int compare_name(const void *name, const void *entry)
 {
 	return strcmp(name, name_of(entry));
@@ -286,6 +342,18 @@ const char *config_find_secret(const struct config *config, const char *user)
 		find_named(config->secrets, config->n_secrets, sizeof(config->secrets[0]), user);
 
 	return found ? found->secret : NULL;
+}
+
+const struct config_entity *config_find_entity(const struct config *config, const char *type)
+{
+	return find_named(config->entities, config->n_entities, sizeof(config->entities[0]), type);
+}
+
+const struct config_collection *config_find_collection(
+	const struct config *config, const char *name)
+{
+	return find_named(
+		config->collections, config->n_collections, sizeof(config->collections[0]), name);
 }
 
 bool config_list_has(char *const *list, const char *name)

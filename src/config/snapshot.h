@@ -12,6 +12,7 @@ struct config *snapshot_new(
 	bool pgbouncer) WARN_UNUSED; /* every key at its default; one reference */
 struct config *snapshot_copy(const struct config *config) WARN_UNUSED; /* deep; one reference */
 void snapshot_release_secrets(struct config *config);
+void snapshot_release_weaviate_key(struct config *config);
 void snapshot_release_lanes(struct config *config);
 void snapshot_copy_lanes(struct config *to,
 	const struct config *from); /* lanes, what points at them, and the budget; `to` has none */
@@ -20,5 +21,6 @@ void snapshot_copy_lanes(struct config *to,
 void snapshot_sort_databases(struct config *config);
 void snapshot_sort_users(struct config *config);
 void snapshot_sort_secrets(struct config *config);
+void snapshot_sort_entities(struct config *config); /* and collections */
 
 #endif

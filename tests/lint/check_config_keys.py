@@ -22,6 +22,26 @@ READ_INSIDE = {
     "lane spill": "moves.c makes spill_lane and spill_below of it",
     "lane classes": "lanes.c makes lane_of_class of it",
     "lane urgent": "lanes.c makes urgent_lane of it",
+    "main weaviate_api_key": "weaviate.c makes weaviate_key of it",
+    "main weaviate_api_key_file": "weaviate.c makes weaviate_key of it",
+    "main outbox_database": "weaviate.c: config_outbox_database()",
+    "main outbox_user": "weaviate.c: config_outbox_user()",
+    "main outbox_password": "weaviate.c: config_outbox_password()",
+    "entity vector": "weaviate.c: config_entity_vector()",
+    "collection organization": "weaviate.c: config_organization()",
+    # Who reads these is yet to come: the forwarder, the search, the write sync.
+    "main weaviate_url": "forwarder, search",
+    "main weaviate_write_timeout": "forwarder",
+    "main outbox_batch": "forwarder",
+    "main outbox_batch_bytes": "forwarder",
+    "main outbox_poll": "forwarder",
+    "main outbox_requests": "forwarder",
+    "main weaviate_ca_file": "forwarder",
+    "main weaviate_timeout": "forwarder",
+    "main weaviate_search": "search",
+    "entity collection": "forwarder",
+    "entity key_column": "write sync",
+    "collection organization_required": "search",
 }
 
 

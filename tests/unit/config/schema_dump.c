@@ -9,7 +9,8 @@
 
 static void print_fields(void)
 {
-	static const char *const scopes[] = { "main", "database", "user", "peer", "lane" };
+	static const char *const scopes[] = { "main", "database", "user", "peer", "lane", "entity",
+		"collection" };
 
 	for (unsigned scope = 0; scope < N_ELEMENTS(scopes); scope++) {
 		const struct schema *schema = schema_of((enum schema_scope)scope);

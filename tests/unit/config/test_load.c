@@ -292,7 +292,7 @@ static void each_mistake_has_its_text(void **state)
 		{ "[database]\na = host=x\n",
 			"t.ini:1: [database]: unknown section; did you mean [databases]?" },
 		{ "[something]\na = host=x\nb=y\n",
-			"t.ini:1: [something]: unknown section; expected [pglane], [pgbouncer], [databases], [users], [lane:NAME], [rules] or [peers]" },
+			"t.ini:1: [something]: unknown section; expected [pglane], [pgbouncer], [databases], [users], [lane:NAME], [entity:TYPE], [collection:NAME], [rules] or [peers]" },
 		{ "[pglane]\nx\x1b[2J = y\n",
 			"t.ini:2: [pglane] x\\x1b[2J: a key that is more than letters, digits" },
 	};

@@ -6,7 +6,7 @@
 #include "unit/config/config_test.h"
 
 static const enum schema_scope scopes[] = { SCHEMA_MAIN, SCHEMA_DATABASE, SCHEMA_USER, SCHEMA_PEER,
-	SCHEMA_LANE };
+	SCHEMA_LANE, SCHEMA_ENTITY, SCHEMA_COLLECTION };
 
 /* What PgBouncer 1.25.2's SHOW CONFIG lists; tools look these up. */
 static const char *const pgbouncer_keys[] = { "admin_users", "application_name_add_host",
