@@ -28,6 +28,7 @@ struct daemon {
 	struct loop loop;
 	struct mailbox mailbox;
 	struct settings *settings;
+	struct permits permits;
 	struct metrics *metrics;
 	struct event *signals[8];
 	unsigned n_signals;
@@ -110,6 +111,7 @@ static void change_settings(struct daemon *daemon, struct settings *fresh)
 	lane_set_aging(daemon->cluster.ledger, fresh->config->priority_aging_us);
 	for (i = 0; i < daemon->cluster.n_workers; i++)
 		worker_change_settings(&daemon->cluster.workers[i], fresh);
+	permits_change(&daemon->permits, fresh->config);
 	metrics_change(daemon->metrics, fresh);
 	/* Where the new log cannot be had, the old one is told so. */
 	(void)!process_open_log(daemon->options, fresh->config);
@@ -349,8 +351,8 @@ static void on_turn_end(void *arg)
 {
 	struct daemon *daemon = arg;
 
-	if (__atomic_exchange_n(&daemon->delivery, false, __ATOMIC_ACQ_REL) && daemon->metrics)
-		metrics_on_delivery(daemon->metrics);
+	if (__atomic_exchange_n(&daemon->delivery, false, __ATOMIC_ACQ_REL))
+		permits_on_delivery(&daemon->permits);
 }
 
 static void watch_signals(struct daemon *daemon)
@@ -400,7 +402,9 @@ static void open_cluster(struct daemon *daemon)
 	cluster->workers = mem_zalloc(cluster->n_workers * sizeof(struct worker));
 	for (i = 0; i < cluster->n_workers; i++)
 		worker_init(&cluster->workers[i], cluster, i, daemon->settings);
-	daemon->metrics = metrics_open(cluster, &daemon->loop, &daemon->mailbox, daemon->settings);
+	permits_open(&daemon->permits, cluster, config);
+	daemon->metrics = metrics_open(
+		cluster, &daemon->loop, &daemon->mailbox, &daemon->permits, daemon->settings);
 }
 
 static void close_cluster(struct daemon *daemon)

@@ -9,7 +9,6 @@
 #include "record/sample.h"
 #include "service/procstat.h"
 #include "service/sampler.h"
-#include "session/client.h"
 
 #define METRICS_MAGIC 0x4d455452u
 
@@ -41,115 +40,16 @@ struct metrics {
 	uint64_t next_us;     /* when the next sample is due, mono */
 	struct round *round;  /* NULL: none is under way */
 	struct totals last;   /* at the end of the period before */
-	struct lane_pool *lane_pool; /* never has idle servers: the connection lives for one flush */
-	struct lane_ticket ticket;
+	struct permits *permits;
+	struct permit permit; /* of the connection that writes */
 };
 
-/* ---- the connection's permit and slot ---- */
-
-struct eviction {
-	struct mail mail;
-	struct lane_idle *idle;
-};
-
-static void on_eviction(struct mail *mail, void *owner)
-{
-	struct eviction *eviction = CONTAINER_OF(mail, struct eviction, mail);
-
-	server_claimed(owner, eviction->idle, NULL);
-	mem_free(eviction);
-}
-
-/* An idle server is closed for us, by the worker that owns it. */
-static void evict(struct metrics *metrics, struct lane_idle *idle)
-{
-	struct eviction *eviction = mem_zalloc(sizeof(*eviction));
-
-	eviction->idle = idle;
-	mailbox_post(&metrics->cluster->workers[idle->port].mailbox, &eviction->mail, on_eviction);
-}
-
-/* true: the slot is there, too. */
-static bool has_slot(struct metrics *metrics)
-{
-	switch (metrics->ticket.source) {
-	case LANE_SOURCE_SLOT:
-		return true;
-	case LANE_SOURCE_EVICT:
-		evict(metrics, metrics->ticket.idle);
-		return false;
-	case LANE_SOURCE_AWAIT_SLOT:
-		return false;
-	case LANE_SOURCE_NONE:
-	case LANE_SOURCE_OWN_IDLE:
-	case LANE_SOURCE_FOREIGN_IDLE:
-	default:
-		UNREACHABLE("the sampler's pool has an idle server");
-	}
-}
-
-static enum sampler_permit acquire(void *arg)
-{
-	struct metrics *metrics = arg;
-	struct cluster *cluster = metrics->cluster;
-	unsigned lane = metrics->settings->config->lane_of_class[QUERY_DEFAULT];
-
-	switch (lane_acquire(cluster->ledger, &metrics->ticket, metrics->lane_pool, lane,
-		LANE_PRIORITY_MAX, cluster->control_port, clock_mono_us())) {
-	case LANE_GRANTED:
-		return has_slot(metrics) ? SAMPLER_GRANTED : SAMPLER_WAITS;
-	case LANE_QUEUED:
-		return SAMPLER_WAITS;
-	case LANE_REFUSED:
-	default:
-		return SAMPLER_REFUSED;
-	}
-}
-
-static void cancel(void *arg)
+static void on_granted(void *arg)
 {
 	struct metrics *metrics = arg;
 
-	lane_abandon(metrics->cluster->ledger, &metrics->ticket, clock_mono_us());
-}
-
-static void closing(void *arg)
-{
-	struct metrics *metrics = arg;
-	bool stays = lane_release(metrics->cluster->ledger, &metrics->ticket, NULL, clock_mono_us());
-
-	MUST(stays); /* there is no server to refuse */
-	lane_slot_closing(metrics->cluster->ledger, false);
-}
-
-static void closed(void *arg)
-{
-	struct metrics *metrics = arg;
-
-	lane_slot_release(metrics->cluster->ledger, clock_mono_us());
-}
-
-static const struct sampler_permits permits = {
-	.acquire = acquire,
-	.cancel = cancel,
-	.closing = closing,
-	.closed = closed,
-};
-
-static void take_delivery(void *arg, struct lane_ticket *ticket)
-{
-	struct metrics *metrics = arg;
-
-	MUST(ticket == &metrics->ticket);
-	if (has_slot(metrics))
-		sampler_granted(metrics->sampler);
-}
-
-void metrics_on_delivery(struct metrics *metrics)
-{
 	CHECK_MAGIC(metrics, METRICS_MAGIC);
-	(void)lane_collect(
-		metrics->cluster->ledger, metrics->cluster->control_port, take_delivery, metrics);
+	sampler_granted(metrics->sampler);
 }
 
 /* ---- one sample ---- */
@@ -226,9 +126,7 @@ static void fill_lanes(struct sample *sample, struct metrics *metrics)
 		n_permits += lanes[i].in_use;
 		n_waiting += lanes[i].waiting;
 	}
-	/* We are no statement. */
-	if (metrics->ticket.state == LANE_TICKET_WAITS_PERMIT && n_waiting > 0)
-		n_waiting--;
+	n_waiting -= MIN_OF(n_waiting, (uint64_t)permits_n_waiting(metrics->permits));
 	/* Who waits for a slot holds a permit and no connection yet. */
 	n_permits -= MIN_OF(n_permits, (uint64_t)totals.n_slot_waiters);
 	sample->n_connections = totals.slots;
@@ -314,7 +212,7 @@ static void start_or_stop(struct metrics *metrics)
 /* ---- life ---- */
 
 struct metrics *metrics_open(struct cluster *cluster, struct loop *loop, struct mailbox *mailbox,
-	struct settings *settings)
+	struct permits *permits, struct settings *settings)
 {
 	struct metrics *metrics = mem_zalloc(sizeof(*metrics));
 
@@ -323,9 +221,10 @@ struct metrics *metrics_open(struct cluster *cluster, struct loop *loop, struct 
 	metrics->loop = loop;
 	metrics->mailbox = mailbox;
 	metrics->settings = settings_ref(settings);
-	metrics->lane_pool = lane_pool_new(cluster->ledger);
+	metrics->permits = permits;
+	permit_open(&metrics->permit, permits, LANE_PRIORITY_MAX, on_granted, metrics);
 	procstat_init(&metrics->procstat, "/proc");
-	metrics->sampler = sampler_new(loop, settings->config, &permits, metrics);
+	metrics->sampler = sampler_new(loop, settings->config, &permit_ops, &metrics->permit);
 	start_or_stop(metrics);
 	return metrics;
 }
@@ -359,7 +258,7 @@ void metrics_close(struct metrics **metrics_p)
 	if (metrics->round)
 		metrics->round->metrics = NULL;
 	sampler_free(&metrics->sampler, END_PATIENCE_US);
-	lane_pool_free(metrics->cluster->ledger, &metrics->lane_pool);
+	permit_close(&metrics->permit);
 	procstat_release(&metrics->procstat);
 	settings_unref(&metrics->settings);
 	metrics->magic = 0;

@@ -47,8 +47,8 @@ struct sampler {
 	struct loop *loop;
 	struct resolver *resolver;
 	struct config *config;
-	const struct sampler_permits *permits;
-	void *arg;
+	const struct permit_ops *permits;
+	void *permit;
 	struct backlog backlog;
 	struct pgconn *conn;
 	struct strbuf statement;
@@ -125,7 +125,7 @@ static void put_off(struct sampler *sampler)
 static void close_connection(struct sampler *sampler)
 {
 	sampler->state = SAMPLER_EXPECT_CLOSED;
-	sampler->permits->closing(sampler->arg);
+	sampler->permits->closing(sampler->permit);
 	pgconn_close(sampler->conn);
 }
 
@@ -219,7 +219,7 @@ static void on_closed(void *arg)
 	CHECK_MAGIC(sampler, SAMPLER_MAGIC);
 	sampler->conn = NULL;
 	sampler->state = SAMPLER_RESTS;
-	sampler->permits->closed(sampler->arg);
+	sampler->permits->closed(sampler->permit);
 	begin(sampler);
 }
 
@@ -241,8 +241,8 @@ static void connect_now(struct sampler *sampler)
 
 	if (trouble) {
 		sampler->state = SAMPLER_RESTS;
-		sampler->permits->closing(sampler->arg);
-		sampler->permits->closed(sampler->arg);
+		sampler->permits->closing(sampler->permit);
+		sampler->permits->closed(sampler->permit);
 		complain(sampler, trouble, "");
 		put_off(sampler);
 		return;
@@ -269,14 +269,14 @@ static void begin(struct sampler *sampler)
 	if (sampler->state != SAMPLER_RESTS || timer_is_armed(&sampler->retry) ||
 		sampler->backlog.n_waiting == 0 || !sampler_is_on(sampler))
 		return;
-	switch (sampler->permits->acquire(sampler->arg)) {
-	case SAMPLER_GRANTED:
+	switch (sampler->permits->acquire(sampler->permit)) {
+	case PERMIT_GRANTED:
 		connect_now(sampler);
 		break;
-	case SAMPLER_WAITS:
+	case PERMIT_WAITS:
 		sampler->state = SAMPLER_EXPECT_PERMIT;
 		break;
-	case SAMPLER_REFUSED:
+	case PERMIT_REFUSED:
 		complain(sampler, "the queue of its lane is full", "");
 		put_off(sampler);
 		break;
@@ -292,8 +292,8 @@ void sampler_granted(struct sampler *sampler)
 		return;
 	}
 	sampler->state = SAMPLER_RESTS;
-	sampler->permits->closing(sampler->arg);
-	sampler->permits->closed(sampler->arg);
+	sampler->permits->closing(sampler->permit);
+	sampler->permits->closed(sampler->permit);
 }
 
 void sampler_add(struct sampler *sampler, const struct sample *sample)
@@ -305,7 +305,7 @@ void sampler_add(struct sampler *sampler, const struct sample *sample)
 /* ---- life ---- */
 
 struct sampler *sampler_new(struct loop *loop, struct config *config,
-	const struct sampler_permits *permits, void *arg)
+	const struct permit_ops *permits, void *permit)
 {
 	struct sampler *sampler = mem_zalloc(sizeof(*sampler));
 
@@ -314,7 +314,7 @@ struct sampler *sampler_new(struct loop *loop, struct config *config,
 	sampler->resolver = resolver_new(loop);
 	sampler->config = config_ref(config);
 	sampler->permits = permits;
-	sampler->arg = arg;
+	sampler->permit = permit;
 	backlog_init(&sampler->backlog, config->sample_backlog);
 	strbuf_init(&sampler->statement);
 	sample_rows_statement(&sampler->statement);
@@ -353,12 +353,12 @@ void sampler_free(struct sampler **sampler_p, uint64_t patience_us)
 	CHECK_MAGIC(sampler, SAMPLER_MAGIC);
 	timer_stop(&sampler->retry);
 	if (sampler->state == SAMPLER_EXPECT_PERMIT)
-		sampler->permits->cancel(sampler->arg);
+		sampler->permits->cancel(sampler->permit);
 	if (sampler->conn) {
 		if (sampler->state != SAMPLER_EXPECT_CLOSED)
-			sampler->permits->closing(sampler->arg);
+			sampler->permits->closing(sampler->permit);
 		pgconn_end(&sampler->conn, patience_us);
-		sampler->permits->closed(sampler->arg);
+		sampler->permits->closed(sampler->permit);
 	}
 	resolver_free(&sampler->resolver);
 	config_unref(&sampler->config);

@@ -9,8 +9,7 @@
  * Once a maintenance_period, behind the samples, it calls ml_maintain() where the database has it
  * (sql/README.md): new partitions, retention, seals. Samples that come meanwhile wait in the backlog.
  *
- * The connection is one of the budget's: sampler_permits is how its owner accounts for it. The
- * order of calls is acquire -> granted -> [connection] -> closing -> closed, or acquire -> cancel.
+ * The connection is one of the budget's: see permit.h.
  *
  * Owner: the control thread; everything on its loop.
  */
@@ -20,34 +19,21 @@
 #include "config/config.h"
 #include "io/netaddr.h"
 #include "record/sample.h"
+#include "service/permit.h"
 
 #define SAMPLER_RETRY_MIN_US 500000u
 #define SAMPLER_RETRY_MAX_US 30000000u
 #define SAMPLER_BATCH 500u
 
-enum sampler_permit {
-	SAMPLER_GRANTED, /* a permit and a slot are held: connect */
-	SAMPLER_WAITS,	 /* sampler_granted() will be called, unless it is cancelled */
-	SAMPLER_REFUSED, /* nothing is held: try again later */
-};
-
-/* Filled by who owns the ledger. None of them may call the sampler. */
-struct sampler_permits {
-	enum sampler_permit (*acquire)(void *arg);
-	void (*cancel)(void *arg);  /* of a wait: all goes back */
-	void (*closing)(void *arg); /* the permit goes back; the slot is of a closing server */
-	void (*closed)(void *arg);  /* the server closed its end: the slot goes back */
-};
-
 struct sampler;
 
 struct sampler *sampler_new(struct loop *loop, struct config *config,
-	const struct sampler_permits *permits, void *arg); /* references config */
+	const struct permit_ops *permits, void *permit); /* references config */
 void sampler_change(struct sampler *sampler, struct config *config);
 /* Is metrics_database set? Without it samples are kept, but not written. */
 bool sampler_is_on(const struct sampler *sampler);
 void sampler_add(struct sampler *sampler, const struct sample *sample); /* copied */
-void sampler_granted(struct sampler *sampler);
+void sampler_granted(struct sampler *sampler); /* after PERMIT_WAITS */
 /*
  * The end: what was not written is lost. Permit and slot are given back before it returns, after
  * waiting at most patience_us for the server. Nulls; NULL is fine.

@@ -25,7 +25,7 @@ struct test {
 	struct config_database database;
 	struct config config;
 	struct sampler *sampler;
-	enum sampler_permit answer; /* of acquire */
+	enum permit_verdict answer; /* of acquire */
 	int permits, slots;	    /* held */
 	unsigned n_acquired, n_cancelled, n_closed;
 	unsigned stop_after; /* closed that often: the loop stops */
@@ -35,14 +35,14 @@ struct test {
 /* Every configuration of these tests is on a stack: its count never comes to 0. */
 #define REFS 1000
 
-static enum sampler_permit acquire(void *arg)
+static enum permit_verdict acquire(void *arg)
 {
 	struct test *test = arg;
 
 	assert_int_equal(test->permits, 0);
 	assert_int_equal(test->slots, 0);
 	test->n_acquired++;
-	if (test->answer == SAMPLER_GRANTED)
+	if (test->answer == PERMIT_GRANTED)
 		test->permits = test->slots = 1;
 	return test->answer;
 }
@@ -74,7 +74,7 @@ static void closed(void *arg)
 		loop_stop(&test->loop);
 }
 
-static const struct sampler_permits permits = { acquire, cancel, closing, closed };
+static const struct permit_ops permits = { acquire, cancel, closing, closed };
 
 static int setup(void **state)
 {
@@ -85,7 +85,7 @@ static int setup(void **state)
 	fakepg_open(&test->fake);
 	loop_init(&test->loop);
 	(void)snprintf(test->name, sizeof(test->name), "metrics");
-	test->answer = SAMPLER_GRANTED;
+	test->answer = PERMIT_GRANTED;
 	test->stop_after = 1;
 	test->database = (struct config_database){
 		.name = test->name, .host = test->fake.dir, .port = FAKEPG_PORT,
@@ -311,13 +311,13 @@ static void only_a_commit_empties_the_backlog(void **state)
 {
 	struct test *test = *state;
 
-	test->answer = SAMPLER_WAITS;
+	test->answer = PERMIT_WAITS;
 	fakepg_play(&test->fake, dies_before_commit_then_writes);
 	add(test, 1);
 	add(test, 2);
 	assert_int_equal(test->n_acquired, 1);
 	test->permits = test->slots = 1;
-	test->answer = SAMPLER_GRANTED;
+	test->answer = PERMIT_GRANTED;
 	sampler_granted(test->sampler);
 	test->stop_after = 2;
 	run(test);
@@ -340,7 +340,7 @@ static void oldest_give_way(void **state)
 
 	small.sample_backlog = 2;
 	sampler_change(test->sampler, &small);
-	test->answer = SAMPLER_WAITS;
+	test->answer = PERMIT_WAITS;
 	for (unsigned i = 1; i <= 5; i++)
 		add(test, i);
 	assert_int_equal(test->n_acquired, 1);
@@ -377,11 +377,11 @@ static void a_refusal_is_not_for_ever(void **state)
 {
 	struct test *test = *state;
 
-	test->answer = SAMPLER_REFUSED;
+	test->answer = PERMIT_REFUSED;
 	add(test, 1);
 	add(test, 2);
 	assert_int_equal(test->n_acquired, 1);
-	test->answer = SAMPLER_GRANTED;
+	test->answer = PERMIT_GRANTED;
 	fakepg_play(&test->fake, writes_two);
 	run(test);
 	fakepg_join(&test->fake);
@@ -414,7 +414,7 @@ static void switched_off_while_waiting(void **state)
 	struct config off = test->config;
 
 	off.metrics_database = NULL;
-	test->answer = SAMPLER_WAITS;
+	test->answer = PERMIT_WAITS;
 	add(test, 1);
 	sampler_change(test->sampler, &off);
 	test->permits = test->slots = 1;
@@ -429,7 +429,7 @@ static void a_change_is_tried_at_once(void **state)
 {
 	struct test *test = *state;
 
-	test->answer = SAMPLER_REFUSED;
+	test->answer = PERMIT_REFUSED;
 	add(test, 1);
 	for (unsigned i = 2; i <= 5; i++) {
 		sampler_change(test->sampler, &test->config);
@@ -455,7 +455,7 @@ static void ended_while_waiting(void **state)
 {
 	struct test *test = *state;
 
-	test->answer = SAMPLER_WAITS;
+	test->answer = PERMIT_WAITS;
 	add(test, 1);
 	sampler_free(&test->sampler, LONG_US);
 	assert_int_equal(test->n_cancelled, 1);
