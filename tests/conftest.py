@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from harness import proxy as proxy_module  # noqa: E402 (the path comes first)
 from harness import system  # noqa: E402
 from harness.cluster import Cluster, binaries  # noqa: E402
+from harness.weaviate import Weaviate  # noqa: E402
 
 
 # A client library that waits inside a C call hears no signal. Past this time the proxies are killed, so that it returns, and
@@ -49,6 +50,20 @@ def cluster():
 def pgbench_tables(cluster):
     """pgbench's tables, scale 1, in the database app."""
     system.run(f"{binaries()}/pgbench", "-i", "-q", "-s", "1", "-h", cluster.directory, "-p", cluster.port, "-U", "app", "app")
+
+
+@pytest.fixture(scope="session")
+def weaviate_of_run():
+    server = Weaviate()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def weaviate(weaviate_of_run):
+    """A Weaviate without classes and faults: the stand-in, or the real one that WEAVIATE_URL names."""
+    yield weaviate_of_run
+    weaviate_of_run.reset()
 
 
 @pytest.fixture(scope="session")

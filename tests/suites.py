@@ -221,6 +221,7 @@ SUITES = {
     "unit-tsan": ("build-tsan", meson_suites("build-tsan", "unit")),
     "smoke": ("build-asan", smoke),
     "sql": (None, integration(None, 900, "sql")),
+    "standin": (None, integration(None, 300, "weaviate/test_contract.py")),
     "integ": ("build", integration("build", 900, *PROGRAM)),
     "integ-asan": ("build-asan", integration("build-asan", 1200, *PROGRAM)),
     "integ-tsan": ("build-tsan", integration("build-tsan", 1200, *PROGRAM)),
@@ -267,7 +268,7 @@ def groups(names):
 def main():
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__.split("\n")[0])
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of: {', '.join(SUITES)}; none means all")
-    parser.add_argument("-k", metavar="EXPRESSION", help="only the tests of sql and integ that match, as pytest's -k")
+    parser.add_argument("-k", metavar="EXPRESSION", help="only the tests of sql, standin and integ that match, as pytest's -k")
     options = parser.parse_args()
     unknown = [name for name in options.suites if name not in SUITES]
     if unknown:
