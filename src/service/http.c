@@ -40,6 +40,7 @@ struct http_call {
 	struct strbuf answer;
 	size_t max_answer_bytes;
 	bool is_too_large;
+	bool has_head; /* the answer's headers came to their end */
 	uint64_t began_us;
 	http_done *done;
 	void *arg;
@@ -66,8 +67,9 @@ static enum http_result result_of(const struct http_call *call, CURLcode code)
 {
 	long n_sent = 0;
 
+	/* An end amid the headers is no error to curl. */
 	if (code == CURLE_OK)
-		return HTTP_ANSWERED;
+		return call->has_head ? HTTP_ANSWERED : HTTP_UNKNOWN;
 	if (call->is_too_large)
 		return HTTP_TOO_LARGE;
 	(void)curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &n_sent);
@@ -77,7 +79,7 @@ static enum http_result result_of(const struct http_call *call, CURLcode code)
 static const char *error_of(struct http_call *call, CURLcode code)
 {
 	if (code == CURLE_OK)
-		return NULL;
+		return call->has_head ? NULL : "the connection ended amid the answer";
 	if (call->is_too_large)
 		return "the answer is larger than expected";
 	call->error[strcspn(call->error, "\r\n")] = '\0';
@@ -227,6 +229,19 @@ static size_t on_body(char *bytes, size_t one, size_t n, void *arg)
 	return n;
 }
 
+/* One line of the head; the last one is empty. An interim answer (100 …) has a head of its own; trailers belong to none. */
+static size_t on_head(char *line, size_t one, size_t n, void *arg)
+{
+	struct http_call *call = arg;
+
+	CHECK_MAGIC(call, HTTP_CALL_MAGIC);
+	if (n >= 5 && memcmp(line, "HTTP/", 5) == 0)
+		call->has_head = false;
+	else if (n > 0 && (line[0] == '\r' || line[0] == '\n'))
+		call->has_head = true;
+	return n;
+}
+
 static void add_header(struct http_call *call, const char *header)
 {
 	struct curl_slist *longer = curl_slist_append(call->headers, header);
@@ -273,6 +288,8 @@ static void set_options(struct http_call *call, const struct http_request *reque
 	SET_OPTION(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
 	SET_OPTION(easy, CURLOPT_MAXAGE_CONN, IDLE_CONNECTION_S);
 	SET_OPTION(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	SET_OPTION(easy, CURLOPT_HEADERFUNCTION, on_head);
+	SET_OPTION(easy, CURLOPT_HEADERDATA, call);
 	SET_OPTION(easy, CURLOPT_WRITEFUNCTION, on_body);
 	SET_OPTION(easy, CURLOPT_WRITEDATA, call);
 	if (request->ca_file)

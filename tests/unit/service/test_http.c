@@ -86,6 +86,10 @@ static bool act(struct server *server, int fd, const char *request, size_t n)
 		say(fd, half, sizeof(half) - 1);
 		return false;
 	}
+	if (strncmp(path, "/head", 5) == 0) {
+		say(fd, half, 20);
+		return false;
+	}
 	if (strncmp(path, "/503", 4) == 0)
 		say(fd, down, sizeof(down) - 1);
 	else if (strncmp(path, "/empty", 6) == 0)
@@ -304,6 +308,8 @@ static void what_may_have_been_heard(void **state)
 	get(test, "/half", LONG_US);
 	assert_int_equal(test->result, HTTP_UNKNOWN);
 	assert_int_equal(test->n_body, 0);
+	get(test, "/head", LONG_US);
+	assert_int_equal(test->result, HTTP_UNKNOWN);
 	get(test, "/silent", SHORT_US);
 	assert_int_equal(test->result, HTTP_UNKNOWN);
 	assert_non_null(test->error);
