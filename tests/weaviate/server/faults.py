@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: ISC
 """Faults that tests ask for: rules that are laid over the next calls, on top of what the API would have done.
 
-A rule is {"call": regular expression of "METHOD /path", "do": one of DEEDS, "skip": calls to let pass first, "times": how many to hit (absent: all)} and what the
-deed takes. The first rule that hits a call is the one that is carried out.
+A rule is {"call": regular expression of "METHOD /path", "do": one of DEEDS, "skip": calls to let pass first, "times": how many to hit (absent: all),
+"holds": text that the body must have} and what the deed takes. The first rule that hits a call is the one that is carried out.
 """
 
 import asyncio
@@ -25,10 +25,11 @@ class Rule:
         self.given = given
         self.call, self.deed = re.compile(given.get("call", ".*")), DEEDS[given["do"]]
         self.skip, self.times = given.get("skip", 0), given.get("times")
+        self.holds = given.get("holds", "").encode()
         self.n_hits = 0
 
     def hits(self, request):
-        if not self.call.fullmatch(f"{request.method} {request.path}"):
+        if not self.call.fullmatch(f"{request.method} {request.path}") or self.holds not in request.body:
             return False
         if self.skip:
             self.skip -= 1
