@@ -29,17 +29,8 @@ READ_INSIDE = {
     "main outbox_password": "weaviate.c: config_outbox_password()",
     "entity vector": "weaviate.c: config_entity_vector()",
     "collection organization": "weaviate.c: config_organization()",
-    # Who reads these is yet to come: the forwarder, the search, the write sync.
-    "main weaviate_url": "forwarder, search",
-    "main weaviate_write_timeout": "forwarder",
-    "main outbox_batch": "forwarder",
-    "main outbox_batch_bytes": "forwarder",
-    "main outbox_poll": "forwarder",
-    "main outbox_requests": "forwarder",
-    "main weaviate_ca_file": "forwarder",
-    "main weaviate_timeout": "forwarder",
+    # Who reads these is yet to come: the search, the write sync.
     "main weaviate_search": "search",
-    "entity collection": "forwarder",
     "entity key_column": "write sync",
     "collection organization_required": "search",
 }
