@@ -6,6 +6,7 @@
 #define SHOW(noun, columns, start) SHOW_FIRST(noun, columns, N_ELEMENTS(columns), start)
 #define SHOW_FIRST(noun, columns, n, start) { "SHOW", noun, "", "SHOW", ARGUMENT_NONE, false, ROLE_PLAIN, { columns, n }, start }
 #define CONTROL(verb, usage, argument, start) { verb, NULL, usage, verb, argument, true, ROLE_PLAIN, { NULL, 0 }, start }
+#define ABOUT(verb, noun, usage, argument, start) { verb, noun, usage, verb " " noun, argument, true, ROLE_PLAIN, { NULL, 0 }, start }
 #define SESSION(verb, tag, argument, role) { verb, NULL, NULL, tag, argument, false, role, { NULL, 0 }, control_session }
 #define PARAMETER(name) { "SHOW", #name, NULL, "SHOW", ARGUMENT_NONE, false, ROLE_PLAIN, COLUMNS_OF(name##_column), show_parameter }
 
@@ -47,6 +48,7 @@ const struct command commands[] = {
 	SHOW("BUDGET", budget_columns, show_budget),
 	SHOW("SCALING", scaling_columns, show_scaling),
 	SHOW("PINS", pins_columns, show_pins),
+	SHOW("OUTBOX", outbox_columns, show_outbox),
 	PARAMETER(application_name),
 	PARAMETER(client_encoding),
 	PARAMETER(datestyle),
@@ -58,6 +60,10 @@ const struct command commands[] = {
 	{ "EXPLAIN", "ROUTE", "ROUTE <sql>", "EXPLAIN", ARGUMENT_SQL, false, ROLE_PLAIN, COLUMNS_OF(explain_columns), explain_route },
 	{ "SET", NULL, "key = value", "SET", ARGUMENT_SETTING, false, ROLE_PLAIN, { NULL, 0 }, control_set },
 	CONTROL("RELOAD", "", ARGUMENT_NONE, control_reload),
+	/* Before those that take a word there: a database of that name is paused as "forwarding", in quotes. */
+	ABOUT("PAUSE", "FORWARDING", "FORWARDING", ARGUMENT_NONE, control_pause_forwarding),
+	ABOUT("RESUME", "FORWARDING", "FORWARDING", ARGUMENT_NONE, control_resume_forwarding),
+	{ "RETRY", "OUTBOX", "OUTBOX [<type>|\"<type>:<id>\"]", "RETRY OUTBOX", ARGUMENT_OPTIONAL, true, ROLE_PLAIN, COLUMNS_OF(retry_outbox_columns), control_retry_outbox },
 	CONTROL("PAUSE", "[<db>]", ARGUMENT_OPTIONAL, control_pause),
 	CONTROL("RESUME", "[<db>]", ARGUMENT_OPTIONAL, control_resume),
 	CONTROL("DISABLE", "<db>", ARGUMENT_OPTIONAL, control_disable),

@@ -237,8 +237,8 @@ static bool parse_command(struct scan *scan, const struct token *verb, struct re
 	struct scan ahead = *scan;
 	struct token noun = next_token(&ahead);
 
-	/* A name in quotes is the same command to PgBouncer. */
-	if (noun.kind == TOKEN_QUOTED && noun.n >= 2)
+	/* A name in quotes is the same command to PgBouncer; where a database may stand, it is one. */
+	if (noun.kind == TOKEN_QUOTED && noun.n >= 2 && !token_is(verb, "pause") && !token_is(verb, "resume"))
 		noun = (struct token){ TOKEN_WORD, noun.at + 1, noun.n - 2 };
 	request->command = find_command(verb, &noun);
 	if (request->command == NULL)

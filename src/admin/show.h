@@ -13,6 +13,8 @@ extern const struct column databases_columns[17], users_columns[8], config_colum
 extern const struct column version_columns[1], peers_columns[4], peer_pools_columns[5], dns_hosts_columns[3], dns_zones_columns[3];
 extern const struct column lanes_columns[19], classes_columns[9], queue_columns[9], budget_columns[7], explain_columns[2];
 extern const struct column scaling_columns[10], pins_columns[9];
+extern const struct column scaling_columns[10];
+extern const struct column outbox_columns[18], retry_outbox_columns[1];
 
 void show_pools(struct run *run);
 void show_stats(struct run *run);
@@ -39,6 +41,7 @@ void show_queue(struct run *run);
 void show_budget(struct run *run);
 void show_scaling(struct run *run);
 void show_pins(struct run *run);
+void show_outbox(struct run *run);
 void explain_route(struct run *run);
 
 void control_pause(struct run *run);
@@ -52,6 +55,9 @@ void control_wait_close(struct run *run);
 void control_reload(struct run *run);
 void control_shutdown(struct run *run);
 void control_set(struct run *run);
+void control_retry_outbox(struct run *run);
+void control_pause_forwarding(struct run *run);
+void control_resume_forwarding(struct run *run);
 void control_session(struct run *run); /* BEGIN, DEALLOCATE …: only the console itself has to do with them */
 
 /* Names of users that are configured, have a secret or have been here: sorted, each once. Borrowed: use them before the turn ends. */

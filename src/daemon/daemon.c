@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "daemon/forwarding.h"
 #include "daemon/metrics.h"
 #include "daemon/process.h"
 #include "io/netaddr.h"
@@ -30,6 +31,7 @@ struct daemon {
 	struct settings *settings;
 	struct permits permits;
 	struct metrics *metrics;
+	struct forwarding *forwarding;
 	struct event *signals[8];
 	unsigned n_signals;
 	unsigned n_quiet;
@@ -113,6 +115,7 @@ static void change_settings(struct daemon *daemon, struct settings *fresh)
 		worker_change_settings(&daemon->cluster.workers[i], fresh);
 	permits_change(&daemon->permits, fresh->config);
 	metrics_change(daemon->metrics, fresh);
+	forwarding_change(daemon->forwarding, fresh->config);
 	/* Where the new log cannot be had, the old one is told so. */
 	(void)!process_open_log(daemon->options, fresh->config);
 	settings_unref(&daemon->settings);
@@ -167,7 +170,9 @@ static bool reload(struct daemon *daemon, struct strbuf *text)
 struct order {
 	struct mail mail;
 	struct daemon *daemon;
-	char *key, *value; /* SET; NULL: RELOAD */
+	char *key, *value; /* SET; NULL: RELOAD; key: the argument of an order for the outbox */
+	enum outbox_order outbox;
+	outbox_done *outbox_done;
 	enum shutdown_mode mode;
 	void (*done)(void *arg, bool ok, const char *text);
 	void *arg;
@@ -236,6 +241,28 @@ static void order_set(void *arg, const char *key, const char *value,
 	mailbox_post(&daemon->mailbox, &order->mail, on_set_order);
 }
 
+static void on_outbox_order(struct mail *mail, void *owner)
+{
+	struct order *order = CONTAINER_OF(mail, struct order, mail);
+
+	forwarding_order(order->daemon->forwarding, order->outbox, order->key, order->outbox_done, order->arg);
+	free_order(order);
+}
+
+static void order_outbox(void *arg, enum outbox_order what, const char *argument, outbox_done *done,
+	void *done_arg)
+{
+	struct daemon *daemon = arg;
+	struct order *order = mem_zalloc(sizeof(*order));
+
+	order->daemon = daemon;
+	order->key = mem_strdup(argument);
+	order->outbox = what;
+	order->outbox_done = done;
+	order->arg = done_arg;
+	mailbox_post(&daemon->mailbox, &order->mail, on_outbox_order);
+}
+
 /* ---- the end ---- */
 
 static void on_deadline(struct timer *timer)
@@ -258,6 +285,7 @@ static void shut_down(struct daemon *daemon, enum shutdown_mode mode)
 	if (mode == SHUTDOWN_IMMEDIATE)
 		loop_timer(&daemon->loop, &daemon->deadline, QUIT_PATIENCE_US, on_deadline);
 	metrics_close(&daemon->metrics);
+	forwarding_drain(daemon->forwarding);
 	for (i = 0; i < daemon->cluster.n_workers; i++)
 		worker_drain(&daemon->cluster.workers[i]);
 }
@@ -280,13 +308,20 @@ static void order_shutdown(void *arg, enum shutdown_mode mode)
 	mailbox_post(&daemon->mailbox, &order->mail, on_shutdown_order);
 }
 
+static void end_loop(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	loop_stop(&daemon->loop);
+}
+
 static void on_quiet(struct mail *mail, void *owner)
 {
 	struct daemon *daemon = owner;
 
 	mem_free(mail);
 	if (++daemon->n_quiet == daemon->cluster.n_workers)
-		loop_stop(&daemon->loop);
+		forwarding_await(daemon->forwarding, end_loop, daemon);
 }
 
 static void worker_is_quiet(void *arg, unsigned worker)
@@ -386,6 +421,7 @@ static void open_cluster(struct daemon *daemon)
 	cluster->reload = order_reload;
 	cluster->set = order_set;
 	cluster->shutdown = order_shutdown;
+	cluster->outbox = order_outbox;
 	cluster->wake_control = wake_control;
 	cluster->quiet = worker_is_quiet;
 	cluster->daemon_arg = daemon;
@@ -405,6 +441,7 @@ static void open_cluster(struct daemon *daemon)
 	permits_open(&daemon->permits, cluster, config);
 	daemon->metrics = metrics_open(
 		cluster, &daemon->loop, &daemon->mailbox, &daemon->permits, daemon->settings);
+	daemon->forwarding = forwarding_open(&daemon->loop, &daemon->permits, daemon->settings->config);
 }
 
 static void close_cluster(struct daemon *daemon)
@@ -417,6 +454,7 @@ static void close_cluster(struct daemon *daemon)
 	for (i = 0; i < cluster->n_workers; i++)
 		worker_join(&cluster->workers[i]);
 	metrics_close(&daemon->metrics);
+	forwarding_close(&daemon->forwarding);
 	for (i = 0; i < cluster->n_workers; i++)
 		worker_release(&cluster->workers[i]);
 	mem_free(cluster->workers);

@@ -15,6 +15,7 @@
 #include "io/mailbox.h"
 #include "io/netaddr.h"
 #include "lane/lane.h"
+#include "record/outbox.h"
 #include "session/registry.h"
 #include "session/scaling.h"
 #include "session/settings.h"
@@ -138,6 +139,9 @@ struct cluster {
 	void (*set)(void *arg, const char *key, const char *value,
 		void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
 	void (*shutdown)(void *arg, enum shutdown_mode mode);
+	/* done is called on the control thread. */
+	void (*outbox)(void *arg, enum outbox_order order, const char *argument, outbox_done *done,
+		void *done_arg);
 	void (*wake_control)(void *arg);	   /* the ledger delivered to the control port */
 	void (*quiet)(void *arg, unsigned worker); /* a draining worker has nothing open any more */
 	void *daemon_arg;
