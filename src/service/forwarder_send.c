@@ -83,6 +83,7 @@ static void send_request(struct forwarder *forwarder, struct flight *flight, enu
 		.url = url,
 		.key = config->weaviate_key,
 		.ca_file = config->weaviate_ca_file,
+		.is_write = true,
 		.timeout_us = MIN_OF(config->weaviate_timeout_us, flight->write_timeout_us),
 		.max_answer_bytes = 2 * config->outbox_batch_bytes + ANSWER_SPARE_BYTES,
 	};

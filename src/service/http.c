@@ -10,7 +10,7 @@
 #define HTTP_CALL_MAGIC 0x48435443u
 #define CONNECT_TIMEOUT_MS 5000L
 #define CONNECTIONS_KEPT 8L
-#define IDLE_CONNECTION_S 55L /* a server that closes after a minute does not meet our request */
+#define IDLE_CONNECTION_S 5L /* below what servers wait (Weaviate: 10 s): one that closes does not meet our request */
 
 /* One of curl's sockets. */
 struct watch {
@@ -41,6 +41,7 @@ struct http_call {
 	size_t max_answer_bytes;
 	bool is_too_large;
 	bool has_head; /* the answer's headers came to their end */
+	bool is_sent;
 	uint64_t began_us;
 	http_done *done;
 	void *arg;
@@ -72,6 +73,8 @@ static enum http_result result_of(const struct http_call *call, CURLcode code)
 		return call->has_head ? HTTP_ANSWERED : HTTP_UNKNOWN;
 	if (call->is_too_large)
 		return HTTP_TOO_LARGE;
+	if (call->is_sent)
+		return HTTP_UNKNOWN;
 	(void)curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &n_sent);
 	return n_sent == 0 ? HTTP_NOT_SENT : HTTP_UNKNOWN;
 }
@@ -82,6 +85,8 @@ static const char *error_of(struct http_call *call, CURLcode code)
 		return call->has_head ? NULL : "the connection ended amid the answer";
 	if (call->is_too_large)
 		return "the answer is larger than expected";
+	if (code == CURLE_ABORTED_BY_CALLBACK)
+		return "the connection ended before the answer";
 	call->error[strcspn(call->error, "\r\n")] = '\0';
 	return call->error[0] ? call->error : curl_easy_strerror(code);
 }
@@ -242,6 +247,18 @@ static size_t on_head(char *line, size_t one, size_t n, void *arg)
 	return n;
 }
 
+/* curl is about to send it, perhaps once more. */
+static int on_send(void *arg, char *peer, char *own, int peer_port, int own_port)
+{
+	struct http_call *call = arg;
+
+	CHECK_MAGIC(call, HTTP_CALL_MAGIC);
+	if (call->is_sent)
+		return CURL_PREREQFUNC_ABORT;
+	call->is_sent = true;
+	return CURL_PREREQFUNC_OK;
+}
+
 static void add_header(struct http_call *call, const char *header)
 {
 	struct curl_slist *longer = curl_slist_append(call->headers, header);
@@ -292,6 +309,10 @@ static void set_options(struct http_call *call, const struct http_request *reque
 	SET_OPTION(easy, CURLOPT_HEADERDATA, call);
 	SET_OPTION(easy, CURLOPT_WRITEFUNCTION, on_body);
 	SET_OPTION(easy, CURLOPT_WRITEDATA, call);
+	if (request->is_write) {
+		SET_OPTION(easy, CURLOPT_PREREQFUNCTION, on_send);
+		SET_OPTION(easy, CURLOPT_PREREQDATA, call);
+	}
 	if (request->ca_file)
 		SET_OPTION(easy, CURLOPT_CAINFO, request->ca_file);
 	if (request->body) {

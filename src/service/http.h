@@ -31,6 +31,11 @@ struct http_request {
 	const char *key;     /* goes into Authorization: Bearer; NULL: none */
 	const char *ca_file; /* authorities; NULL: the system's */
 	uint64_t timeout_us; /* for all of it, to the last byte of the answer */
+	/*
+	 * Never send it twice: where a connection that was used before ends without an answer, others are sent once more on a new one, which for a write would be a
+	 * second one beside the first.
+	 */
+	bool is_write;
 	size_t max_answer_bytes;
 };
 

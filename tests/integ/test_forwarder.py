@@ -3,8 +3,11 @@
 
 import itertools
 import signal
+import socket
+import ssl
 import threading
 import time
+import urllib.parse
 import uuid
 
 import psycopg2
@@ -374,6 +377,58 @@ def test_random_faults_converge(forward, outbox, weaviate, events):
     outbox.wait_empty(60)
     expected = {id_of(key): text for key, text in outbox.run("SELECT id, description FROM service_events")}
     assert {one: found["properties"]["description"] for one, found in events().items()} == expected and not outbox.dead()
+
+
+class TlsFront:
+    """https://127.0.0.1:port before a server that speaks http; certificate: as harness.certificates names them."""
+
+    def __init__(self, cluster, url, certificate):
+        parts = urllib.parse.urlsplit(url)
+        self.target, self.context = (parts.hostname, parts.port), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(cluster.certificates.path(f"{certificate}.crt"), cluster.certificates.path(f"{certificate}.key"))
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                plain, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(plain,), daemon=True).start()
+
+    def serve(self, plain):
+        try:
+            with self.context.wrap_socket(plain, server_side=True) as near, socket.create_connection(self.target) as far:
+                back = threading.Thread(target=self.pump, args=(far, near), daemon=True)
+                back.start()
+                self.pump(near, far)
+                back.join()
+        except OSError:
+            pass
+
+    @staticmethod
+    def pump(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize("certificate, ca, is_right", [("server", "ca.crt", True), ("server", "stranger_ca.crt", False), ("elsewhere", "ca.crt", False), ("server", None, False)])
+def test_tls_is_verified(forward, outbox, weaviate, events, cluster, certificate, ca, is_right):
+    front = TlsFront(cluster, weaviate.url, certificate)
+    key, = outbox.insert()
+    proxy = forward(weaviate_url=front.url, **({"weaviate_ca_file": cluster.certificates.path(ca)} if ca else {}))
+    if is_right:
+        system.eventually(lambda: id_of(key) in events(), 20)
+    else:
+        system.eventually(lambda: status(proxy)["state"] == "weaviate_away", 20)
+        assert "certificate" in status(proxy)["trouble"].lower() and not events()
+    front.listener.close()
 
 
 # ---- when the database is not well ----

@@ -27,6 +27,7 @@ struct server {
 	pthread_t thread;
 	int n_connections; /* atomic */
 	int closing;	   /* atomic */
+	int n_cut;	   /* atomic: requests that were read and not answered */
 };
 
 struct test {
@@ -76,8 +77,10 @@ static bool act(struct server *server, int fd, const char *request, size_t n)
 	static const char down[] = "HTTP/1.1 503 Down\r\nContent-Length: 4\r\n\r\ndown";
 	const char *path = strchr(request, ' ') + 1;
 
-	if (strncmp(path, "/cut", 4) == 0)
+	if (strncmp(path, "/cut", 4) == 0) {
+		__atomic_add_fetch(&server->n_cut, 1, __ATOMIC_RELAXED);
 		return false;
+	}
 	if (strncmp(path, "/silent", 7) == 0) {
 		be_silent(server, fd);
 		return false;
@@ -317,6 +320,24 @@ static void what_may_have_been_heard(void **state)
 	assert_int_equal(test->result, HTTP_ANSWERED);
 }
 
+/*
+ * curl sends again by itself what it sent on a connection that had been used before and ends without an answer: the server may have heard it.
+ */
+static void a_write_is_sent_once(void **state)
+{
+	struct test *test = *state;
+
+	for (unsigned with_body = 0; with_body < 2; with_body++) {
+		get(test, "/hello", LONG_US);
+		(void)snprintf(test->url, sizeof(test->url), "http://127.0.0.1:%u/cut", test->server.port);
+		ask(test, (struct http_request){ .method = with_body ? "POST" : "DELETE", .body = with_body ? "{}" : NULL, .n_body = 2 * with_body, .is_write = true });
+		assert_int_equal(test->result, HTTP_UNKNOWN);
+		assert_int_equal(__atomic_load_n(&test->server.n_cut, __ATOMIC_RELAXED), 1 + with_body);
+	}
+	get(test, "/hello", LONG_US);
+	assert_int_equal(test->result, HTTP_ANSWERED);
+}
+
 static void too_much_is_not_read(void **state)
 {
 	struct test *test = *state;
@@ -358,6 +379,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(statuses_are_answers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_cannot_have_been_heard, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_may_have_been_heard, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_write_is_sent_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(too_much_is_not_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(canceled_calls_say_nothing, set_up, tear_down),
 	};
