@@ -209,6 +209,7 @@ void flight_take_objects(struct flight *flight, const PGresult *rows, const stru
 	int n = PQntuples(rows);
 
 	flight->round_begin = flight->n_read;
+	flight->n_waits = 0;
 	for (int row = 0; row < n && flight->n_read < flight->n_items; row++)
 		take_object(&flight->items[flight->n_read++], rows, row, config, flight);
 }
@@ -439,6 +440,7 @@ static void add_item(struct strbuf *texts, const struct flight_item *item)
 	} else if (item->verdict.outcome == WV_PARK) {
 		add_failure(&texts[7], item);
 	} else {
+		MUST(item->verdict.outcome == WV_DONE);
 		outbox_array_add(&texts[2], item->key);
 		outbox_array_add(&texts[3], item->gen);
 		if (!item->is_gone)

@@ -49,7 +49,7 @@ enum flight_state {
 	FLIGHT_EXPECT_ANSWER,
 	FLIGHT_EXPECT_CALM, /* for what was sent and not answered to be over for certain */
 	FLIGHT_EXPECT_END,  /* of notes: as EXPECT_OBJECTS */
-	FLIGHT_EXPECT_WRITER, /* a writer holds a note that was delivered: a moment, then once more */
+	FLIGHT_EXPECT_WRITER, /* a writer holds a note that was delivered: a while, then once more */
 	FLIGHT_EXPECT_DONE,   /* as EXPECT_OBJECTS */
 };
 
@@ -69,6 +69,7 @@ struct flight {
 	unsigned span;	   /* the most objects in the next batch */
 	unsigned n_blamed; /* single objects in a row that the server could not store */
 	uint64_t doubt_until_us;
+	unsigned n_waits; /* for writers, in this round */
 	bool has_batch, no_metadata;
 	/* The forwarder's. */
 	void *owner;

@@ -6,7 +6,7 @@
 #include "service/forwarder_priv.h"
 #include "service/pgtarget.h"
 
-#define WRITER_PATIENCE_US 200000u
+#define WRITER_PATIENCE_US 100000u /* twice as long each time, up to 32 times that */
 #define COMPLAINT_PERIOD_US 60000000u /* the same again only after this */
 #define FLIGHTS_PER_REQUEST 4u	      /* some wait for their doubts to end */
 
@@ -208,6 +208,14 @@ static void on_writer(struct timer *timer)
 	forwarder_set_state(flight->owner, flight, FLIGHT_EXPECT_DONE);
 }
 
+/* Some have changed meanwhile, and are due again; others a writer may hold just now: once it has ended they are to go, or due again, not only when the lease ends. */
+static void await_writer(struct forwarder *forwarder, struct flight *flight)
+{
+	forwarder->is_due = true;
+	forwarder_set_state(forwarder, flight, FLIGHT_EXPECT_WRITER);
+	loop_timer(forwarder->loop, &flight->timer, (uint64_t)WRITER_PATIENCE_US << MIN_OF(flight->n_waits++, 5u), on_writer);
+}
+
 static void take_end(struct forwarder *forwarder, struct flight *flight, const PGresult *rows)
 {
 	struct flight_counts counts = flight_ended(flight, clock_mono_us(), note_lag, &forwarder->meter);
@@ -215,14 +223,19 @@ static void take_end(struct forwarder *forwarder, struct flight *flight, const P
 
 	MUST(PQnfields(rows) == FINISH_COLUMNS);
 	outbox_meter_count(&forwarder->meter, &counts);
-	if (n_gone == counts.n_stored + counts.n_deleted) {
+	if (n_gone == counts.n_stored + counts.n_deleted)
 		forwarder_go_on(forwarder, flight);
-		return;
-	}
-	/* Some have changed meanwhile, and are due again; others a writer may hold just now. */
-	forwarder->is_due = true;
-	forwarder_set_state(forwarder, flight, FLIGHT_EXPECT_WRITER);
-	loop_timer(forwarder->loop, &flight->timer, WRITER_PATIENCE_US, on_writer);
+	else
+		await_writer(forwarder, flight);
+}
+
+static void take_done(struct forwarder *forwarder, struct flight *flight, const PGresult *rows)
+{
+	MUST(PQnfields(rows) == DONE_COLUMNS);
+	if (strcmp(PQgetvalue(rows, 0, DONE_OURS), "0") == 0)
+		forwarder_go_on(forwarder, flight);
+	else
+		await_writer(forwarder, flight);
 }
 
 static void take_flight_rows(struct forwarder *forwarder, struct flight *flight, const PGresult *rows)
@@ -237,7 +250,7 @@ static void take_flight_rows(struct forwarder *forwarder, struct flight *flight,
 		take_end(forwarder, flight, rows);
 		break;
 	case FLIGHT_EXPECT_DONE:
-		forwarder_go_on(forwarder, flight);
+		take_done(forwarder, flight, rows);
 		break;
 	case FLIGHT_EXPECT_STORE:
 	case FLIGHT_EXPECT_ANSWER:

@@ -57,7 +57,9 @@ const char outbox_finish_sql[] =
 
 const char outbox_finish_only_sql[] = FINISH_CALLS;
 
-const char outbox_done_sql[] = "SELECT " DONE_CALL;
+/* The count is of before the call: of a statement's own snapshot. */
+const char outbox_done_sql[] = "SELECT " DONE_CALL ", (SELECT count(*) FROM public.ml_vector_outbox WHERE lease = $1::bigint AND entity_type = $2::text "
+			       "AND entity_id = ANY ($3::uuid[]))";
 
 const char outbox_state_sql[] =
 	"SELECT waiting, leased, failing, dead, (extract(epoch FROM oldest_age) * 1000000)::bigint, "

@@ -37,8 +37,9 @@ enum { FINISH_GONE, FINISH_DEAD_TRIED, FINISH_DEAD_PARKED, FINISH_COLUMNS };
 /* Where the metadata cannot be had: $1 to $10 of the same. */
 extern const char outbox_finish_only_sql[];
 #define FINISH_ONLY_PARAMS 10u
-/* Once more for delivered ones that a writer held: $1 to $4. Column: how many went. */
+/* Once more for delivered ones that a writer held: $1 to $4. Columns: how many went, how many were still ours before. */
 extern const char outbox_done_sql[];
+enum { DONE_GONE, DONE_OURS, DONE_COLUMNS };
 #define DONE_PARAMS 4u
 
 /* Columns: waiting, leased, failing, dead, age of the oldest in microseconds, the dead by reason. */
