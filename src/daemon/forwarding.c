@@ -35,8 +35,6 @@ struct forwarding *forwarding_open(struct loop *loop, struct permits *permits, s
 	forwarding->loop = loop;
 	permit_open(&forwarding->permit, permits, LANE_PRIORITY_MAX, on_granted, forwarding);
 	forwarding->forwarder = forwarder_new(loop, config, &permit_ops, &forwarding->permit);
-	if (config->weaviate_url && config_outbox_database(config) == NULL)
-		log_info("no outbox is forwarded to Weaviate: outbox_database is not set");
 	return forwarding;
 }
 

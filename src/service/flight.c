@@ -9,7 +9,7 @@
 
 #define FLIGHT_MAGIC 0x464c5931u
 #define SPAN_MAX 1000u
-#define BLAMED_MAX 8u /* single objects in a row that it could not store: it is the server */
+#define BLAMED_MAX 8u /* single objects in a row that could not be read or stored: it is not they */
 
 /* ---- notes ---- */
 
@@ -22,7 +22,7 @@ struct flight *flight_new(const char *lease, const char *type, uint64_t now_us, 
 	(void)snprintf(flight->type, sizeof(flight->type), "%s", type);
 	flight->leased_us = now_us;
 	flight->write_timeout_us = write_timeout_us;
-	flight->span = SPAN_MAX;
+	flight->span = flight->read_span = SPAN_MAX;
 	return flight;
 }
 
@@ -88,14 +88,14 @@ bool flight_has_time(const struct flight *flight, uint64_t now_us)
 	return now_us < flight->leased_us + flight->write_timeout_us / 2;
 }
 
-bool flight_unread(const struct flight *flight, unsigned n, struct strbuf *keys)
+unsigned flight_unread(const struct flight *flight, unsigned n_max, struct strbuf *keys)
 {
-	if (flight->n_read == flight->n_items)
-		return false;
-	for (unsigned i = flight->n_read; i < flight->n_items && i < flight->n_read + n; i++)
-		outbox_array_add(keys, flight->items[i].key);
+	unsigned n = MIN_OF(MIN_OF(n_max, flight->read_span), flight->n_items - flight->n_read);
+
+	for (unsigned i = 0; i < n; i++)
+		outbox_array_add(keys, flight->items[flight->n_read + i].key);
 	outbox_array_end(keys);
-	return true;
+	return n;
 }
 
 /* ---- objects ---- */
@@ -209,7 +209,8 @@ void flight_take_objects(struct flight *flight, const PGresult *rows, const stru
 	int n = PQntuples(rows);
 
 	flight->round_begin = flight->n_read;
-	flight->n_waits = 0;
+	flight->n_waits = flight->n_unreadable = 0;
+	flight->read_span = MIN_OF(flight->read_span * 2, SPAN_MAX);
 	for (int row = 0; row < n && flight->n_read < flight->n_items; row++)
 		take_object(&flight->items[flight->n_read++], rows, row, config, flight);
 }
@@ -217,7 +218,12 @@ void flight_take_objects(struct flight *flight, const PGresult *rows, const stru
 void flight_fail_unread(struct flight *flight, unsigned n, const char *text)
 {
 	flight->round_begin = flight->n_read;
-	for (; n > 0 && flight->n_read < flight->n_items; n--)
+	flight->read_span = MAX_OF(n / 2, 1u);
+	if (n == 1 && ++flight->n_unreadable == BLAMED_MAX)
+		n = flight->n_items - flight->n_read;
+	else if (n > 1)
+		return;
+	for (; n > 0; n--)
 		end_item(&flight->items[flight->n_read++], wv_verdict(WV_RETRY, "source", text));
 }
 

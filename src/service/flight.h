@@ -68,6 +68,7 @@ struct flight {
 	unsigned n_sent;
 	unsigned span;	   /* the most objects in the next batch */
 	unsigned n_blamed; /* single objects in a row that the server could not store */
+	unsigned read_span, n_unreadable; /* the same of reading */
 	uint64_t doubt_until_us;
 	unsigned n_waits; /* for writers, in this round */
 	bool has_batch, no_metadata;
@@ -83,11 +84,14 @@ void flight_free(struct flight **flight); /* nulls; the forwarder's fields are i
 void flight_add_note(struct flight *flight, const PGresult *rows, int row);
 /* May more be read or sent, so that it is over while the lease lasts? */
 bool flight_has_time(const struct flight *flight, uint64_t now_us);
-/* Keys of the notes to be read next, at most n, as an array. false: all have been read. */
-bool flight_unread(const struct flight *flight, unsigned n, struct strbuf *keys);
+/* Keys of the notes to be read next, at most n_max, as an array. How many; 0: all have been read. */
+unsigned flight_unread(const struct flight *flight, unsigned n_max, struct strbuf *keys);
 /* The rows of outbox_read_sql: the beginning of what was asked for. */
 void flight_take_objects(struct flight *flight, const PGresult *rows, const struct config *config);
-/* They could not be read: all that was asked for is over with this. */
+/*
+ * The n that were asked for could not be read, because of one of them, perhaps: fewer are asked for next, until a single one is over with this text; and the rest too, when
+ * several in a row are.
+ */
 void flight_fail_unread(struct flight *flight, unsigned n, const char *text);
 
 enum flight_step { FLIGHT_DELETE, FLIGHT_STORE, FLIGHT_END };

@@ -146,8 +146,8 @@ static void ask_objects(struct forwarder *forwarder, struct flight *flight)
 
 	(void)config_entity_vector(config_find_entity(config, flight->type), &column);
 	outbox_read_sql(&sql, flight->type, column);
-	forwarder->n_asked = config->outbox_batch;
-	MUST(flight_unread(flight, forwarder->n_asked, &keys));
+	forwarder->n_asked = flight_unread(flight, config->outbox_batch, &keys);
+	MUST(forwarder->n_asked > 0);
 	values[1] = keys.data;
 	(void)snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)config->outbox_batch_bytes);
 	pglink_ask(forwarder->link, sql.data, N_ELEMENTS(values), values);
@@ -265,6 +265,7 @@ static void fail_flight(struct forwarder *forwarder, struct flight *flight, cons
 {
 	if (flight->state == FLIGHT_EXPECT_OBJECTS) {
 		flight_fail_unread(flight, forwarder->n_asked, error->text);
+		pglink_reopen(forwarder->link); /* at once: the database is well */
 		forwarder_go_on(forwarder, flight);
 	} else if (flight->state == FLIGHT_EXPECT_END && !flight->no_metadata) {
 		flight->no_metadata = true; /* the notes' end does not depend on it */
@@ -421,6 +422,14 @@ static void on_store_works(void *arg)
 	forwarder_look_around(forwarder);
 }
 
+static void announce(const struct forwarder *forwarder)
+{
+	if (forwarder_is_on(forwarder))
+		log_info("the outbox of %s is forwarded to %s", config_outbox_database(forwarder->config), forwarder->config->weaviate_url);
+	else if (forwarder->config->weaviate_url)
+		log_info("no outbox is forwarded to Weaviate: outbox_database is not set");
+}
+
 struct forwarder *forwarder_new(struct loop *loop, struct config *config, const struct permit_ops *permits, void *permit)
 {
 	struct forwarder *forwarder = mem_zalloc(sizeof(*forwarder));
@@ -437,6 +446,7 @@ struct forwarder *forwarder_new(struct loop *loop, struct config *config, const 
 	forwarder->store = wv_store_new(loop, forwarder->http, on_store_works, forwarder);
 	forwarder->link = pglink_new(loop, "pglane outbox", permits, permit, where_to, &link_ops, forwarder);
 	wv_store_change(forwarder->store, config);
+	announce(forwarder);
 	forwarder_look_around(forwarder);
 	return forwarder;
 }
@@ -485,6 +495,7 @@ void forwarder_change(struct forwarder *forwarder, struct config *config)
 	if (!stays) {
 		forwarder->job = forwarder->job == JOB_NONE ? JOB_NONE : JOB_STALE;
 		pglink_reopen(forwarder->link);
+		announce(forwarder);
 	}
 	forwarder->span_max = config->outbox_batch;
 	forwarder->is_due = true;

@@ -293,6 +293,18 @@ def test_an_unknown_type_harms_no_other(forward, outbox, events):
     assert outbox.count() == 1
 
 
+def test_one_row_that_its_view_cannot_bear(forward, outbox, weaviate, events):
+    """The database cannot say what one entity of a hundred looks like: the others are stored."""
+    outbox.run("""DO $$ BEGIN EXECUTE (SELECT 'CREATE OR REPLACE VIEW ml_source_service_event AS ' || regexp_replace(pg_get_viewdef('ml_source_service_event'),
+        '\\s+FROM \\(?service_events', ', ARRAY[1.0 / (CASE e.description WHEN ''poison'' THEN 0 ELSE 1 END)] AS share\\&')); END $$""")
+    keys = outbox.insert(100)
+    outbox.run("UPDATE service_events SET description = 'poison' WHERE id = %s", (keys[57],))
+    proxy = forward(sections={f"entity:{TYPE}": {"vector": "column share"}})
+    system.eventually(lambda: len(events()) == 99, 20)
+    system.eventually(lambda: outbox.run("SELECT entity_id, last_error FROM ml_vector_outbox") == [(keys[57], "source: division by zero")], 20)
+    assert status(proxy)["stored"] == 99 and not outbox.dead()
+
+
 # ---- when Weaviate is not well ----
 
 def test_weaviate_away_and_back(forward, outbox, weaviate, events):

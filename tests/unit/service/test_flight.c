@@ -200,18 +200,49 @@ static void rounds_follow_what_was_read(void **state)
 	struct test test;
 
 	open_flight(&test, "", 4);
-	assert_true(flight_unread(test.flight, 3, &keys));
+	assert_int_equal(flight_unread(test.flight, 3, &keys), 3);
 	assert_int_equal(keys.len, 3 * 38 + 2 + 2);
 	take(&test, 0, true, NULL, "{}", NULL, NULL);
 	strbuf_reset(&keys);
-	assert_true(flight_unread(test.flight, 3, &keys));
+	assert_int_equal(flight_unread(test.flight, 3, &keys), 3);
 	assert_ptr_equal(strstr(keys.data, test.keys[1]), keys.data + 2);
 	take(&test, 1, true, NULL, "{}", NULL, NULL);
-	flight_fail_unread(test.flight, 9, "no such view");
 	strbuf_reset(&keys);
-	assert_false(flight_unread(test.flight, 3, &keys));
-	assert_int_equal(test.flight->items[3].verdict.outcome, WV_RETRY);
-	assert_string_equal(test.flight->items[3].verdict.text, "source: no such view");
+	assert_int_equal(flight_unread(test.flight, 3, &keys), 2);
+	take(&test, 2, true, NULL, "{}", NULL, NULL);
+	take(&test, 3, true, NULL, "{}", NULL, NULL);
+	assert_int_equal(flight_unread(test.flight, 3, &keys), 0);
+	strbuf_release(&keys);
+	close_flight(&test);
+}
+
+/* One that its view cannot bear is found; one after the other that cannot, and it is the view. */
+static void what_cannot_be_read(void **state)
+{
+	struct strbuf keys = STRBUF_INIT;
+	struct test test;
+	unsigned n, n_reads = 0;
+
+	open_flight(&test, "", N_KEYS);
+	while ((n = flight_unread(test.flight, 100, &keys)) > 0) {
+		strbuf_reset(&keys);
+		if (test.flight->n_read <= 6 && test.flight->n_read + n > 6)
+			flight_fail_unread(test.flight, n, "division by zero");
+		else
+			for (unsigned i = 0, first = test.flight->n_read; i < n; i++)
+				take(&test, first + i, true, NULL, "{}", NULL, NULL);
+		assert_true(++n_reads < 12);
+	}
+	for (unsigned i = 0; i < N_KEYS; i++)
+		assert_int_equal(test.flight->items[i].stage, i == 6 ? ITEM_OVER : ITEM_TO_STORE);
+	assert_int_equal(test.flight->items[6].verdict.outcome, WV_RETRY);
+	assert_string_equal(test.flight->items[6].verdict.text, "source: division by zero");
+	close_flight(&test);
+	open_flight(&test, "", N_KEYS);
+	for (n_reads = 0; (n = flight_unread(test.flight, 100, &keys)) > 0; n_reads++)
+		flight_fail_unread(test.flight, n, "no such view");
+	assert_true(n_reads < 14);
+	assert_int_equal(test.flight->n_read, N_KEYS);
 	strbuf_release(&keys);
 	close_flight(&test);
 }
@@ -375,6 +406,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_is_well),
 		cmocka_unit_test(rounds_follow_what_was_read),
+		cmocka_unit_test(what_cannot_be_read),
 		cmocka_unit_test(what_cannot_be_sent),
 		cmocka_unit_test(tenants),
 		cmocka_unit_test(one_spoils_the_batch),
