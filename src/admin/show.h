@@ -13,7 +13,6 @@ extern const struct column databases_columns[17], users_columns[8], config_colum
 extern const struct column version_columns[1], peers_columns[4], peer_pools_columns[5], dns_hosts_columns[3], dns_zones_columns[3];
 extern const struct column lanes_columns[19], classes_columns[9], queue_columns[9], budget_columns[7], explain_columns[2];
 extern const struct column scaling_columns[10], pins_columns[9];
-extern const struct column scaling_columns[10];
 extern const struct column outbox_columns[18], retry_outbox_columns[1];
 
 void show_pools(struct run *run);
