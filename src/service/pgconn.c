@@ -336,6 +336,14 @@ static const char *authorities_of(const struct config_tls *tls)
 	return tls->mode >= TLS_VERIFY_CA ? X509_get_default_cert_file() : NO_FILE;
 }
 
+struct pgconn_tls pgconn_tls_of(const struct config_tls *tls)
+{
+	return (struct pgconn_tls){ .mode = sslmode_of(tls->mode),
+		.authorities = authorities_of(tls),
+		.certificate = file_or_none(tls->cert_file),
+		.key = file_or_none(tls->key_file) };
+}
+
 /* address NULL: the host is a directory. Entries whose value is NULL are libpq's defaults. */
 static PGconn *start_libpq(const struct pgconn *conn, const char *address)
 {
@@ -404,6 +412,7 @@ struct pgconn *pgconn_open(struct loop *loop, struct resolver *resolver,
 	const struct pgconn_params *params, const struct pgconn_ops *ops, void *arg)
 {
 	struct pgconn *conn = mem_zalloc(sizeof(*conn));
+	struct pgconn_tls tls;
 	struct netaddr addr;
 
 	conn->magic = PGCONN_MAGIC;
@@ -419,10 +428,11 @@ struct pgconn *pgconn_open(struct loop *loop, struct resolver *resolver,
 	conn->password = mem_strdup(params->password);
 	conn->application_name = mem_strdup(params->application_name);
 	conn->options = mem_strdup(params->options);
-	conn->sslmode = sslmode_of(params->tls->mode);
-	conn->sslrootcert = mem_strdup(authorities_of(params->tls));
-	conn->sslcert = mem_strdup(file_or_none(params->tls->cert_file));
-	conn->sslkey = mem_strdup(file_or_none(params->tls->key_file));
+	tls = pgconn_tls_of(params->tls);
+	conn->sslmode = tls.mode;
+	conn->sslrootcert = mem_strdup(tls.authorities);
+	conn->sslcert = mem_strdup(tls.certificate);
+	conn->sslkey = mem_strdup(tls.key);
 	strbuf_init(&conn->error_text);
 	loop_timer(loop, &conn->deadline, params->connect_timeout_us, on_deadline);
 	if (conn->host[0] == '/' || conn->host[0] == '@')

@@ -68,4 +68,10 @@ void pgconn_close(struct pgconn *conn);
  */
 void pgconn_end(struct pgconn **conn, uint64_t patience_us);
 
+/* libpq's sslmode, sslrootcert, sslcert and sslkey for a configuration; borrowed from it. */
+struct pgconn_tls {
+	const char *mode, *authorities, *certificate, *key;
+};
+struct pgconn_tls pgconn_tls_of(const struct config_tls *tls);
+
 #endif
