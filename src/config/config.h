@@ -158,6 +158,7 @@ struct config {
 	char *weaviate_api_key, *weaviate_api_key_file;
 	char *weaviate_key;		/* the one of the two that is set; NULL: none */
 	char *weaviate_ca_file;
+	char *weaviate_classes;		/* as written: see config_weaviate_classes() */
 	enum weaviate_search weaviate_search;
 	uint64_t weaviate_timeout_us, weaviate_write_timeout_us;
 	char *outbox_database, *outbox_user, *outbox_password; /* as written: see config_outbox_database() */
@@ -203,6 +204,7 @@ const struct config_entity *config_find_entity(const struct config *config, cons
 const struct config_collection *config_find_collection(const struct config *config, const char *name);
 enum entity_vector config_entity_vector(const struct config_entity *entity, const char **column_r); /* column_r: of VECTOR_FROM_COLUMN, else NULL */
 enum collection_organization config_organization(const struct config_collection *collection);
+const char *config_weaviate_classes(const struct config *config); /* never NULL */
 /* The entry of [databases] with the outbox, and who reads it; NULL: none, or the entry's own. */
 const char *config_outbox_database(const struct config *config);
 const char *config_outbox_user(const struct config *config);

@@ -429,6 +429,9 @@ static const struct schema_row main_rows[] = {
 	MAIN("weaviate_ca_file", GROUP_WEAVIATE, TEXT, weaviate_ca_file, "", NULL, SCHEMA_PATH,
 		"Certificates of the authorities that may have signed Weaviate's certificate. Empty: "
 		"the system's."),
+	MAIN("weaviate_classes", GROUP_WEAVIATE, TEXT, weaviate_classes, "", NULL, SCHEMA_PATH,
+		"The directory whose *.json are the classes that Weaviate shall have. Empty: "
+		"those that came with pglane."),
 	MAIN("weaviate_search", GROUP_WEAVIATE, WORD(search_words), weaviate_search, "auto", NULL, 0,
 		"How searches are put: by REST (Weaviate 1.39.7 and newer) or GraphQL. auto: as the "
 		"server's version has it."),

@@ -173,6 +173,11 @@ enum collection_organization config_organization(const struct config_collection 
 	return collection ? collection->organization : ORGANIZATION_FILTER;
 }
 
+const char *config_weaviate_classes(const struct config *config)
+{
+	return config->weaviate_classes ? config->weaviate_classes : PGLANE_CLASSES;
+}
+
 const char *config_outbox_database(const struct config *config)
 {
 	return config->outbox_database ? config->outbox_database : config->metrics_database;

@@ -27,6 +27,7 @@ READ_INSIDE = {
     "main outbox_database": "weaviate.c: config_outbox_database()",
     "main outbox_user": "weaviate.c: config_outbox_user()",
     "main outbox_password": "weaviate.c: config_outbox_password()",
+    "main weaviate_classes": "weaviate.c: config_weaviate_classes()",
     "entity vector": "weaviate.c: config_entity_vector()",
     "collection organization": "weaviate.c: config_organization()",
     # Who reads these is yet to come: the search, the write sync.

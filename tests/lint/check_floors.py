@@ -25,6 +25,7 @@ FLOORS = {
     "service": 3,
     "admin": 4,
     "daemon": 5,
+    "tools": 5,
 }
 
 # Neighbours on one floor that a folder may include all the same, and why. Never both ways.
