@@ -26,7 +26,23 @@ static bool contents_equal(const struct tool_type *type, const cJSON *found, con
 	return false;
 }
 
-static enum verdict difference(const struct tool_type *type, const char *tenant, const cJSON *found,
+static bool is_recorded(const struct tool_type *type, const char *key, const struct lookup_row *row, struct strbuf *why)
+{
+	char id[WV_ID_BYTES];
+
+	wv_id(type->class->name, key, id);
+	if (row->vector_id == NULL)
+		strbuf_adds(why, "ml_vector_metadata does not have it");
+	else if (strcmp(row->vector_id, id) != 0)
+		strbuf_adds(why, "ml_vector_metadata has another vector_id");
+	else if (row->has_other_checksum)
+		strbuf_adds(why, "ml_vector_metadata has another checksum");
+	else
+		return true;
+	return false;
+}
+
+static enum verdict difference(const struct tool_type *type, const char *tenant, const char *key, const cJSON *found,
 	const struct lookup_row *row, struct strbuf *why)
 {
 	bool is_elsewhere = tenant != NULL && row->exists &&
@@ -41,13 +57,15 @@ static enum verdict difference(const struct tool_type *type, const char *tenant,
 		strbuf_addf(why, "it belongs to organization %s", row->organization ? row->organization : "none");
 	if (!is_here)
 		return VERDICT_EXTRA;
-	return contents_equal(type, found, row, why) ? VERDICT_SAME : VERDICT_DIFFERENT;
+	if (!contents_equal(type, found, row, why))
+		return VERDICT_DIFFERENT;
+	return is_recorded(type, key, row, why) ? VERDICT_SAME : VERDICT_UNRECORDED;
 }
 
-enum verdict compare_object(const struct tool_type *type, const char *tenant, const cJSON *found,
+enum verdict compare_object(const struct tool_type *type, const char *tenant, const char *key, const cJSON *found,
 	const struct lookup_row *row, struct strbuf *why)
 {
-	enum verdict verdict = difference(type, tenant, found, row, why);
+	enum verdict verdict = difference(type, tenant, key, found, row, why);
 
 	if (verdict == VERDICT_SAME)
 		return verdict;
@@ -88,7 +106,7 @@ static bool look_once(struct tool *tool, const struct tool_type *type, const cha
 
 	strbuf_reset(why);
 	if (ok)
-		*verdict_r = compare_object(type, tenant, object, &lookup.rows[0], why);
+		*verdict_r = compare_object(type, tenant, key, object, &lookup.rows[0], why);
 	cJSON_Delete(object);
 	lookup_release(&lookup);
 	mem_free(since);

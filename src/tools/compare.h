@@ -18,10 +18,11 @@ enum verdict {
 	VERDICT_MISSING,
 	VERDICT_DIFFERENT,
 	VERDICT_EXTRA,
+	VERDICT_UNRECORDED, /* as it should be, and ml_vector_metadata does not say so */
 };
 
-/* found: the server's object, NULL: none. tenant: whose shard was looked at; NULL: the class has none. why: gets what differs. */
-enum verdict compare_object(const struct tool_type *type, const char *tenant, const cJSON *found,
+/* key: of the entity. found: the server's object, NULL: none. tenant: whose shard was looked at; NULL: the class has none. why: gets what differs. */
+enum verdict compare_object(const struct tool_type *type, const char *tenant, const char *key, const cJSON *found,
 	const struct lookup_row *row, struct strbuf *why);
 
 /* Reads both until they hold still. false: told. */

@@ -32,27 +32,41 @@ static void add_view(struct strbuf *sql, const struct tool_type *type)
 	mem_free(view);
 }
 
-/* A vector's text is that of JSON, or of an array, whose braces become brackets. */
+/* What the forwarder sends of an entity, and its sum: properties (a vector is none of them), and the vector, whatever its type, as JSON. */
+static void add_sent(struct strbuf *sql, const char *column)
+{
+	if (column == NULL) {
+		strbuf_adds(sql, "o.object -> 'properties' AS properties, NULL::text AS vector");
+		return;
+	}
+	strbuf_adds(sql, "(o.object -> 'properties') #- ARRAY['properties', ");
+	strbuf_add_literal(sql, column);
+	strbuf_adds(sql, "] AS properties, to_jsonb(v.");
+	strbuf_add_ident(sql, column);
+	strbuf_adds(sql, ") #>> '{}' AS vector");
+}
+
 static void make_sql(struct strbuf *sql, const struct tool_type *type)
 {
 	const char *column;
-	bool has_column = config_entity_vector(type->entity, &column) == VECTOR_FROM_COLUMN;
 
-	strbuf_adds(sql, "SELECT o.entity_id IS NOT NULL, o.object -> 'properties', o.object ->> 'organization_id',"
-		" EXISTS (SELECT FROM public.ml_vector_outbox n WHERE n.entity_type = $1 AND n.entity_id = k.id),"
-		" EXISTS (SELECT FROM public.ml_vector_metadata m WHERE m.entity_type = $1 AND m.entity_id = k.id AND m.updated_at >= $3),"
-		" (SELECT coalesce(d.last_error, '') FROM public.ml_vector_dead d WHERE d.entity_type = $1 AND d.entity_id = k.id), ");
-	if (has_column) {
-		strbuf_adds(sql, "(SELECT translate(v.");
-		strbuf_add_ident(sql, column);
-		strbuf_adds(sql, "::text, '{}', '[]') FROM ");
-		add_view(sql, type);
-		strbuf_adds(sql, " v WHERE v.id = k.id)");
-	} else {
-		strbuf_adds(sql, "NULL");
-	}
+	(void)config_entity_vector(type->entity, &column);
+	strbuf_adds(sql, "SELECT s.is_there, s.properties, s.organization, s.vector,"
+		" EXISTS (SELECT FROM public.ml_vector_outbox n WHERE n.entity_type = $1 AND n.entity_id = s.id),"
+		" EXISTS (SELECT FROM public.ml_vector_metadata m WHERE m.entity_type = $1 AND m.entity_id = s.id AND m.updated_at >= $3),"
+		" (SELECT coalesce(d.last_error, '') FROM public.ml_vector_dead d WHERE d.entity_type = $1 AND d.entity_id = s.id),"
+		" m.vector_id, m.vector_checksum <> encode(sha256(convert_to(s.properties::text || coalesce(s.vector, ''), 'UTF8')), 'hex')"
+		" FROM (SELECT k.id, k.place, o.entity_id IS NOT NULL AS is_there, o.object ->> 'organization_id' AS organization, ");
+	add_sent(sql, column);
 	strbuf_adds(sql, " FROM unnest($2::uuid[]) WITH ORDINALITY k (id, place)"
-		" LEFT JOIN public.ml_vector_objects($1, $2::uuid[]) o ON o.entity_id = k.id ORDER BY k.place");
+		" LEFT JOIN public.ml_vector_objects($1, $2::uuid[]) o ON o.entity_id = k.id");
+	if (column != NULL) {
+		strbuf_adds(sql, " LEFT JOIN ");
+		add_view(sql, type);
+		strbuf_adds(sql, " v ON v.id = k.id");
+	}
+	strbuf_adds(sql, ") s LEFT JOIN public.ml_vector_metadata m ON m.entity_type = $1 AND m.entity_id = s.id AND m.vector_version = 1"
+		" AND m.deleted_at IS NULL ORDER BY s.place");
 }
 
 static char *text_or_null(const PGresult *result, int row, int column)
@@ -65,10 +79,12 @@ static void read_row(struct lookup_row *row, const PGresult *result, int i)
 	row->exists = db_is_true(result, i, 0);
 	row->properties = cJSON_Parse(db_text(result, i, 1));
 	row->organization = text_or_null(result, i, 2);
-	row->is_pending = db_is_true(result, i, 3);
-	row->is_touched = db_is_true(result, i, 4);
-	row->dead = text_or_null(result, i, 5);
-	row->vector = cJSON_Parse(db_text(result, i, 6));
+	row->vector = cJSON_Parse(db_text(result, i, 3));
+	row->is_pending = db_is_true(result, i, 4);
+	row->is_touched = db_is_true(result, i, 5);
+	row->dead = text_or_null(result, i, 6);
+	row->vector_id = text_or_null(result, i, 7);
+	row->has_other_checksum = db_is_true(result, i, 8);
 }
 
 bool lookup_read(struct lookup *lookup, struct tool *tool, const struct tool_type *type, unsigned n,
@@ -102,6 +118,7 @@ void lookup_release(struct lookup *lookup)
 		cJSON_Delete(lookup->rows[i].vector);
 		mem_free(lookup->rows[i].organization);
 		mem_free(lookup->rows[i].dead);
+		mem_free(lookup->rows[i].vector_id);
 	}
 	mem_free(lookup->rows);
 	*lookup = (struct lookup){0};

@@ -16,6 +16,8 @@ struct lookup_row {
 	cJSON *vector;	    /* NULL: none, or Weaviate makes it */
 	char *organization; /* NULL: none */
 	char *dead;	    /* why it was given up; NULL: it was not */
+	char *vector_id;    /* of ml_vector_metadata; NULL: it is not recorded there */
+	bool has_other_checksum; /* recorded, of something else than properties and vector */
 };
 
 struct lookup {

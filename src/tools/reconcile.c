@@ -33,12 +33,12 @@ struct reconcile {
 	char *since; /* the database's clock, before the present page was read */
 	struct progress progress;
 	struct repair repair;
-	uint64_t n_objects, n_pending, n_missing, n_different, n_extra, n_unknown;
+	uint64_t n_objects, n_pending, n_missing, n_different, n_extra, n_unknown, n_unrecorded;
 };
 
 static uint64_t n_differences(const struct reconcile *r)
 {
-	return r->n_missing + r->n_different + r->n_extra + r->n_unknown;
+	return r->n_missing + r->n_different + r->n_extra + r->n_unknown + r->n_unrecorded;
 }
 
 static bool read_uuid(const char *text, uint8_t bytes_r[static WV_SEEN_BYTES])
@@ -82,6 +82,25 @@ static bool repairs(const struct reconcile *r)
 	return r->tool->options->repair && !r->tool->options->dry_run;
 }
 
+static const char *word_for(enum verdict verdict)
+{
+	switch (verdict) {
+	case VERDICT_MISSING:
+		return "is missing";
+	case VERDICT_DIFFERENT:
+		return "differs";
+	case VERDICT_EXTRA:
+		return "should not be there";
+	case VERDICT_UNRECORDED:
+		return "is not recorded";
+	case VERDICT_SAME:
+	case VERDICT_PENDING:
+	case VERDICT_UNSETTLED:
+		break;
+	}
+	UNREACHABLE("no difference");
+}
+
 static bool on_difference(struct reconcile *r, const struct tool_type *type, const char *key,
 	const struct lookup_row *row, enum verdict verdict, const char *why)
 {
@@ -92,16 +111,14 @@ static bool on_difference(struct reconcile *r, const struct tool_type *type, con
 		.key = key,
 		.organization = row->organization ? row->organization : r->tenant,
 		.tenant = r->tenant,
-		.is_there = verdict != VERDICT_MISSING};
-	const char *word = verdict == VERDICT_MISSING ? "is missing"
-		: verdict == VERDICT_EXTRA	      ? "should not be there"
-						      : "differs";
+		.is_there = verdict == VERDICT_DIFFERENT || verdict == VERDICT_EXTRA};
 
 	wv_id(r->class->name, key, id);
-	tell(r, "%s %s %s%s%s", type->name, key, word, why[0] != '\0' ? ": " : "", why);
+	tell(r, "%s %s %s%s%s", type->name, key, word_for(verdict), why[0] != '\0' ? ": " : "", why);
 	r->n_missing += verdict == VERDICT_MISSING;
 	r->n_extra += verdict == VERDICT_EXTRA;
 	r->n_different += verdict == VERDICT_DIFFERENT;
+	r->n_unrecorded += verdict == VERDICT_UNRECORDED;
 	return !repairs(r) || repair_add(&r->repair, r->tool, &wish);
 }
 
@@ -110,7 +127,7 @@ static bool judge(struct reconcile *r, const struct tool_type *type, const char 
 	const struct lookup_row *row)
 {
 	struct strbuf why = STRBUF_INIT;
-	enum verdict verdict = compare_object(type, r->tenant, found, row, &why);
+	enum verdict verdict = compare_object(type, r->tenant, key, found, row, &why);
 	bool ok = verdict != VERDICT_UNSETTLED || compare_settle(r->tool, type, r->tenant, key, &why, &verdict);
 
 	if (ok && verdict == VERDICT_PENDING)
@@ -379,8 +396,8 @@ static void say_counts(const struct reconcile *r)
 {
 	tool_say(r->tool,
 		"%s: %" PRIu64 " objects, %" PRIu64 " missing, %" PRIu64 " differ, %" PRIu64 " should not be there, %" PRIu64
-		" of no entity, %" PRIu64 " pending, %" PRIu64 " repaired",
-		r->class->name, r->n_objects, r->n_missing, r->n_different, r->n_extra, r->n_unknown, r->n_pending,
+		" of no entity, %" PRIu64 " not recorded, %" PRIu64 " pending, %" PRIu64 " repaired",
+		r->class->name, r->n_objects, r->n_missing, r->n_different, r->n_extra, r->n_unknown, r->n_unrecorded, r->n_pending,
 		r->repair.n_done);
 }
 

@@ -8,9 +8,10 @@ import uuid
 
 from . import proxy, schema, system
 
-FORWARD = """
-    INSERT INTO ml_vector_metadata (entity_type, entity_id, vector_id, vector_version) VALUES (%s, %s, %s, 1)
-    ON CONFLICT (entity_type, entity_id, vector_version, deleted_at) DO UPDATE SET vectorization_timestamp = now()"""
+RECORD = """
+    INSERT INTO ml_vector_metadata (entity_type, entity_id, vector_id) SELECT %s, * FROM unnest(%s::uuid[], %s)
+    ON CONFLICT ON CONSTRAINT ml_vector_metadata_entity_unique
+    DO UPDATE SET vector_id = excluded.vector_id, vector_checksum = NULL, vectorization_timestamp = now()"""
 
 
 def program():
@@ -74,7 +75,11 @@ class Tool:
             self.sql("UPDATE ml_vector_metadata SET deleted_at = now() WHERE entity_type = %s AND entity_id = %s AND deleted_at IS NULL", (entity_type, key))
         else:
             self.put(collection, key, told)
-            self.sql(FORWARD, (entity_type, key, object_id(collection, key)))
+            self.record(entity_type, [key])
+
+    def record(self, entity_type, keys):
+        """That these were delivered."""
+        self.sql(RECORD, (entity_type, keys, [object_id(collection_of(entity_type), key) for key in keys]))
 
     def put(self, collection, key, told, vector=None):
         """One object as ml_vector_object() tells it."""
@@ -88,7 +93,7 @@ class Tool:
         assert answer[0]["result"]["status"] == "SUCCESS", answer
 
     def deliver_all(self, entity_type="service_event", limit=None):
-        """All entities in batches, without notes and metadata: what a first delivery leaves."""
+        """All entities in batches, without notes: what a first delivery leaves."""
         collection = collection_of(entity_type)
         rows = self.sql(f"SELECT entity_id::text, object FROM ml_vector_objects(%s, ARRAY(SELECT id FROM ml_source_{entity_type} ORDER BY id LIMIT %s))",
                         (entity_type, limit))
@@ -96,6 +101,7 @@ class Tool:
             objects = [{"class": collection, "id": object_id(collection, key), "properties": told["properties"]} for key, told in rows[start:start + 500]]
             for one in self.weaviate.must("POST", "/v1/batch/objects", {"objects": objects}):
                 assert one["result"]["status"] == "SUCCESS", json.dumps(one)
+        self.record(entity_type, [key for key, _ in rows])
         return [key for key, _ in rows]
 
 

@@ -223,6 +223,22 @@ def test_an_object_under_another_id_than_its_key_gives_it(tool, weaviate):
     assert "its postgresqlId would have another id" in said and last_line(said) == "1 differences"
 
 
+def test_what_is_there_and_not_recorded_is_noted_and_stays(tool, weaviate):
+    lost, renamed, changed, right = tool.keys[:4]
+    tool.sql("UPDATE ml_vector_metadata SET deleted_at = now() WHERE entity_id = %s", (lost,))
+    tool.sql("UPDATE ml_vector_metadata SET vector_id = 'old' WHERE entity_id = %s", (renamed,))
+    tool.sql("UPDATE ml_vector_metadata SET vector_checksum = repeat('0', 64) WHERE entity_id = %s", (changed,))
+    tool.sql("UPDATE ml_vector_metadata SET vector_checksum = (SELECT encode(sha256(convert_to((ml_vector_object('service_event', entity_id) -> 'properties')::text, 'UTF8')), 'hex'))"
+             " WHERE entity_id = %s", (right,))
+    said, _ = tool.run("reconcile", "--repair")
+    for key, why in ((lost, "ml_vector_metadata does not have it"), (renamed, "ml_vector_metadata has another vector_id"), (changed, "ml_vector_metadata has another checksum")):
+        assert f"service_event {key} is not recorded: {why}" in said
+    assert "3 not recorded, 0 pending, 3 repaired" in said
+    assert len(weaviate.objects(EVENTS)) == len(tool.keys)
+    assert tool.deliver() == 3
+    assert last_line(tool.run("reconcile")[0]) == "0 differences"
+
+
 def test_notes_that_wait_are_pending_and_dead_ones_tell_why(tool):
     waits, dead = tool.keys[:2]
     tool.sql("UPDATE service_events SET description = 'changed' WHERE id IN (%s, %s)", (waits, dead))
@@ -303,6 +319,7 @@ def test_tenants(make, weaviate):
     rows = tool.sql("SELECT entity_id::text, object FROM ml_vector_objects('service_event', ARRAY(SELECT id FROM service_events))")
     for key, told in rows:
         tool.put(EVENTS, key, told)
+    tool.record("service_event", [key for key, _ in rows])
     assert last_line(tool.run("reconcile", EVENTS)[0]) == "0 differences"
     key, told = rows[0]
     wrong = next(other["organization_id"] for _, other in rows if other["organization_id"] != told["organization_id"])
@@ -328,6 +345,7 @@ def test_vectors_of_a_column_are_compared(make, weaviate):
     rows = tool.sql("SELECT entity_id::text, object FROM ml_vector_objects('service_event', ARRAY(SELECT id FROM service_events))")
     for key, told in rows:
         tool.put(EVENTS, key, told, [0.1, 1 / 3, 2])
+    tool.record("service_event", [key for key, _ in rows])
     assert last_line(tool.run("reconcile")[0]) == "0 differences"
     tool.put(EVENTS, *rows[0], [0.1, 0.25, 2])
     said, _ = tool.run("reconcile", status=1)
