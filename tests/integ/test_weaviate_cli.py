@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import uuid
 
 import pytest
 
@@ -278,18 +279,20 @@ def test_a_delivery_that_passes_the_reading_is_no_difference(tool, weaviate):
     assert last_line(said) == "0 differences" and "0 pending" in said
 
 
-def test_an_entity_made_and_delivered_meanwhile_is_no_difference(tool, weaviate):
-    """It was not there when the first page was read, nor when the last one was; it is when Postgres is asked who is missing."""
-    with weaviate.fault("hold", "GET /v1/objects", late=True, skip=1, times=1):
+@pytest.mark.parametrize("page", [0, 1])
+def test_an_entity_made_and_delivered_meanwhile_is_no_difference(tool, weaviate, page):
+    """Its place in the cursor's order was passed when it was delivered, during the first page or the last, which is empty."""
+    key = next(key for key in (str(uuid.uuid4()) for _ in itertools.count()) if object_id(EVENTS, key) < min(weaviate.objects(EVENTS)))
+    with weaviate.fault("hold", "GET /v1/objects", late=True, skip=page, times=1):
         process = tool.start("reconcile")
-        weaviate.wait_held()  # the second page, which is empty: all have been read
-        key = tool.sql("INSERT INTO service_events SELECT (jsonb_populate_record(e, jsonb_build_object('id', gen_random_uuid()))).* FROM service_events e LIMIT 1 RETURNING id::text")[0][0]
+        weaviate.wait_held()
+        tool.sql("INSERT INTO service_events SELECT (jsonb_populate_record(e, jsonb_build_object('id', %s))).* FROM service_events e LIMIT 1", (key,))
         tool.sql("SELECT ml_outbox_note('service_event', %s)", (key,))
         assert tool.deliver() == 1
         weaviate.release()
         said, complained = process.communicate(timeout=60)
     assert process.returncode == 0, said + complained
-    assert last_line(said) == "0 differences"
+    assert last_line(said) == "0 differences" and f"{len(tool.keys)} objects" in said
 
 
 def test_many_pages_and_a_set_that_does_not_fit(make, weaviate):
@@ -493,6 +496,20 @@ def test_killed_amid_a_repair_nothing_is_lost(tool, weaviate):
         process.communicate()
         weaviate.release()
     assert tool.deliver() == 5
+    assert last_line(tool.run("reconcile")[0]) == "0 differences"
+
+
+def test_a_delivery_amid_a_repair_is_made_again(tool, weaviate):
+    """The note is delivered before the object is deleted: another one follows the deletion."""
+    weaviate.must("PATCH", f"/v1/objects/{EVENTS}/{object_id(EVENTS, tool.keys[0])}", {"class": EVENTS, "properties": {"eventType": "forged"}})
+    with weaviate.fault("hold", f"DELETE /v1/objects/{EVENTS}/.*", times=1):
+        process = tool.start("reconcile", "--repair")
+        weaviate.wait_held()
+        assert tool.deliver() == 1
+        weaviate.release()
+        process.communicate()
+    assert process.returncode == 0
+    assert tool.deliver() == 1
     assert last_line(tool.run("reconcile")[0]) == "0 differences"
 
 
