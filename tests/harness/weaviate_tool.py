@@ -112,5 +112,5 @@ def make_template(cluster, name, n_events):
     schema.migrate(cluster, name)
     schema.load(cluster, name, "demo/data.sql", n=n_events)
     cluster.run("DELETE FROM ml_vector_metadata WHERE entity_type <> 'service_event'", name)
-    if not cluster.run("SELECT FROM pg_roles WHERE rolname = 'ml_forwarder'"):
+    if not cluster.run("SELECT 1 FROM pg_roles WHERE rolname = 'ml_forwarder'"):
         cluster.run("CREATE ROLE ml_forwarder LOGIN IN ROLE ml_proxy")
