@@ -71,7 +71,7 @@ static bool may_lease(const struct forwarder *forwarder)
 	unsigned n_busy = 0;
 
 	if (!forwarder_is_on(forwarder) || forwarder->is_paused || forwarder->is_draining || !wv_store_works(forwarder->store) ||
-		forwarder->n_flights >= n_requests * FLIGHTS_PER_REQUEST)
+		!wv_guard_has_looked(forwarder->guard) || forwarder->n_flights >= n_requests * FLIGHTS_PER_REQUEST)
 		return false;
 	TAILQ_FOREACH(flight, &forwarder->flights, link)
 		n_busy += flight->state != FLIGHT_EXPECT_CALM && flight->state != FLIGHT_EXPECT_WRITER;
@@ -418,6 +418,16 @@ static void on_store_works(void *arg)
 
 	CHECK_MAGIC(forwarder, FORWARDER_MAGIC);
 	forwarder->is_due = true;
+	wv_guard_look(forwarder->guard);
+	forwarder_wake_senders(forwarder);
+	forwarder_look_around(forwarder);
+}
+
+static void on_classes_looked_at(void *arg)
+{
+	struct forwarder *forwarder = arg;
+
+	CHECK_MAGIC(forwarder, FORWARDER_MAGIC);
 	forwarder_wake_senders(forwarder);
 	forwarder_look_around(forwarder);
 }
@@ -447,6 +457,8 @@ struct forwarder *forwarder_new(struct loop *loop, struct config *config, const 
 	forwarder->link = pglink_new(loop, "pglane outbox", permits, permit, where_to, &link_ops, forwarder);
 	wv_store_change(forwarder->store, config);
 	announce(forwarder);
+	forwarder->guard = wv_guard_new(loop, forwarder->http, on_classes_looked_at, forwarder);
+	wv_guard_change(forwarder->guard, config);
 	forwarder_look_around(forwarder);
 	return forwarder;
 }
@@ -499,8 +511,9 @@ void forwarder_change(struct forwarder *forwarder, struct config *config)
 	}
 	forwarder->span_max = config->outbox_batch;
 	forwarder->is_due = true;
-	forwarder->database.text[0] = forwarder->weaviate.text[0] = '\0';
+	forwarder->database.text[0] = forwarder->weaviate.text[0] = forwarder->class.text[0] = '\0';
 	timer_stop(&forwarder->poll);
+	wv_guard_change(forwarder->guard, config);
 	wv_store_change(forwarder->store, config);
 	forwarder_look_around(forwarder);
 }
@@ -531,6 +544,7 @@ void forwarder_free(struct forwarder **forwarder_p, uint64_t patience_us)
 	forwarder_fail_orders(forwarder, "pglane is shutting down");
 	forwarder_drop_all(forwarder);
 	pglink_free(&forwarder->link, patience_us);
+	wv_guard_free(&forwarder->guard);
 	wv_store_free(&forwarder->store);
 	http_free(&forwarder->http);
 	config_unref(&forwarder->config);

@@ -10,6 +10,7 @@
 #include "service/forwarder.h"
 #include "service/outbox_meter.h"
 #include "service/pglink.h"
+#include "service/wv_guard.h"
 #include "service/wv_store.h"
 
 #define FORWARDER_MAGIC 0x46574452u
@@ -41,6 +42,7 @@ struct forwarder {
 	struct config *config;
 	struct http *http;
 	struct wv_store *store;
+	struct wv_guard *guard;
 	struct pglink *link;
 	struct flight_list flights;
 	unsigned n_flights, n_answers; /* of them, those that wait for Weaviate's answer */
@@ -53,7 +55,7 @@ struct forwarder {
 	struct timer poll;
 	bool is_due, is_paused, is_draining;
 	unsigned span_max; /* less than outbox_batch after requests that were not answered in time */
-	struct complaint database, weaviate;
+	struct complaint database, weaviate, class;
 	struct outbox_meter meter;
 	void (*drained)(void *arg);
 	void *drained_arg;

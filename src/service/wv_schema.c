@@ -12,14 +12,14 @@ struct pair {
 	struct wv_differences *out;
 };
 
-static void add(struct wv_differences *out, enum wv_difference_kind kind,
-	const struct wv_class *class, const cJSON *property, char *text)
+static void add(struct wv_differences *out, struct wv_difference difference)
 {
 	out->items = mem_realloc(out->items, (out->n + 1) * sizeof(out->items[0]));
-	out->items[out->n++] = (struct wv_difference){kind, class, property, text};
+	out->items[out->n++] = difference;
 }
 
-static void PRINTF_LIKE(2, 3) differ(const struct pair *pair, const char *fmt, ...)
+static void PRINTF_LIKE(3, 4)
+	differ(const struct pair *pair, bool stops, const char *fmt, ...)
 {
 	struct strbuf text = STRBUF_INIT;
 	va_list ap;
@@ -28,7 +28,7 @@ static void PRINTF_LIKE(2, 3) differ(const struct pair *pair, const char *fmt, .
 	va_start(ap, fmt);
 	strbuf_vaddf(&text, fmt, ap);
 	va_end(ap);
-	add(pair->out, WV_UNCHANGEABLE, pair->class, NULL, strbuf_detach(&text));
+	add(pair->out, (struct wv_difference){WV_UNCHANGEABLE, pair->class, NULL, stops, strbuf_detach(&text)});
 }
 
 static const cJSON *get(const cJSON *object, const char *key)
@@ -48,24 +48,24 @@ static bool bool_of(const cJSON *object, const char *key, bool fallback)
 	return cJSON_IsBool(item) ? cJSON_IsTrue(item) : fallback;
 }
 
-static void compare_string(const struct pair *pair, const char *key, const char *fallback)
+static void compare_string(const struct pair *pair, bool stops, const char *key, const char *fallback)
 {
 	const char *wanted = string_of(pair->wanted, key, fallback);
 	const char *found = string_of(pair->found, key, fallback);
 
 	if (strcmp(wanted, found) != 0)
-		differ(pair, "%s is %s, wanted is %s", key, found, wanted);
+		differ(pair, stops, "%s is %s, wanted is %s", key, found, wanted);
 }
 
 /* An index that the server has and nobody wants is no fault. */
 static void compare_index(const struct pair *pair, const char *key, bool fallback)
 {
 	if (bool_of(pair->wanted, key, fallback) && !bool_of(pair->found, key, fallback))
-		differ(pair, "%s is false, wanted is true", key);
+		differ(pair, false, "%s is false, wanted is true", key);
 }
 
 /* Every setting of a module that the file names. */
-static void compare_module(const struct pair *pair, const char *module)
+static void compare_module(const struct pair *pair, bool stops, const char *module)
 {
 	const cJSON *wanted = get(get(pair->wanted, "moduleConfig"), module);
 	const cJSON *found = get(get(pair->found, "moduleConfig"), module);
@@ -76,7 +76,7 @@ static void compare_module(const struct pair *pair, const char *module)
 			continue;
 		char *want = cJSON_PrintUnformatted(item);
 		char *is = other != NULL ? cJSON_PrintUnformatted(other) : NULL;
-		differ(pair, "%s of %s is %s, wanted is %s", item->string, module, is ? is : "not set", want);
+		differ(pair, stops, "%s of %s is %s, wanted is %s", item->string, module, is ? is : "not set", want);
 		cJSON_free(want);
 		cJSON_free(is);
 	}
@@ -105,17 +105,17 @@ static void compare_property(const struct pair *pair, const char *module, bool n
 	const char *wanted = data_type(pair->wanted), *found = data_type(pair->found);
 
 	if (strcmp(wanted, found) != 0) {
-		differ(pair, "the type is %s, wanted is %s", found, wanted);
+		differ(pair, true, "the type is %s, wanted is %s", found, wanted);
 		return; /* all else follows from it */
 	}
 	if (strncmp(wanted, "text", 4) == 0) {
-		compare_string(pair, "tokenization", "word");
+		compare_string(pair, false, "tokenization", "word");
 		compare_index(pair, "indexSearchable", true);
 	}
 	compare_index(pair, "indexFilterable", true);
 	compare_index(pair, "indexRangeFilters", false);
 	if (!nested)
-		compare_module(pair, module);
+		compare_module(pair, false, module);
 	compare_properties(pair, "nestedProperties", true);
 }
 
@@ -133,10 +133,10 @@ static void compare_properties(const struct pair *pair, const char *key, bool ne
 		if (found != NULL)
 			compare_property(&property, module, nested);
 		else if (nested)
-			differ(&property, "it is missing, and an object cannot be given more");
+			differ(&property, true, "it is missing, and an object cannot be given more");
 		else
-			add(pair->out, WV_PROPERTY_MISSING, pair->class, wanted,
-				mem_printf("%s: the property is missing", where));
+			add(pair->out, (struct wv_difference){WV_PROPERTY_MISSING, pair->class, wanted, true,
+					       mem_printf("%s: the property is missing", where)});
 		mem_free(where);
 	}
 }
@@ -147,13 +147,13 @@ static void compare_vectors(const struct pair *pair)
 	bool has_named = cJSON_GetArraySize(get(pair->found, "vectorConfig")) > 0;
 
 	if (wants_named != has_named) {
-		differ(pair, "it has %s, wanted is %s", has_named ? "named vectors" : "one vector",
+		differ(pair, true, "it has %s, wanted is %s", has_named ? "named vectors" : "one vector",
 			wants_named ? "named vectors" : "one vector");
 		return;
 	}
 	if (!wants_named) {
-		compare_string(pair, "vectorizer", "none");
-		compare_module(pair, string_of(pair->wanted, "vectorizer", "none"));
+		compare_string(pair, true, "vectorizer", "none");
+		compare_module(pair, true, string_of(pair->wanted, "vectorizer", "none"));
 	}
 }
 
@@ -162,8 +162,8 @@ static void compare_index_of_vectors(const struct pair *pair)
 	struct pair config = {pair->class, pair->where, get(pair->wanted, "vectorIndexConfig"),
 		get(pair->found, "vectorIndexConfig"), pair->out};
 
-	compare_string(pair, "vectorIndexType", "hnsw");
-	compare_string(&config, "distance", "cosine");
+	compare_string(pair, false, "vectorIndexType", "hnsw");
+	compare_string(&config, true, "distance", "cosine");
 }
 
 /* Each named vector: the one key of "vectorizer" is the module, with its settings below. */
@@ -177,11 +177,11 @@ static void compare_named_vectors(const struct pair *pair)
 		struct pair vector = {pair->class, where, wanted, found, pair->out};
 
 		if (found == NULL) {
-			differ(&vector, "it is missing");
+			differ(&vector, true, "it is missing");
 		} else {
 			compare_index_of_vectors(&vector);
 			if (!cJSON_Compare(get(wanted, "vectorizer"), get(found, "vectorizer"), true))
-				differ(&vector, "its vectorizer or the settings of it are others");
+				differ(&vector, true, "its vectorizer or the settings of it are others");
 		}
 		mem_free(where);
 	}
@@ -193,7 +193,7 @@ static void compare_tenancy(const struct pair *pair)
 	bool found = bool_of(get(pair->found, "multiTenancyConfig"), "enabled", false);
 
 	if (wanted != found)
-		differ(pair, "it is made %s tenants, wanted is %s", found ? "for" : "without",
+		differ(pair, true, "it is made %s tenants, wanted is %s", found ? "for" : "without",
 			wanted ? "for tenants" : "without");
 }
 
@@ -203,8 +203,8 @@ void wv_schema_compare(
 	struct pair pair = {wanted, wanted->name, wanted->json, found, differences};
 
 	if (found == NULL) {
-		add(differences, WV_CLASS_MISSING, wanted, NULL,
-			mem_printf("%s: the class is missing", wanted->name));
+		add(differences, (struct wv_difference){WV_CLASS_MISSING, wanted, NULL, true,
+					 mem_printf("%s: the class is missing", wanted->name)});
 		return;
 	}
 	compare_vectors(&pair);

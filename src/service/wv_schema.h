@@ -20,6 +20,7 @@ struct wv_difference {
 	enum wv_difference_kind kind;
 	const struct wv_class *class;
 	const cJSON *property; /* of the file, when one is missing */
+	bool stops;	       /* objects would be refused, or stored as something else than is wanted */
 	char *text;	       /* one line: what is and what is wanted */
 };
 

@@ -2,8 +2,7 @@
 #include "tools/tool.h"
 
 #include "base/mem.h"
-
-#include <ctype.h>
+#include "service/outbox_sql.h"
 
 static void PRINTF_LIKE(1, 0) print_error(const char *fmt, va_list ap)
 {
@@ -157,18 +156,8 @@ static int by_class(const void *a, const void *b)
 char *tool_class_name(const struct config *config, const char *type)
 {
 	const struct config_entity *entity = config_find_entity(config, type);
-	struct strbuf name = STRBUF_INIT;
-	bool is_first = true;
 
-	if (entity != NULL && entity->collection != NULL)
-		return mem_strdup(entity->collection);
-	for (; *type != '\0'; type++) {
-		if (*type != '_')
-			strbuf_addc(&name, is_first ? (char)toupper((unsigned char)*type) : *type);
-		is_first = *type == '_';
-	}
-	strbuf_adds(&name, "Vector");
-	return strbuf_detach(&name);
+	return entity != NULL && entity->collection != NULL ? mem_strdup(entity->collection) : outbox_collection_of(type);
 }
 
 static bool add_type(struct tool *tool, struct tool_types *types, const char *name, bool is_in_use)
