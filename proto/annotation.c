@@ -153,28 +153,42 @@ static void read_pair(struct reader *r)
  * Was this comment meant to route? It has the name of one of our keys, and behind it, in whatever
  * form, something that gives it a value. Prose about a table named ml_predictions does not count.
  */
-static bool names_our_key(const char *p, const char *end)
+static bool names_our_key(const char *p, const char *end, bool *entity_r)
 {
-	const char *from = p;
+	const char *from = p, *key;
+	bool found = false;
 
 	while ((p = memmem(p, (size_t)(end - p), "ml_", 3)) != NULL) {
 		bool begins = p == from || !is_key_char(p[-1]);
 
+		key = p;
 		while (p < end && is_key_char(*p))
 			p++;
 		if (!begins)
 			continue;
+		bool is_entity = (size_t)(p - key) == strlen("ml_entity") &&
+				 memcmp(key, "ml_entity", strlen("ml_entity")) == 0;
 		if (p < end && (*p == '"' || *p == '\''))
 			p++;
 		while (p < end && is_space(*p))
 			p++;
-		if (p < end && (*p == '=' || *p == ':'))
-			return true;
+		if (p < end && (*p == '=' || *p == ':')) {
+			found = true;
+			*entity_r |= is_entity;
+		}
 	}
-	return false;
+	return found;
 }
 
-static void read_comment(const struct pgw_token *comment, struct pgw_annotation *a)
+void pgw_annotation_init(struct pgw_annotation *a)
+{
+	a->n = 0;
+	a->n_malformed = 0;
+	a->malformed_entity = false;
+	a->n_text = 0;
+}
+
+void pgw_annotation_add(struct pgw_annotation *a, const struct pgw_token *comment)
 {
 	struct reader r = {
 		.at = comment->at + 2,
@@ -196,7 +210,7 @@ static void read_comment(const struct pgw_token *comment, struct pgw_annotation 
 		return;
 	a->n = n;
 	a->n_text = n_text;
-	if (names_our_key(comment->at + 2, r.end))
+	if (names_our_key(comment->at + 2, r.end, &a->malformed_entity))
 		a->n_malformed++;
 }
 
@@ -210,12 +224,10 @@ unsigned pgw_annotation_read(struct pgw_lexer lexer, struct pgw_annotation *out_
 	struct pgw_lexer behind_last;
 	struct pgw_token token;
 
-	out_r->n = 0;
-	out_r->n_malformed = 0;
-	out_r->n_text = 0;
+	pgw_annotation_init(out_r);
 	lexer.want_comments = true;
 	while ((token = pgw_lex(&lexer)).kind == PGW_TOK_COMMENT)
-		read_comment(&token, out_r);
+		pgw_annotation_add(out_r, &token);
 	if (token.kind == PGW_TOK_END)
 		return out_r->n;
 
@@ -225,7 +237,7 @@ unsigned pgw_annotation_read(struct pgw_lexer lexer, struct pgw_annotation *out_
 			behind_last = lexer;
 	while ((token = pgw_lex(&behind_last)).kind != PGW_TOK_END)
 		if (token.kind == PGW_TOK_COMMENT)
-			read_comment(&token, out_r);
+			pgw_annotation_add(out_r, &token);
 	return out_r->n;
 }
 

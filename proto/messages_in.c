@@ -31,6 +31,44 @@ enum pgw_err pgw_view_bind(const uint8_t *body, size_t n_available, size_t n_bod
 	return r.err;
 }
 
+/* The value that the reader stands before. */
+static void read_value(struct pgw_reader *r, struct pgw_value *out_r)
+{
+	uint32_t length = pgw_read_u32(r);
+
+	out_r->at = NULL;
+	out_r->n = 0;
+	if (r->err || length == UINT32_MAX)
+		return;
+	out_r->at = pgw_read_bytes(r, length);
+	out_r->n = length;
+}
+
+enum pgw_err pgw_view_bind_value(const uint8_t *body, size_t n_available, size_t n_body,
+	size_t n_prefix, unsigned index, struct pgw_value *out_r)
+{
+	size_t n = n_available < n_body ? n_available : n_body;
+	struct pgw_reader r = pgw_reader_on(body, n);
+	uint16_t n_formats, n_values, format = 0;
+	unsigned i;
+
+	(void)pgw_read_bytes(&r, n_prefix);
+	n_formats = pgw_read_u16(&r);
+	for (i = 0; i < n_formats; i++) {
+		uint16_t one = pgw_read_u16(&r);
+
+		if (i == index || n_formats == 1)
+			format = one;
+	}
+	n_values = pgw_read_u16(&r);
+	if (!r.err && index >= n_values)
+		return PGW_E_TOO_MANY;
+	for (i = 0; i <= index && !r.err; i++)
+		read_value(&r, out_r);
+	out_r->binary = format == 1;
+	return r.err == PGW_E_TRUNCATED && n_available < n_body ? PGW_MORE : r.err;
+}
+
 enum pgw_err pgw_view_target(const uint8_t *body, size_t n, struct pgw_target *out_r)
 {
 	struct pgw_reader r = pgw_reader_on(body, n);
@@ -132,6 +170,45 @@ enum pgw_err pgw_view_parameter_status(const uint8_t *body, size_t n, const char
 	*name_r = pgw_read_cstr(&r, NULL);
 	*value_r = pgw_read_cstr(&r, NULL);
 	return pgw_read_end(&r);
+}
+
+int pgw_find_column(
+	const uint8_t *body, size_t n, const char *name, uint32_t *type_oid_r, bool *binary_r)
+{
+	struct pgw_reader r = pgw_reader_on(body, n);
+	uint16_t n_columns = pgw_read_u16(&r), i;
+
+	for (i = 0; i < n_columns; i++) {
+		const char *column = pgw_read_cstr(&r, NULL);
+		uint32_t type_oid;
+		uint16_t format;
+
+		(void)pgw_read_bytes(&r, 6); /* table, its column */
+		type_oid = pgw_read_u32(&r);
+		(void)pgw_read_bytes(&r, 6); /* length, modifier */
+		format = pgw_read_u16(&r);
+		if (r.err)
+			return -1;
+		if (strcmp(column, name) == 0) {
+			*type_oid_r = type_oid;
+			*binary_r = format == 1;
+			return i;
+		}
+	}
+	return -1;
+}
+
+enum pgw_err pgw_view_column(
+	const uint8_t *body, size_t n, unsigned index, struct pgw_value *out_r)
+{
+	struct pgw_reader r = pgw_reader_on(body, n);
+	unsigned n_columns = pgw_read_u16(&r), i;
+
+	if (!r.err && index >= n_columns)
+		return PGW_E_TOO_MANY;
+	for (i = 0; i <= index && !r.err; i++)
+		read_value(&r, out_r);
+	return r.err;
 }
 
 enum pgw_err pgw_view_ready(const uint8_t *body, size_t n, enum pgw_xact *xact_r)

@@ -17,6 +17,7 @@ struct pgw_annotation {
 	const char *keys[PGW_ANNOTATION_MAX_KEYS];   /* decoded, into `text` */
 	const char *values[PGW_ANNOTATION_MAX_KEYS];
 	unsigned n_malformed;	/* comments that look like an annotation (have an ml_ key) but are not well formed */
+	bool malformed_entity;	/* one of them has the key ml_entity: it asks for more than a route */
 	size_t n_text;
 	char text[PGW_ANNOTATION_BYTES];
 };
@@ -26,6 +27,9 @@ struct pgw_annotation {
  * many pairs were found. A text without a block comment has none: a lexer that has read it all tells by passed_comment.
  */
 unsigned pgw_annotation_read(struct pgw_lexer lexer, struct pgw_annotation *out_r);
+/* The same comment by comment, for who walks the tokens himself: init, then each comment. A comment that is not well formed adds nothing. */
+void pgw_annotation_init(struct pgw_annotation *a);
+void pgw_annotation_add(struct pgw_annotation *a, const struct pgw_token *comment);
 const char *pgw_annotation_get(const struct pgw_annotation *a, const char *key); /* NULL when absent */
 
 #endif

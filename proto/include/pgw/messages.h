@@ -6,6 +6,8 @@
 #ifndef PGW_MESSAGES_H
 #define PGW_MESSAGES_H
 
+#include <stdbool.h>
+
 #include "pgw/codes.h"
 #include "pgw/cursor.h"
 #include "pgw/fault.h"
@@ -19,6 +21,11 @@ enum pgw_err pgw_view_parse(const uint8_t *body, size_t n, struct pgw_parse *out
 struct pgw_bind { const char *portal; const char *statement; size_t n_portal_bytes; size_t n_statement_bytes; size_t n_prefix_bytes; /* both names with NULs */ };
 /* PGW_MORE when n < the body's length and the names are not complete within n; PGW_E_TRUNCATED when they never can be. */
 enum pgw_err pgw_view_bind(const uint8_t *body, size_t n_available, size_t n_body, struct pgw_bind *out_r) PGW_WARN_UNUSED;
+
+/* A value in a message: NULL is at == NULL. */
+struct pgw_value { const uint8_t *at; uint32_t n; bool binary; };
+/* Bind's parameter number `index`, from 0, behind the names (n_prefix bytes). PGW_MORE as above; PGW_E_TOO_MANY: it has fewer. */
+enum pgw_err pgw_view_bind_value(const uint8_t *body, size_t n_available, size_t n_body, size_t n_prefix, unsigned index, struct pgw_value *out_r) PGW_WARN_UNUSED;
 
 struct pgw_target { uint8_t kind; /* 'S' statement, 'P' portal */ const char *name; size_t n_name_bytes; }; /* Describe, Close */
 enum pgw_err pgw_view_target(const uint8_t *body, size_t n, struct pgw_target *out_r) PGW_WARN_UNUSED;
@@ -46,6 +53,10 @@ enum pgw_err pgw_view_command_complete(const uint8_t *body, size_t n, const char
 /* NegotiateProtocolVersion: the newest version it speaks, and n_options strings one behind the other: what it did not know. */
 struct pgw_negotiate { uint32_t protocol; const char *options; uint32_t n_options; };
 enum pgw_err pgw_view_negotiate(const uint8_t *body, size_t n, struct pgw_negotiate *out_r) PGW_WARN_UNUSED;
+/* RowDescription's first column of that name within n bytes: its index, or -1. */
+int pgw_find_column(const uint8_t *body, size_t n, const char *name, uint32_t *type_oid_r, bool *binary_r);
+/* DataRow's column `index`, from 0, within n bytes; `binary` is not written. PGW_E_TOO_MANY: it has fewer. */
+enum pgw_err pgw_view_column(const uint8_t *body, size_t n, unsigned index, struct pgw_value *out_r) PGW_WARN_UNUSED;
 /* Fields of an ErrorResponse or NoticeResponse; absent ones are "". */
 struct pgw_error_view { const char *severity; const char *sqlstate; const char *message; const char *detail; const char *hint; const char *routine; };
 enum pgw_err pgw_view_error(const uint8_t *body, size_t n, struct pgw_error_view *out_r) PGW_WARN_UNUSED;

@@ -205,6 +205,88 @@ static void bind_without_names_will_never_have_them(void **state)
 	assert_int_equal(v.n_prefix_bytes, 2);
 }
 
+static void a_value_of_bind_is_found_behind_formats_and_others(void **state)
+{
+	/* text, binary, text; NULL, 2 bytes, none */
+	static const char body[] = "p\0s\0\0\3\0\0\0\1\0\0\0\3\xff\xff\xff\xff\0\0\0\2ab\0\0\0\0\0\0";
+	size_t n = sizeof(body) - 1;
+	struct pgw_value v;
+
+	assert_int_equal(pgw_view_bind_value((const uint8_t *)body, n, n, 4, 0, &v), PGW_OK);
+	assert_null(v.at);
+	assert_false(v.binary);
+	for (size_t available = 0; available <= n; available++) {
+		uint8_t *piece = exact(body, available);
+		enum pgw_err err = pgw_view_bind_value(piece, available, n, 4, 1, &v);
+
+		assert_int_equal(err, available < 24 ? PGW_MORE : PGW_OK);
+		if (err == PGW_OK) {
+			assert_true(v.binary);
+			assert_int_equal(v.n, 2);
+			assert_memory_equal(v.at, "ab", 2);
+		}
+		free(piece);
+	}
+	assert_int_equal(pgw_view_bind_value((const uint8_t *)body, n, n, 4, 2, &v), PGW_OK);
+	assert_non_null(v.at);
+	assert_int_equal(v.n, 0);
+	assert_int_equal(pgw_view_bind_value((const uint8_t *)body, n, n, 4, 3, &v), PGW_E_TOO_MANY);
+	assert_int_equal(pgw_view_bind_value((const uint8_t *)body, 22, 22, 4, 1, &v), PGW_E_TRUNCATED);
+}
+
+static void one_format_is_that_of_all_values(void **state)
+{
+	static const char body[] = "\0\0\0\1\0\1\0\2\0\0\0\1a\0\0\0\1b\0\0";
+	struct pgw_value v;
+
+	assert_int_equal(pgw_view_bind_value((const uint8_t *)body, sizeof(body) - 1, sizeof(body) - 1, 2, 1, &v), PGW_OK);
+	assert_true(v.binary);
+	assert_memory_equal(v.at, "b", 1);
+}
+
+static void a_column_is_found_by_name(void **state)
+{
+	static const char body[] = "\0\2"
+				   "name\0\0\0\0\1\0\1\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"
+				   "id\0\0\0\0\1\0\2\0\0\x0b\x86\0\x10\xff\xff\xff\xff\0\1";
+	size_t n = sizeof(body) - 1;
+	uint32_t type_oid = 0;
+	bool binary = false;
+
+	for (size_t available = 0; available <= n; available++) {
+		uint8_t *piece = exact(body, available);
+
+		assert_int_equal(pgw_find_column(piece, available, "id", &type_oid, &binary),
+			available < n ? -1 : 1);
+		free(piece);
+	}
+	assert_int_equal(type_oid, 2950);
+	assert_true(binary);
+	assert_int_equal(pgw_find_column((const uint8_t *)body, n, "ID", &type_oid, &binary), -1);
+	assert_int_equal(pgw_find_column((const uint8_t *)body, n, "name", &type_oid, &binary), 0);
+	assert_int_equal(type_oid, 25);
+	assert_false(binary);
+}
+
+static void a_column_of_a_row_needs_only_what_is_before_it(void **state)
+{
+	static const char body[] = "\0\3\xff\xff\xff\xff\0\0\0\3abc\0\0\0\x05wxyz!";
+	struct pgw_value v;
+
+	for (size_t available = 0; available < sizeof(body); available++) {
+		uint8_t *piece = exact(body, available);
+		enum pgw_err err = pgw_view_column(piece, available, 1, &v);
+
+		assert_int_equal(err, available < 13 ? PGW_E_TRUNCATED : PGW_OK);
+		if (err == PGW_OK)
+			assert_memory_equal(v.at, "abc", 3);
+		free(piece);
+	}
+	assert_int_equal(pgw_view_column((const uint8_t *)body, sizeof(body) - 1, 0, &v), PGW_OK);
+	assert_null(v.at);
+	assert_int_equal(pgw_view_column((const uint8_t *)body, sizeof(body) - 1, 3, &v), PGW_E_TOO_MANY);
+}
+
 static void targets_are_statements_or_portals(void **state)
 {
 	struct pgw_target v;
@@ -380,6 +462,10 @@ int main(void)
 		cmocka_unit_test(parse_shows_texts_and_types),
 		cmocka_unit_test(bind_shows_its_names_as_soon_as_they_are_there),
 		cmocka_unit_test(bind_without_names_will_never_have_them),
+		cmocka_unit_test(a_value_of_bind_is_found_behind_formats_and_others),
+		cmocka_unit_test(one_format_is_that_of_all_values),
+		cmocka_unit_test(a_column_is_found_by_name),
+		cmocka_unit_test(a_column_of_a_row_needs_only_what_is_before_it),
 		cmocka_unit_test(targets_are_statements_or_portals),
 		cmocka_unit_test(execute_shows_portal_and_row_limit),
 		cmocka_unit_test(a_query_is_one_string),
