@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/strbuf.h"
+#include "classify/entity.h"
 #include "classify/features.h"
 #include "classify/rules.h"
 #include "pgw/annotation.h"
@@ -283,6 +284,8 @@ NOINLINE static void apply_annotations(const struct classify_session *session, c
 	const char *priority = pgw_annotation_get(&annotation, "ml_priority");
 	const char *organization = pgw_annotation_get(&annotation, "ml_organization");
 	result->bad_annotation = annotation.n_malformed > 0;
+	if (entity_is_asked_for(sql, n))
+		result->actions |= ACTION_NOTE;
 	if (!session->may_annotate) {
 		result->bad_annotation |= class != NULL || priority != NULL || organization != NULL;
 		return;
@@ -333,6 +336,7 @@ void classify(const struct classifier *classifier, const struct classify_session
 	result_r->log_rule = NULL;
 	result_r->change = CLASS_KEPT;
 	result_r->annotated = false;
+	result_r->actions = 0;
 	result_r->bad_annotation = false;
 	result_r->has_organization = false;
 	result_r->prepared_name[0] = '\0';

@@ -42,6 +42,11 @@ enum statement_effect {
 	EFFECT_TRANSACTION = 1 << 9,	/* contains BEGIN/COMMIT/… amid other statements */
 };
 
+/* What annotations ask for beside a route; bits. Whether they can be honoured is for the reader of entity.h to say. */
+enum annotation_action {
+	ACTION_NOTE = 1 << 0,	/* ml_entity, in whatever form and place: the write is to be noted */
+};
+
 #define CLASSIFY_NAME_BYTES 64 /* PostgreSQL's NAMEDATALEN */
 
 struct classify_session {
@@ -79,6 +84,7 @@ struct classify_result {
 	uint8_t change;		/* enum class_change */
 	uint8_t changed_class;	/* if change: enum query_class; N_QUERY_CLASSES: none any more */
 	bool annotated;		/* an annotation gave the class */
+	uint8_t actions;	/* enum annotation_action; whether the user may annotate or not */
 	bool bad_annotation;	/* malformed or not allowed; counted */
 	bool has_organization;
 	char organization[37];	/* if has_organization; else not written */

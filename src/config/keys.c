@@ -225,6 +225,9 @@ static const struct schema_row main_rows[] = {
 	MAIN("max_db_connections", GROUP_POOLING, COUNT(0, COUNT_MAX), max_db_connections, "0",
 		NULL, 0,
 		"The most servers of each pool of a database. 0: the lanes and the budget decide."),
+	MAIN("max_noted_entities", GROUP_PROTOCOL, COUNT(1, 1000000), max_noted_entities, "10000", NULL, 0,
+		"The most entities whose ids may be in the rows of one annotated statement "
+		"(ml_entity='type' with RETURNING); a statement that returns more fails."),
 	MAIN("max_packet_size", GROUP_PROTOCOL, SIZE(1024, INT32_MAX), max_packet_bytes,
 		"2147483647", NULL, 0,
 		"The largest protocol message that is let through, either way."),

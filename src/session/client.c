@@ -10,6 +10,7 @@
 #include "session/feed.h"
 #include "session/pin.h"
 #include "session/server.h"
+#include "session/write_sync.h"
 
 #define LINGER_US 2000000u
 #define LINGER_MAX_BYTES (1u << 20)
@@ -166,6 +167,7 @@ static void free_client(struct task *task)
 	mem_free(client->input);
 	mem_free(client->begin);
 	mem_free(client->fault);
+	write_sync_free(&client->sync);
 	client->magic = 0;
 	mem_free(client);
 }

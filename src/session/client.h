@@ -88,6 +88,7 @@ struct pending_name {
 };
 
 struct pin;   /* pin.h */
+struct write_sync;
 struct login; /* client_login.c; freed when the login is over */
 #define CLIENT_KEY_BYTES 32u
 
@@ -123,6 +124,7 @@ struct client {
 	char *deallocates; /* its own name for what `unnamed`, a DEALLOCATE, is of; else NULL */
 	struct client_names *names;
 	TAILQ_HEAD(pending_names, pending_name) pending_names; /* in order */
+	struct write_sync *sync; /* write_sync.h; NULL: nothing annotated is under way */
 	struct pgw_fault *fault; /* see feed_fail_batch(); until ReadyForQuery */
 	void *console;		 /* the console's own */
 	struct pin *pin;	 /* why it keeps its server between transactions; NULL: it does not */

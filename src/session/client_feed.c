@@ -15,6 +15,7 @@
 #include "session/feed.h"
 #include "session/pin.h"
 #include "session/server.h"
+#include "session/write_sync.h"
 
 #define ROUNDS_PER_EVENT 8
 
@@ -143,6 +144,8 @@ static bool must_wait(const struct client *client, uint8_t type)
 	if (!is_linked(client))
 		return false;
 	if (server_is(server, SERVER_RESET_SENT | SERVER_ROLLS_BACK)) /* it is not itself yet */
+		return true;
+	if (write_sync_is_busy(client))
 		return true;
 	if (UNLIKELY(pin_is_asking(client)) && !pin_is_kept(client)) /* the next may be of another lane */
 		return true;
@@ -274,6 +277,8 @@ static enum step feed_one(struct feed *feed)
 	if (UNLIKELY(must_wait(client, frame.type)) &&
 		!(makes_room(client) && !must_wait(client, frame.type)))
 		return STEP_WAIT;
+	if (UNLIKELY(client->sync != NULL) && is_linked(client) && frame.type != PGW_TERMINATE)
+		write_sync_flush(client);
 	return feed_message(feed, &frame);
 }
 

@@ -11,6 +11,7 @@
 #include "session/feed.h"
 #include "session/pin.h"
 #include "session/server.h"
+#include "session/write_sync.h"
 
 /* A hop that found no permit is tried again. */
 #define HOP_RETRY_US 250000u
@@ -341,6 +342,8 @@ void client_on_ready(struct client *client, int xact)
 		client->fault = NULL;
 	}
 	client->xact = xact == PGW_XACT_IDLE ? XACT_NONE : XACT_SERVER;
+	if (UNLIKELY(client->sync != NULL) && xact == PGW_XACT_IDLE && client->server->expects.n == 0)
+		write_sync_free(&client->sync);
 	if (xact == PGW_XACT_IDLE)
 		client_xact_over(client);
 	if (UNLIKELY(client->pin != NULL))

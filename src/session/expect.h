@@ -36,6 +36,9 @@ enum expect_flag {
 	EXPECT_FAULT = 1 << 7,	    /* BIND: of nothing; its client is told client->fault instead */
 	EXPECT_REPLAY = 1 << 12,    /* BIND: its batch was kept, see replay.h */
 	EXPECT_ANSWER = 1 << 8,	    /* QUERY: of pin.c, which reads the row */
+	EXPECT_AHEAD = 1 << 9,	    /* of ahead.h: what is behind it does not run when it fails */
+	EXPECT_WATCH = 1 << 10,	    /* its rows are looked at, see write_sync.h */
+	EXPECT_COMMIT = 1 << 11,    /* QUERY: ours, but what is heard meanwhile is the client's */
 };
 
 struct expect {
@@ -50,6 +53,8 @@ struct expect {
 	16384u /* PostgreSQL may hold back 8 kB of replies, 5 bytes each: a pause before that      \
 		  would never end */
 
+#define EXPECT_ROOM 32u /* the most that one message of a client brings, with what goes ahead of it */
+
 struct expect_queue {
 	uint32_t head, n, cap; /* a ring; cap is a power of two */
 	uint32_t n_of_batch; /* not SWALLOW, since the last ReadyForQuery that was the client's */
@@ -62,7 +67,7 @@ void expect_release(struct expect_queue *queue);
 void expect_push(struct expect_queue *queue, struct expect expect); /* MUST: n < EXPECT_MAX */
 static inline bool expect_is_full(const struct expect_queue *queue)
 {
-	return queue->n >= EXPECT_MAX - 16;
+	return queue->n >= EXPECT_MAX - EXPECT_ROOM;
 }
 static inline struct expect *expect_front(struct expect_queue *queue)
 {

@@ -55,6 +55,11 @@ enum step feed_unknown_statement(
 	struct feed *feed, const struct pgw_frame *frame, const char *name);
 /* The statement that `name` means to this client; NULL: none. */
 struct statement *feed_find_statement(struct client *client, const char *name, size_t n_name);
+/* May the client keep one statement more? Else *fault says why not. */
+bool feed_within_memory(
+	struct feed *feed, const struct pgw_parse *parse, struct pgw_fault *fault);
+/* The Query is sent, with what goes ahead of it. */
+enum step feed_send_query(struct feed *feed, const struct pgw_frame *frame, uint32_t effects);
 /* What a Query that was sent to the server means to its client. */
 void feed_query_sent(struct client *client, struct expect expect);
 void feed_reply_complete(struct client *client, const char *tag); /* and ReadyForQuery */
@@ -71,8 +76,12 @@ enum step feed_execute_deallocate(struct feed *feed, const struct pgw_frame *fra
 /* true: it was one, and *step_r says what became of it. */
 bool feed_query_deallocate(struct feed *feed, const struct pgw_frame *frame, const char *name,
 	enum step *step_r);
-/* Session pooling: the message passes as it is. */
+/* feed_pass.c: session pooling, the message passes as it is */
 enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind);
+enum step feed_pass_query(struct feed *feed, const struct pgw_frame *frame);
+enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame);
+enum step feed_pass_bind(struct feed *feed, const struct pgw_frame *frame);
+enum step feed_pass_target(struct feed *feed, const struct pgw_frame *frame);
 
 /* The route of a whole session, from its facts alone: in session pooling, and where there is no text. */
 struct statement_route feed_session_route(const struct client *client);

@@ -12,6 +12,7 @@
 #include "session/replay.h"
 #include "session/server.h"
 #include "session/setting.h"
+#include "session/write_sync.h"
 
 enum step feed_fail_batch(
 	struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault)
@@ -165,6 +166,9 @@ bool feed_route_refused(struct feed *feed, const struct pgw_frame *frame,
 		*step_r = feed_deny(feed, frame, route, sql, n);
 		return true;
 	}
+	if (UNLIKELY(route->actions & ACTION_NOTE) &&
+		write_sync_refused(feed, frame, route, sql, n, step_r))
+		return true;
 	if (UNLIKELY(route->effects & PIN_EFFECTS) && frame->type != PGW_DESCRIBE) {
 		struct pgw_fault fault;
 
@@ -247,7 +251,8 @@ static bool defer_begin(
 
 /* ---- Parse ---- */
 
-static bool within_memory(struct feed *feed, const struct pgw_parse *parse, struct pgw_fault *fault)
+bool feed_within_memory(
+	struct feed *feed, const struct pgw_parse *parse, struct pgw_fault *fault)
 {
 	const struct config *config = worker_config(feed->worker);
 	struct client *client = feed->client;
@@ -350,7 +355,7 @@ static enum step parse_named(
 		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_EXISTS, parse->name, NULL);
 		return feed_fail_batch(feed, frame, &fault);
 	}
-	if (!taken && !within_memory(feed, parse, &fault))
+	if (!taken && !feed_within_memory(feed, parse, &fault))
 		return feed_fail_batch(feed, frame, &fault);
 	statement = statement_intern(&feed->worker->statements, parse);
 	feed_route_statement(client, statement);
@@ -425,6 +430,11 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 	if (feed_route_refused(feed, frame, &route, (const char *)frame->body + 1,
 		    frame->n_available - 1, &step))
 		return step;
+	if (UNLIKELY(client->sync && client->sync->marks.n > 0)) {
+		pgw_fault_set(&fault, PGW_FAULT_ANNOTATION_PLACE, NULL,
+			"The statement is longer than inspect_limit.");
+		return feed_fail_batch(feed, frame, &fault);
+	}
 	step = feed_want_server(feed, frame, &route);
 	if (step != STEP_NEXT || client->state != CLIENT_LINKED)
 		return step;
@@ -437,23 +447,6 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 	return feed_forward(feed, frame);
 }
 
-/* Session pooling: messages pass as they are. */
-enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind)
-{
-	static const struct statement_route any; /* the session has its own */
-	enum step step;
-
-	client_set(feed->client, CLIENT_EXTENDED);
-	if (feed_session_refused(feed, frame, &step))
-		return step;
-	step = feed_want_server(feed, frame, &any);
-	if (step != STEP_NEXT || feed->client->state != CLIENT_LINKED)
-		return step;
-	expect_push(&feed->client->server->expects, (struct expect){.kind = (uint8_t)kind});
-	client_statement_begins(feed->client, 0);
-	return feed_forward(feed, frame);
-}
-
 enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
 {
 	char deallocated[CLASSIFY_NAME_BYTES];
@@ -461,7 +454,7 @@ enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
 	enum pgw_err err;
 
 	if (client_is(feed->client, CLIENT_SESSION))
-		return feed_pass(feed, frame, EXPECT_PARSE);
+		return feed_pass_parse(feed, frame);
 	if (frame->n_available < frame->n_body_bytes) {
 		const struct config *config = worker_config(feed->worker);
 		/* A named statement is kept, so it is taken whole up to what a client may hold. */
@@ -528,7 +521,7 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	enum step step;
 
 	if (client_is(client, CLIENT_SESSION))
-		return feed_pass(feed, frame, EXPECT_BIND);
+		return feed_pass_bind(feed, frame);
 	err = pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind);
 	if (err == PGW_MORE)
 		return frame->n_available > GATHER_SCRATCH_BYTES / 2
@@ -540,6 +533,9 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	statement = feed_find_statement(client, bind.statement, bind.n_statement_bytes);
 	if (feed_refused(feed, frame, statement, &step))
 		return step;
+	if (statement && UNLIKELY(statement->route.actions & ACTION_NOTE) &&
+		write_sync_bind_refused(feed, frame, &bind, &step))
+		return step;
 	if (statement && defer_begin(feed, statement, feed->at, false))
 		return STEP_NEXT;
 	if (statement) {
@@ -550,6 +546,9 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		return feed_unknown_statement(feed, frame, bind.statement);
 	}
 	client_statement_begins(client, 0);
+	if (UNLIKELY(client->sync != NULL))
+		write_sync_bind(client, &bind,
+			statement && (statement->route.actions & ACTION_NOTE));
 	if (statement)
 		server_ensure_statement_as(client->server, statement, bind.n_statement_bytes > 0);
 	inject_evictions(client->server); /* not behind the Bind: its rest may still have to come */

@@ -2,6 +2,7 @@
 /* Extended protocol: Describe, Close and Execute. */
 #include "session/feed.h"
 #include "session/server.h"
+#include "session/write_sync.h"
 
 #define MESSAGE_ROOM 512u /* of the small messages built here, names included */
 
@@ -65,6 +66,8 @@ static enum step close_target(
 	if (client->state == CLIENT_LINKED)
 		client_set(client, CLIENT_EXTENDED);
 	if (target->kind == 'P' && client->state == CLIENT_LINKED) {
+		if (UNLIKELY(client->sync != NULL))
+			write_sync_forget_portal(client, target->name);
 		expect_push(&client->server->expects, (struct expect){.kind = EXPECT_CLOSE});
 		return feed_forward(feed, frame);
 	}
@@ -93,8 +96,7 @@ enum step feed_target(struct feed *feed, const struct pgw_frame *frame)
 	enum pgw_err err;
 
 	if (client_is(client, CLIENT_SESSION))
-		return feed_pass(
-			feed, frame, frame->type == PGW_DESCRIBE ? EXPECT_DESCRIBE : EXPECT_CLOSE);
+		return feed_pass_target(feed, frame);
 	if (frame->n_body_bytes > GATHER_SCRATCH_BYTES / 2)
 		return feed_violation(feed, PGW_E_TOO_LONG);
 	if (frame->n_available < frame->n_body_bytes)
@@ -112,6 +114,8 @@ enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
 	struct pgw_execute execute;
 	enum step step;
 
+	if (UNLIKELY(client->sync != NULL) && write_sync_execute(feed, frame, &step))
+		return step;
 	if (client_is(client, CLIENT_SESSION))
 		return feed_pass(feed, frame, EXPECT_EXECUTE);
 	if (feed_refused(feed, frame, NULL, &step))

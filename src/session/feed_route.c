@@ -48,6 +48,7 @@ struct statement_route feed_route(const struct client *client, const struct clas
 		.lane = result->lane,
 		.has_lane = result->has_lane,
 		.annotated = result->annotated,
+		.actions = result->actions,
 		.change = result->change,
 		.changed_class = result->changed_class,
 		.effects = result->effects,

@@ -11,6 +11,7 @@
 #include "session/pin.h"
 #include "session/server.h"
 #include "session/setting.h"
+#include "session/write_sync.h"
 
 #define BEGIN_MAX_BYTES 256u /* longer ones (comments) are not deferred */
 
@@ -138,7 +139,7 @@ static bool answered_here(struct feed *feed, const struct pgw_frame *frame, cons
 		*step_r = feed_skip_message(feed, frame);
 		return true;
 	}
-	if (client->xact == XACT_DEFERRED &&
+	if (client->xact == XACT_DEFERRED && !(result->actions & ACTION_NOTE) &&
 		(result->kind == STATEMENT_COMMIT || result->kind == STATEMENT_ROLLBACK)) {
 		*step_r = end_deferred(
 			feed, frame, result->kind == STATEMENT_COMMIT ? "COMMIT" : "ROLLBACK");
@@ -179,28 +180,17 @@ void feed_query_sent(struct client *client, struct expect expect)
 	client_statement_begins(client, 0);
 }
 
-static enum step send_query(struct feed *feed, const struct pgw_frame *frame, uint32_t effects)
+enum step feed_send_query(struct feed *feed, const struct pgw_frame *frame, uint32_t effects)
 {
 	struct client *client = feed->client;
+	struct expect expect = {.kind = EXPECT_QUERY};
 
-	feed_query_sent(client, (struct expect){.kind = EXPECT_QUERY});
+	if (UNLIKELY(client->sync != NULL))
+		expect.flags = write_sync_query_ahead(client);
+	feed_query_sent(client, expect);
 	if (UNLIKELY(effects & EFFECT_DEALLOCATE_ALL))
 		server_set(client->server, SERVER_STATEMENTS_GOING);
 	return feed_forward(feed, frame);
-}
-
-/* Session pooling: the session has its lane, the statement passes as it is. */
-static enum step pass_query(struct feed *feed, const struct pgw_frame *frame)
-{
-	static const struct statement_route any;
-	enum step step;
-
-	if (feed_session_refused(feed, frame, &step))
-		return step;
-	step = feed_want_server(feed, frame, &any);
-	return step == STEP_NEXT && feed->client->state == CLIENT_LINKED
-		       ? send_query(feed, frame, 0)
-		       : step;
 }
 
 enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
@@ -221,15 +211,21 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	if (whole && (frame->n_body_bytes == 0 || frame->body[frame->n_body_bytes - 1] != '\0'))
 		return feed_violation(feed, PGW_E_TRUNCATED);
 	if (client_is(client, CLIENT_SESSION))
-		return pass_query(feed, frame);
+		return feed_pass_query(feed, frame);
 	n = whole ? frame->n_body_bytes - 1 : frame->n_available;
 	session = feed_session(client);
 	classify(feed->worker->settings->classifier, &session, sql, n, &result);
 	if (result.bad_annotation)
 		STAT_ADD(feed->worker->counters.n_bad_annotations, 1);
+	route = feed_route(client, &result);
+	if (UNLIKELY(result.actions & ACTION_NOTE)) {
+		if (write_sync_refused(feed, frame, &route, sql, n, &step))
+			return step;
+	} else if (UNLIKELY(client->sync != NULL)) {
+		client->sync->marks.n = 0;
+	}
 	if (answered_here(feed, frame, sql, n, &result, &step))
 		return step;
-	route = feed_route(client, &result);
 	if (UNLIKELY(route.deny != NULL))
 		return feed_deny(feed, frame, &route, sql, n);
 	if (UNLIKELY(route.effects & PIN_EFFECTS) && !pin_allows(client, &route, sql, n, &fault))
@@ -246,5 +242,5 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	if (UNLIKELY(route.log_rule != NULL))
 		feed_log(client, &route, sql, n);
 	setting_note(client, &route, sql, n);
-	return send_query(feed, frame, result.effects);
+	return feed_send_query(feed, frame, result.effects);
 }

@@ -53,6 +53,15 @@ static void put(struct server *server, void (*build)(struct pgw_writer *writer, 
 	}
 }
 
+void inject_built(struct server *server, void (*build)(struct pgw_writer *writer, const void *arg),
+	const void *arg, size_t room)
+{
+	bool in_feed = open_gather(server);
+
+	put(server, build, arg, room);
+	close_gather(server, in_feed);
+}
+
 static void build_query(struct pgw_writer *writer, const void *arg)
 {
 	const char *sql = arg;
@@ -142,10 +151,7 @@ static void build_sync(struct pgw_writer *writer, const void *arg)
 
 void inject_sync(struct server *server)
 {
-	bool in_feed = open_gather(server);
-
-	put(server, build_sync, NULL, PGW_HEADER_BYTES);
-	close_gather(server, in_feed);
+	inject_built(server, build_sync, NULL, PGW_HEADER_BYTES);
 }
 
 static void build_flush(struct pgw_writer *writer, const void *arg)
@@ -155,10 +161,7 @@ static void build_flush(struct pgw_writer *writer, const void *arg)
 
 void inject_flush(struct server *server)
 {
-	bool in_feed = open_gather(server);
-
-	put(server, build_flush, NULL, PGW_HEADER_BYTES);
-	close_gather(server, in_feed);
+	inject_built(server, build_flush, NULL, PGW_HEADER_BYTES);
 }
 
 static void build_failure(struct pgw_writer *writer, const void *arg)

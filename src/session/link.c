@@ -13,6 +13,7 @@
 #include "session/pin.h"
 #include "session/server.h"
 #include "session/setting.h"
+#include "session/write_sync.h"
 
 void link_client(struct client *client, struct server *server)
 {
@@ -442,6 +443,7 @@ static void forget_batch(struct client *client)
 	client->fault = NULL;
 	mem_free(client->replay);
 	client->replay = NULL;
+	write_sync_free(&client->sync);
 }
 
 void link_server_lost(struct server *server, const char *why)

@@ -137,6 +137,9 @@ void inject_begin(struct server *server, const char *begin);
 void inject_query(struct server *server, const char *sql, uint16_t expect_flags);
 void inject_raw_query(struct server *server, const char *sql); /* the caller pushes what it expects */
 void inject_bytes(struct server *server, const uint8_t *bytes, size_t n); /* small; as inject_raw_query() */
+/* Messages that build() writes, at most `room` bytes; the caller pushes what it expects. */
+void inject_built(struct server *server, void (*build)(struct pgw_writer *writer, const void *arg),
+	const void *arg, size_t room);
 void inject_sync(struct server *server);
 void inject_flush(struct server *server);
 void inject_failure(struct server *server); /* its error is replaced by client->fault */

@@ -22,6 +22,13 @@ static bool must_be_whole(uint8_t type)
 	       type == PGW_ERROR_RESPONSE || type == PGW_COMMAND_COMPLETE;
 }
 
+/* Those of a reply that is looked at. */
+static bool is_watched(const struct expect *front, uint8_t type)
+{
+	return UNLIKELY(front && (front->flags & EXPECT_WATCH)) &&
+	       (type == PGW_DATA_ROW || type == PGW_ROW_DESCRIPTION);
+}
+
 /*
  * Whole messages that only pass, as one piece: the loop that bulk results, and the answers to most
  * simple queries, spend their time in. Rows and COPY data always pass; what describes and ends a
@@ -85,7 +92,7 @@ static bool walk_one(struct walk *walk)
 		walk_rest(walk);
 		return walk->at < walk->end;
 	}
-	if (front && !(front->flags & (EXPECT_SWALLOW | EXPECT_LOCAL)) &&
+	if (front && !(front->flags & (EXPECT_SWALLOW | EXPECT_LOCAL | EXPECT_WATCH)) &&
 		LIKELY(!server_is(server, SERVER_SETUP_FAILED))) {
 		bool of_query = front->kind == EXPECT_QUERY &&
 				!server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH) &&
@@ -101,7 +108,9 @@ static bool walk_one(struct walk *walk)
 	err = pgw_frame_read(walk->at, (size_t)(walk->end - walk->at), &frame);
 	if (err == PGW_MORE)
 		return false;
-	if (err == PGW_OK && (must_be_whole(frame.type) || (front && (front->flags & EXPECT_ANSWER))) &&
+	if (err == PGW_OK &&
+		(must_be_whole(frame.type) || is_watched(front, frame.type) ||
+			(front && (front->flags & EXPECT_ANSWER))) &&
 		frame.n_available < MIN_OF(frame.n_body_bytes, WHOLE_MAX_BYTES))
 		return false;
 	server_unset(server, SERVER_SKIP_SWALLOW);

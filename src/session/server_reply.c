@@ -4,12 +4,14 @@
  * client, or is ours to swallow.
  */
 #include "base/mem.h"
+#include "session/ahead.h"
 #include "session/client.h"
 #include "session/feed.h"
 #include "session/pin.h"
 #include "session/replay.h"
 #include "session/setting.h"
 #include "session/walk.h"
+#include "session/write_sync.h"
 
 void walk_emit_locals(struct server *server, struct client *client, struct gather *out)
 {
@@ -220,7 +222,12 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		undo(walk, &expect);
 	else if (UNLIKELY(expect.n_names) && server->client)
 		client_names_confirmed(server->client, expect.n_names);
-	if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
+	if (UNLIKELY(server->client && server->client->sync) &&
+		(expect.flags & (EXPECT_SWALLOW | EXPECT_COMMIT)) != EXPECT_SWALLOW &&
+		!server_is(server, SERVER_SETUP_FAILED) &&
+		write_sync_ready(walk, frame, &expect, xact, failed)) {
+		; /* the client has it, or is not to have it yet */
+	} else if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
 		if (expect.flags & EXPECT_ANSWER)
 			pin_answered(server, failed);
 		else if (expect.flags & EXPECT_SETUP)
@@ -305,7 +312,7 @@ static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame
 		param_set_unref(&walk->client->params);
 		walk->client->params = param_set_ref(server->params);
 	}
-	if (!walk_is_swallowed(walk))
+	if (!walk_is_swallowed(walk) && !write_sync_holds(walk, frame))
 		walk_forward(walk, frame);
 	return true;
 }
@@ -316,6 +323,15 @@ static void send_fault(struct walk *walk, const struct pgw_fault *fault)
 
 	pgw_build_fault(&writer, fault);
 	gather_commit(walk_out(walk), &writer);
+}
+
+static void send_ahead_failed(struct walk *walk, const struct pgw_error_view *view)
+{
+	char sqlstate[AHEAD_SQLSTATE_BYTES];
+	struct pgw_fault fault;
+
+	ahead_fault(view, &fault, sqlstate);
+	send_fault(walk, &fault);
 }
 
 static void send_lane_timeout(struct walk *walk)
@@ -378,7 +394,9 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 	/* Errors of what was sent for the client's statement are the client's; those of whole
 	 * queries of our own are not, but that of its parameters is. */
 	swallow = front && front->kind == EXPECT_QUERY && (front->flags & EXPECT_SWALLOW) &&
-		  !(front->flags & EXPECT_SETUP);
+		  !(front->flags & (EXPECT_SETUP | EXPECT_COMMIT));
+	if (UNLIKELY(server->client && server->client->sync))
+		write_sync_error(walk, front);
 	if (server_is(server, SERVER_WELCOMING)) {
 		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",
 			view.message, view.sqlstate);
@@ -397,6 +415,9 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 			send_lane_timeout(walk);
 		else if (UNLIKELY(front && (front->flags & EXPECT_FAULT) && walk->client->fault))
 			send_fault(walk, walk->client->fault);
+		else if (UNLIKELY(front && (front->flags & EXPECT_AHEAD)) &&
+			 ahead_is_why(&view))
+			send_ahead_failed(walk, &view);
 		else {
 			server_unset(server, SERVER_SKIP_SWALLOW); /* its rest follows, too */
 			walk_forward(walk, frame);
@@ -414,21 +435,27 @@ static bool on_reply(
 {
 	struct server *server = walk->server;
 	struct expect *front;
+	bool kept, watched;
 
 	walk_locals(walk);
 	front = expect_front(&server->expects);
 	if (UNLIKELY(front == NULL))
 		return false;
-	if (!(front->flags & EXPECT_SWALLOW) &&
-		LIKELY(!server_is(server, SERVER_SETUP_FAILED)))
+	watched = (front->flags & EXPECT_WATCH) != 0;
+	kept = UNLIKELY(watched) ? write_sync_keeps(walk, frame, front)
+				 : (front->flags & EXPECT_SWALLOW) != 0;
+	if (!kept && LIKELY(!server_is(server, SERVER_SETUP_FAILED)))
 		walk_forward(walk, frame);
 	if (!ends || front->kind == EXPECT_QUERY)
 		return true;
 	if (UNLIKELY(front->kind != kind))
 		return false;
+	watched &= kind == EXPECT_EXECUTE;
 	if (UNLIKELY(front->n_names) && server->client)
 		client_names_confirmed(server->client, front->n_names);
 	expect_pop(&server->expects);
+	if (UNLIKELY(watched))
+		write_sync_reply_over(walk);
 	if (UNLIKELY(server->expects.n == 0))
 		walk_batch_paused(server);
 	return true;

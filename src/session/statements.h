@@ -26,6 +26,7 @@ struct statement_route {
 	uint8_t lane; /* if has_lane */
 	bool has_lane; /* a rule's, not that of the class */
 	bool annotated; /* its class comes from an annotation */
+	uint8_t actions; /* enum annotation_action */
 	uint8_t change, changed_class; /* enum class_change */
 	uint32_t effects;
 	uint32_t timeout_ms; /* a rule's; 0: the lane's */

@@ -33,7 +33,7 @@ static inline bool walk_is_swallowed(const struct walk *walk)
 {
 	struct expect *front = expect_front(&walk->server->expects);
 
-	return (front && (front->flags & EXPECT_SWALLOW)) ||
+	return (front && (front->flags & (EXPECT_SWALLOW | EXPECT_COMMIT)) == EXPECT_SWALLOW) ||
 	       server_is(walk->server, SERVER_SETUP_FAILED);
 }
 

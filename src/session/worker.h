@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "classify/entity.h"
 #include "io/gather.h"
 #include "io/listener.h"
 #include "io/mailbox.h"
@@ -70,6 +71,14 @@ struct worker_counters {
 	uint64_t n_rejected_clients;
 };
 
+/* What became of annotations that ask for notes (write_sync.h). */
+struct annotation_stats {
+	uint64_t n_statements[N_ENTITY_SOURCES]; /* by how their entities are found: notes were sent, or will be */
+	uint64_t n_entities;			 /* ids that were sent; those of a COPY are not known */
+	uint64_t n_refused;			 /* statements that were refused here */
+	uint64_t n_failed;			 /* PostgreSQL refused what was sent ahead of a statement */
+};
+
 TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(server_list, server);
 LIST_HEAD(cancel_list, cancel);
@@ -106,6 +115,7 @@ struct worker {
 	struct class_stats classes[N_QUERY_CLASSES];
 	struct worker_counters counters;
 	struct replay_ring replay;
+	struct annotation_stats annotations;
 	struct gather to_client, to_server;
 	uint8_t *rx; /* WORKER_RX_BYTES */
 };

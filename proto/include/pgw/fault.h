@@ -42,6 +42,16 @@
 	X(LANE_TIMEOUT, "ERROR", "57014", "canceling statement due to lane timeout", "")                                                 \
 	X(QUEUE_CANCELED, "ERROR", "57014", "canceling statement due to user request", "")                                               \
 	X(DENIED, "ERROR", "42501", "statement denied", "See [rules].")                                                                  \
+	X(ANNOTATION_DENIED, "ERROR", "42501", "annotation is not allowed", "Set annotations = all for the user in [users].")             \
+	X(ANNOTATION_INVALID, "ERROR", "22023", "invalid annotation", "Write ml_entity='type:uuid', ml_entity='type:$1', several separated by commas, or ml_entity='type' with RETURNING.") \
+	X(ANNOTATION_UUID, "ERROR", "22P02", "invalid uuid in an annotation", "")                                                        \
+	X(ANNOTATION_PARAMETER, "ERROR", "42P02", "annotation names a parameter that the statement does not have", "")                   \
+	X(ANNOTATION_NULL, "ERROR", "22004", "parameter of an annotation must not be null", "")                                          \
+	X(ANNOTATION_PLACE, "ERROR", "0A000", "annotation cannot be honoured on this statement", "")                                     \
+	X(ANNOTATION_LIMIT, "ERROR", "54000", "annotation notes too many entities", "")                                                  \
+	X(ANNOTATION_KEY, "ERROR", "42703", "annotated statement does not return the key of its entities", "Add RETURNING, or name the entity: ml_entity='type:uuid'.") \
+	X(ANNOTATION_KEY_TYPE, "ERROR", "42804", "key of the annotated statement's entities is no uuid", "")                             \
+	X(AHEAD_FAILED, "ERROR", "XX000", "annotation could not be honoured", "")                                                        \
 	X(STATEMENT_POOLING, "ERROR", "0A000", "transactions are not allowed in statement pooling", "See pool_mode.")                    \
 	X(SESSION_STATE, "ERROR", "0A000", "statement leaves state in its session", "Use pool_mode = session for this user, or see on_session_state.") \
 	X(TOO_MANY_PINS, "ERROR", "53300", "too many sessions keep a server", "Drop temporary objects, release locks, or see max_pinned and SHOW PINS.") \

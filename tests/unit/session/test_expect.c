@@ -87,7 +87,7 @@ static void full_is_said_in_time(void **state)
 	expect_init(&queue);
 	while (!expect_is_full(&queue))
 		expect_push(&queue, numbered(n++));
-	assert_int_equal(n, EXPECT_MAX - 16);
+	assert_int_equal(n, EXPECT_MAX - EXPECT_ROOM);
 	while (n < EXPECT_MAX) /* room for what goes around one message of the client */
 		expect_push(&queue, numbered(n++));
 	assert_true(expect_is_full(&queue));

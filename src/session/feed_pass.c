@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Session pooling: the session has its lane, and messages pass as they are. Nobody reads its texts,
+ * but those that may ask for a note (write_sync.h): of these the client's names are kept, so that
+ * an execution of them is known for what it is.
+ */
+#include "base/mem.h"
+#include "session/feed.h"
+#include "session/server.h"
+#include "session/write_sync.h"
+
+static bool has_comment(const char *sql, size_t n)
+{
+	const char *at = sql, *end = sql + n;
+
+	while ((at = memchr(at, '/', (size_t)(end - at))) != NULL)
+		if (++at < end && *at == '*')
+			return true;
+	return false;
+}
+
+static bool may_ask(const char *sql, size_t n)
+{
+	return UNLIKELY(has_comment(sql, n)) && entity_is_asked_for(sql, n);
+}
+
+/* true: it has a server, and may go on to it. */
+static bool may_pass(struct feed *feed, const struct pgw_frame *frame, enum step *step_r)
+{
+	static const struct statement_route any; /* the session has its own */
+
+	if (feed_session_refused(feed, frame, step_r))
+		return false;
+	*step_r = feed_want_server(feed, frame, &any);
+	return *step_r == STEP_NEXT && feed->client->state == CLIENT_LINKED;
+}
+
+static enum step pass(struct feed *feed, const struct pgw_frame *frame, struct expect expect)
+{
+	expect_push(&feed->client->server->expects, expect);
+	client_statement_begins(feed->client, 0);
+	return feed_forward(feed, frame);
+}
+
+enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind)
+{
+	enum step step;
+
+	client_set(feed->client, CLIENT_EXTENDED);
+	if (!may_pass(feed, frame, &step))
+		return step;
+	return pass(feed, frame, (struct expect){.kind = (uint8_t)kind});
+}
+
+enum step feed_pass_query(struct feed *feed, const struct pgw_frame *frame)
+{
+	const char *sql = (const char *)frame->body;
+	size_t n = frame->n_available;
+	enum step step;
+
+	n -= frame->n_available == frame->n_body_bytes; /* its NUL */
+	if (UNLIKELY(may_ask(sql, n))) {
+		if (write_sync_text_refused(feed, frame, sql, n, &step))
+			return step;
+	} else if (UNLIKELY(feed->client->sync != NULL)) {
+		feed->client->sync->marks.n = 0;
+	}
+	return may_pass(feed, frame, &step) ? feed_send_query(feed, frame, 0) : step;
+}
+
+/* The name means this statement now, or none that is kept; both if the server agrees. */
+static void name_is(struct client *client, const struct pgw_parse *parse,
+	struct statement *statement, struct expect *expect)
+{
+	struct statement *old;
+
+	if (parse->n_name_bytes == 0) {
+		client_unnamed_is(client, statement);
+		expect->flags |= EXPECT_UNNAMED;
+		return;
+	}
+	old = client_names_take(&client->names, &client->worker->statements, parse->name);
+	if (old) {
+		client_name_pending(client, parse->name, old);
+		expect->n_names++;
+	}
+	if (statement) {
+		client_name_pending(client, parse->name, NULL);
+		client_names_add(&client->names, parse->name, statement);
+		expect->n_names++;
+	}
+}
+
+enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	struct expect expect = {.kind = EXPECT_PARSE};
+	struct statement *statement = NULL;
+	struct pgw_fault fault;
+	struct pgw_parse parse;
+	enum pgw_err err;
+	enum step step;
+
+	if (frame->n_available < frame->n_body_bytes) {
+		if (frame->n_available < worker_config(feed->worker)->inspect_limit_bytes)
+			return STEP_MORE;
+		return feed_pass(feed, frame, EXPECT_PARSE);
+	}
+	err = pgw_view_parse(frame->body, frame->n_body_bytes, &parse);
+	if (err != PGW_OK)
+		return feed_violation(feed, err);
+	client_set(client, CLIENT_EXTENDED);
+	if (UNLIKELY(may_ask(parse.query, parse.n_query_bytes))) {
+		if (write_sync_text_refused(
+			    feed, frame, parse.query, parse.n_query_bytes, &step))
+			return step;
+		if (!feed_within_memory(feed, &parse, &fault))
+			return feed_fail_batch(feed, frame, &fault);
+		statement = statement_intern(&feed->worker->statements, &parse);
+	}
+	if (!may_pass(feed, frame, &step)) {
+		statement_unref(&feed->worker->statements, &statement);
+		return step;
+	}
+	if (UNLIKELY(statement != NULL || client->names != NULL || client->unnamed != NULL))
+		name_is(client, &parse, statement, &expect);
+	return pass(feed, frame, expect);
+}
+
+enum step feed_pass_bind(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	const struct statement *statement;
+	struct pgw_bind bind;
+	enum pgw_err err;
+	enum step step;
+
+	if (LIKELY(client->names == NULL && client->unnamed == NULL && client->sync == NULL))
+		return feed_pass(feed, frame, EXPECT_BIND);
+	err = pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind);
+	if (err == PGW_MORE)
+		return STEP_MORE;
+	if (err != PGW_OK)
+		return feed_violation(feed, err);
+	statement = bind.n_statement_bytes ? client_names_find(client->names, bind.statement)
+					   : client->unnamed;
+	client_set(client, CLIENT_EXTENDED);
+	if (statement && (write_sync_text_refused(feed, frame, statement->text,
+				  statement->n_query - 1, &step) ||
+				 write_sync_bind_refused(feed, frame, &bind, &step)))
+		return step;
+	if (!may_pass(feed, frame, &step))
+		return step;
+	if (client->sync)
+		write_sync_bind(client, &bind, statement != NULL);
+	return pass(feed, frame, (struct expect){.kind = EXPECT_BIND});
+}
+
+enum step feed_pass_target(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	struct expect expect = {.kind = EXPECT_CLOSE};
+	struct statement *closed = NULL;
+	struct pgw_target target;
+	enum pgw_err err;
+	enum step step;
+
+	if (frame->type == PGW_DESCRIBE)
+		return feed_pass(feed, frame, EXPECT_DESCRIBE);
+	if (LIKELY(client->names == NULL && client->unnamed == NULL && client->sync == NULL))
+		return feed_pass(feed, frame, EXPECT_CLOSE);
+	if (frame->n_available < frame->n_body_bytes)
+		return STEP_MORE;
+	err = pgw_view_target(frame->body, frame->n_body_bytes, &target);
+	if (err != PGW_OK)
+		return feed_violation(feed, err);
+	client_set(client, CLIENT_EXTENDED);
+	if (!may_pass(feed, frame, &step))
+		return step;
+	if (target.kind == 'P' && client->sync)
+		write_sync_forget_portal(client, target.name);
+	if (target.kind == 'S' && target.n_name_bytes > 0)
+		closed = client_names_take(
+			&client->names, &feed->worker->statements, target.name);
+	else if (target.kind == 'S')
+		client_unnamed_is(client, NULL);
+	if (closed) {
+		client_name_pending(client, target.name, closed);
+		expect.n_names = 1;
+	}
+	return pass(feed, frame, expect);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Write sync: an annotated write (classify/entity.h) is noted in the outbox by the transaction that makes it, so that both are committed or neither.
+ *
+ * Entities that the annotation names, and the table of a COPY, are noted ahead of the statement (ahead.h). Ids that come back in rows are
+ * collected while the rows pass, and noted ahead of whatever the client says next; until the statement is answered nothing of that is sent. A simple
+ * query outside of a transaction has no "next": it gets a BEGIN ahead, and its CommandComplete is kept until the COMMIT behind its notes
+ * has succeeded.
+ *
+ * struct write_sync is there from the first annotated statement to the end of its transaction. Owner: its client, on its worker.
+ */
+#ifndef SESSION_WRITE_SYNC_H
+#define SESSION_WRITE_SYNC_H
+
+#include "classify/entity.h"
+#include "pgw/codes.h"
+#include "session/client.h"
+#include "session/feed.h"
+
+struct walk;
+
+/* A type whose ids are in rows. */
+struct returned {
+	uint32_t statement; /* of the string */
+	int column;	    /* -1: not seen (yet) */
+	bool binary;
+	char type[ENTITY_TYPE_BYTES];
+};
+
+/* What is looked for in the rows of a portal, or of a simple query. */
+struct watched {
+	LIST_ENTRY(watched) link; /* of sync->portals */
+	char *portal;		  /* NULL: a simple query */
+	unsigned n;
+	struct returned items[];
+};
+
+struct noted {
+	uint8_t type; /* index in sync->types */
+	uint8_t id[ENTITY_UUID_BYTES];
+};
+
+struct write_sync {
+	struct entity_marks marks; /* of the text that was read last */
+	LIST_HEAD(, watched) portals;
+	unsigned n_portals;
+	struct watched *watching; /* whose rows are coming; NULL: nobody's */
+	struct watched *query;	  /* a simple query's: owned */
+	uint32_t statement;	  /* of the string, whose reply comes next */
+	bool is_busy;	/* nothing more of the client is sent until what runs is answered: */
+	bool in_query;	/* a simple query, by its ReadyForQuery */
+	bool wraps;	/* BEGIN and COMMIT around it are ours */
+	bool is_broken; /* its rows cannot be noted: client->fault says why, and it is to fail */
+	bool has_organization;
+	uint8_t organization[ENTITY_UUID_BYTES];
+	char types[ENTITY_MARKS_MAX][ENTITY_TYPE_BYTES];
+	unsigned n_types;
+	struct noted *ids; /* to be noted */
+	uint32_t n_ids, cap_ids;
+	struct strbuf held; /* messages to the client, kept until it is known that they are true */
+};
+
+void write_sync_free(struct write_sync **sync); /* NULL is fine; nulls */
+const char *write_sync_key(const struct client *client, const char *type); /* the key column of a type */
+void write_sync_note(struct write_sync *sync, const char *type, const uint8_t *id);
+
+/* ---- what the client says ---- */
+
+/* Reads the annotations of the text into client->sync, if they ask for notes. true: the statement
+ * is not sent, *step_r says what became of it. */
+bool write_sync_refused(struct feed *feed, const struct pgw_frame *frame,
+	const struct statement_route *route, const char *sql, size_t n, enum step *step_r);
+/* The text of a session in session pooling, which nobody has classed. */
+bool write_sync_text_refused(struct feed *feed, const struct pgw_frame *frame, const char *sql,
+	size_t n, enum step *step_r);
+/* Bind of a statement that was not refused: gathers its parameters. true: as above. */
+bool write_sync_bind_refused(struct feed *feed, const struct pgw_frame *frame,
+	const struct pgw_bind *bind, enum step *step_r);
+/* Ahead of a Bind: its server is linked. noted: it is of the statement that was read last. */
+void write_sync_bind(struct client *client, const struct pgw_bind *bind, bool noted);
+/* Ahead of a Query; flags for what is expected of it. */
+uint16_t write_sync_query_ahead(struct client *client);
+/* It is closed. */
+void write_sync_forget_portal(struct client *client, const char *portal);
+/* true: the Execute is of a portal whose rows are looked at, and *step_r says what became of it. */
+bool write_sync_execute(struct feed *feed, const struct pgw_frame *frame, enum step *step_r);
+/* Ids that are still to be noted, ahead of what comes next. */
+void write_sync_flush(struct client *client);
+
+static inline bool write_sync_is_busy(const struct client *client)
+{
+	return UNLIKELY(client->sync != NULL) && client->sync->is_busy;
+}
+
+/* ---- what the server says ---- */
+
+/* A message of a reply that is looked at. true: it does not go to the client (yet). */
+bool write_sync_keeps(struct walk *walk, const struct pgw_frame *frame, struct expect *front);
+/* Behind it, when the reply was over. */
+void write_sync_reply_over(struct walk *walk);
+/* An error; ahead of what is done about it. */
+void write_sync_error(struct walk *walk, const struct expect *front);
+/* ReadyForQuery. true: it is not the client's, or was given to it here. */
+bool write_sync_ready(struct walk *walk, const struct pgw_frame *frame, const struct expect *expect,
+	enum pgw_xact xact, bool failed);
+/* ParameterStatus behind what is held. true: it is held, too. */
+bool write_sync_holds(struct walk *walk, const struct pgw_frame *frame);
+
+#endif
