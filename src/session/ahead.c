@@ -47,6 +47,11 @@ static void build_messages(struct pgw_writer *writer, const void *arg)
 		pgw_build_target(writer, PGW_CLOSE, 'S', messages->statement);
 }
 
+static void build_close(struct pgw_writer *writer, const void *arg)
+{
+	pgw_build_target(writer, PGW_CLOSE, 'S', arg);
+}
+
 static void expect_one(struct server *server, enum expect_kind kind)
 {
 	expect_push(&server->expects, (struct expect){.kind = (uint8_t)kind,
@@ -54,7 +59,7 @@ static void expect_one(struct server *server, enum expect_kind kind)
 }
 
 /* In session pooling the session's owner may drop the statement unseen (DEALLOCATE ALL): it is there
- * only while it is used. */
+ * only while it is used. Where the last use failed it was left behind: it is closed before, too. */
 static bool prepare(struct server *server, const struct statement *statement)
 {
 	bool session = client_is(server->client, CLIENT_SESSION);
@@ -63,6 +68,10 @@ static bool prepare(struct server *server, const struct statement *statement)
 		return false;
 	if (!session)
 		server_copies_add(&server->copies, statement->hash);
+	if (session) {
+		inject_built(server, build_close, statement->name, MESSAGES_ROOM);
+		expect_one(server, EXPECT_CLOSE);
+	}
 	inject_raw_parse(server, statement, statement->name);
 	expect_push(&server->expects,
 		(struct expect){.kind = EXPECT_PARSE,

@@ -29,7 +29,7 @@ struct ahead {
 
 /* For the client that the server is linked to, in its feed or behind a reply. At most AHEAD_EXPECTS replies are expected
  * for it. MUST not be in the middle of a message of the client. */
-#define AHEAD_EXPECTS 5u
+#define AHEAD_EXPECTS 6u
 void ahead_send(struct server *server, const struct ahead *ahead);
 
 /* The server refused it, with this error. false: it would have refused the client's statement as well. */

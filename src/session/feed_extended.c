@@ -227,7 +227,8 @@ static bool defer_begin(
 	const uint8_t *end;
 
 	if (client->state == CLIENT_LINKED || client->xact != XACT_NONE ||
-		statement->route.kind != STATEMENT_BEGIN || client_is(client, CLIENT_STATEMENT))
+		statement->route.kind != STATEMENT_BEGIN || client_is(client, CLIENT_STATEMENT) ||
+		(statement->route.actions & ACTION_NOTE))
 		return false;
 	end = lone_execution(at, feed->end, &described);
 	if (end == NULL ||

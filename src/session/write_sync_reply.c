@@ -56,20 +56,32 @@ static void learn_columns(struct client *client, const struct pgw_frame *frame)
 	}
 }
 
-static bool take_id(const struct returned *returned, const struct pgw_frame *frame,
-	uint8_t id_r[static ENTITY_UUID_BYTES])
+/* false: *fault_r says why not. */
+static bool take_id(const struct client *client, const struct returned *returned,
+	const struct pgw_frame *frame, uint8_t id_r[static ENTITY_UUID_BYTES],
+	struct pgw_fault *fault_r)
 {
+	const char *key = write_sync_key(client, returned->type);
 	struct pgw_value value;
 
 	if (pgw_view_column(frame->body, frame->n_available, (unsigned)returned->column, &value) !=
-			PGW_OK ||
-		value.at == NULL)
+		PGW_OK) {
+		pgw_fault_set(fault_r, PGW_FAULT_ANNOTATION_LIMIT, NULL,
+			"Column \"%s\" of entity type %s is not in the first %zu bytes of a row.",
+			key, returned->type, frame->n_available);
 		return false;
-	if (returned->binary && value.n == ENTITY_UUID_BYTES) {
+	}
+	if (returned->binary && value.at && value.n == ENTITY_UUID_BYTES) {
 		memcpy(id_r, value.at, ENTITY_UUID_BYTES);
 		return true;
 	}
-	return entity_uuid_parse((const char *)value.at, value.n, id_r);
+	if (value.at && entity_uuid_parse((const char *)value.at, value.n, id_r))
+		return true;
+	pgw_fault_set(fault_r, PGW_FAULT_ANNOTATION_UUID, NULL,
+		"Column \"%s\" of a row of entity type %s is %.*s.", key, returned->type,
+		value.at ? (int)MIN_OF(value.n, 100u) : 4,
+		value.at ? (const char *)value.at : "NULL");
+	return false;
 }
 
 static void take_row(struct client *client, const struct pgw_frame *frame)
@@ -85,15 +97,12 @@ static void take_row(struct client *client, const struct pgw_frame *frame)
 
 		if (!is_looked_for(sync, returned) || returned->column < 0)
 			continue;
-		if (!take_id(returned, frame, id)) {
-			pgw_fault_set(&fault, PGW_FAULT_ANNOTATION_UUID, NULL,
-				"Column \"%s\" of a row of entity type %s.",
-				write_sync_key(client, returned->type), returned->type);
-			broken(client, &fault);
-		} else if (sync->n_ids >= config->max_noted_entities) {
+		if (sync->n_ids >= config->max_noted_entities) {
 			pgw_fault_set(&fault, PGW_FAULT_ANNOTATION_LIMIT, NULL,
 				"The statement returns more than max_noted_entities (%u) rows.",
 				config->max_noted_entities);
+			broken(client, &fault);
+		} else if (!take_id(client, returned, frame, id, &fault)) {
 			broken(client, &fault);
 		} else {
 			write_sync_note(sync, returned->type, id);

@@ -190,11 +190,6 @@ SHAPES = {
 }
 
 
-def n_answers(step):
-    """COPY's answer comes with the Query; nothing else ends it."""
-    return step
-
-
 def comparable(answers):
     """Errors are allowed to differ in their words, not in their SQLSTATE."""
     return [[(kind, wire.error_fields(body)["C"]) if kind == "E" else (kind, body) for kind, body in answer] for answer in answers]
@@ -211,3 +206,199 @@ def test_every_shape_is_noted_and_looks_as_without(cluster, database, proxy, sha
         assert comparable(seen) == comparable(wanted)
         assert item_notes(cluster, database) == sorted(expected)
         assert client.query("SELECT 1").value == "1"
+
+
+# ---- what cannot be honoured ----
+
+INSERT_ANY = f"INSERT INTO items (id) VALUES ('{A}')"
+# annotation, statement, SQLSTATE; all are refused before anything is written
+REFUSED = [
+    ("weather:" + A, INSERT_ANY, "22023"),
+    ("weather", INSERT_ANY + " RETURNING id", "22023"),
+    ("item:1234", INSERT_ANY, "22P02"),
+    ("item:", INSERT_ANY, "22P02"),
+    ("it em:" + A, INSERT_ANY, "22023"),
+    ("", INSERT_ANY, "22023"),
+    ("item", INSERT_ANY, "42703"),
+    ("item:" + A, "BEGIN", "0A000"),
+    ("item:" + A, "SET work_mem = '1MB'", "0A000"),
+    ("item:" + A, "PREPARE x AS SELECT 1", "0A000"),
+    ("item", "COPY items TO STDOUT", "0A000"),
+    ("item", "COPY numbered FROM STDIN", "22023"),
+    ("item", "COPY nothing FROM STDIN", "42P01"),
+    (",".join(["item:" + A] * 65), INSERT_ANY, "54000"),
+]
+
+
+def refused(client, answer, sqlstate, status):
+    assert [error.sqlstate for error in answer.errors] == [sqlstate], answer.messages
+    assert answer.status == status
+    assert not answer.rows and not answer.tags
+
+
+@pytest.mark.parametrize("value,sql,sqlstate", REFUSED)
+def test_what_cannot_be_honoured_is_an_error_and_writes_nothing(cluster, database, proxy, value, sql, sqlstate):
+    with proxy.client(database=database) as client:
+        refused(client, client.query(note(value, sql)), sqlstate, "I")
+        refused(client, client.extended(note(value, sql)), sqlstate, "I")
+        assert client.query("BEGIN").tags == ["BEGIN"]
+        assert client.query("INSERT INTO others VALUES (gen_random_uuid())").tags == ["INSERT 0 1"]
+        refused(client, client.query(note(value, sql)), sqlstate, "E")
+        assert client.query("SELECT 1").sqlstate == "25P02"
+        assert client.query("ROLLBACK").tags == ["ROLLBACK"]
+        assert client.query("BEGIN").tags == ["BEGIN"]
+        refused(client, client.extended(note(value, sql)), sqlstate, "E")
+        assert client.query("COMMIT").tags == ["ROLLBACK"]
+        assert client.query("SELECT count(*) FROM items").value == "0"
+        assert client.query("SELECT count(*) FROM others").value == "0"
+    assert notes(cluster, database) == []
+
+
+@pytest.mark.parametrize("sql", [f"/*ml_entity='item:{A}*/ {INSERT_ANY}", f"/*ml_entity=item:{A}*/ {INSERT_ANY}", f"{INSERT_ANY} /*x='1' ml_entity='item:{A}'*/"])
+def test_a_malformed_comment_is_no_silence(cluster, database, proxy, sql):
+    with proxy.client(database=database) as client:
+        refused(client, client.query(sql), "22023", "I")
+        refused(client, client.extended(sql), "22023", "I")
+        assert client.query("SELECT count(*) FROM items").value == "0"
+
+
+@pytest.mark.parametrize("parameters,number,sqlstate", [((A, "x"), 3, "42P02"), ((None, "x"), 1, "22004"), ((A, "x"), 2, "22P02"), ((A, "x"), 65535, "42P02")])
+def test_a_parameter_must_be_there_and_be_a_uuid(cluster, database, proxy, parameters, number, sqlstate):
+    sql = note(f"item:${number}", INSERT_P)
+    with proxy.client(database=database) as client:
+        answer = client.exchange(parse("", sql, (OID_UUID, 25)), bind("", "", parameters), execute())
+        assert [error.sqlstate for error in answer.errors] == [sqlstate]
+        assert answer.status == "I"
+        assert client.query(sql).sqlstate == "42P02", "a Query has no parameters"
+        assert client.query("SELECT count(*) FROM items").value == "0"
+        answer = client.exchange(parse("", note("item:$1", INSERT_P), (OID_UUID, 25)), bind("", "", (A, "x")), execute())
+        assert answer.tags == ["INSERT 0 1"]
+    assert item_notes(cluster, database) == [A]
+
+
+def test_a_parameter_is_found_however_the_bind_is_cut(cluster, database, proxy):
+    with proxy.client(database=database) as client:
+        whole_bind = bind("", "", ("x" * 300, A))
+        client.send(parse("", note("item:$2", "INSERT INTO items (name, id) VALUES ($1, $2)"), (25, OID_UUID)))
+        for cut in (3, 5, 6, 7, 9, 20, 200, 320, 330):
+            client.send(whole_bind[:cut])
+            assert client.exchange(whole_bind[cut:], execute()).errors == []
+            assert client.query(f"DELETE FROM items WHERE id = '{A}'").tags == ["DELETE 1"]
+            client.send(parse("", note("item:$2", "INSERT INTO items (name, id) VALUES ($1, $2)"), (25, OID_UUID)))
+        client.exchange()
+    assert item_notes(cluster, database) == [A]
+
+
+ROUTE = note("item:" + A, "SELECT 1")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_may_not_annotate_is_told_so(cluster, database, proxies, mode):
+    with proxies(mode).client(user="u_other", database=database) as client:
+        answer = client.query(ROUTE)
+        refused(client, answer, "42501", "I")
+        assert "annotations = route" in answer.errors[0].fields["D"]
+        refused(client, client.extended(ROUTE), "42501", "I")
+        assert client.query("/*ml_class='training'*/ SELECT 1").value == "1"
+        assert client.query("SELECT 'ml_entity' /* a comment */").value == "ml_entity"
+
+
+def test_rights_of_the_database_are_said_with_a_hint(cluster, database, start):
+    cluster.run("REVOKE ml_service FROM u_other", database)
+    proxy = start(users={"u_other": "annotations=all"})
+    with proxy.client(user="u_other", database=database) as client:
+        for sql in (ITEM_A, RETURNING):
+            answer = client.query(sql)
+            refused(client, answer, "42501", "I")
+            assert "ml_service" in answer.errors[0].fields["H"]
+        assert client.query("SELECT 1").value == "1"
+
+
+def test_a_database_without_the_outbox_says_what_to_run(cluster, database, proxy):
+    with proxy.client() as client:
+        for answer in (client.query(ROUTE), client.extended(ROUTE), client.query(note("item", "SELECT 1 AS id"))):
+            refused(client, answer, "42883", "I")
+            assert "pglane-migrate" in answer.errors[0].fields["H"]
+        assert client.query("SELECT 1").value == "1"
+
+
+# SQLSTATE of statements whose rows cannot be noted: they have run, and are taken back
+@pytest.mark.parametrize("sql,sqlstate", [
+    (INSERT_ANY + " RETURNING name", "42703"),
+    ("INSERT INTO numbered VALUES (1, 'x') RETURNING id", "42804"),
+    ("INSERT INTO numbered VALUES (1, 'x') RETURNING name AS id", "22P02"),
+    ("INSERT INTO numbered VALUES (1, 'x') RETURNING NULL::uuid AS id", "22P02"),
+    ("WITH x AS (INSERT INTO numbered VALUES (1) RETURNING *) SELECT gen_random_uuid() AS id FROM generate_series(1, 4)", "54000"),
+])
+def test_rows_that_cannot_be_noted_fail_the_transaction(cluster, database, proxies, sql, sqlstate):
+    sql = note("item", sql)
+    for mode in MODES:
+        proxy = proxies(mode)
+        with proxy.console() as console:
+            console.run("SET max_noted_entities = 3")
+        with proxy.client(database=database) as client:
+            for answer in (client.query(sql), client.exchange(*whole(sql)), client.exchange(*whole("SELECT 1"), *whole(sql), *whole("SELECT 2"))):
+                assert [error.sqlstate for error in answer.errors] == [sqlstate], answer.messages
+                assert answer.status == "I"
+                assert "INSERT 0 1" not in answer.tags
+            if mode != "statement":
+                client.query("BEGIN")
+                answer = client.query(sql)
+                assert (answer.sqlstate, answer.status) == (sqlstate, "E")
+                assert client.query("COMMIT").tags == ["ROLLBACK"]
+                client.query("BEGIN")
+                answer = client.exchange(*whole(sql))
+                assert (answer.sqlstate, answer.status) == (sqlstate, "E")
+                assert client.query("ROLLBACK").tags == ["ROLLBACK"]
+            assert client.query("SELECT (SELECT count(*) FROM items) + (SELECT count(*) FROM numbered)").value == "0"
+            assert client.query(note("item", f"INSERT INTO items (id) SELECT ('{{A}}'::uuid) FROM generate_series(1, 0) RETURNING id".replace("{A}", A))).tags == ["INSERT 0 0"]
+        with proxy.console() as console:
+            console.run("SET max_noted_entities = 10000")
+    assert notes(cluster, database) == []
+
+
+def test_transaction_control_in_a_string_is_refused(cluster, database, proxy):
+    with proxy.client(database=database) as client:
+        for sql in (f"BEGIN; {ITEM_A}; COMMIT", f"{ITEM_A}; COMMIT; SELECT 1", f"SELECT 1; COMMIT; {RETURNING}"):
+            refused(client, client.query(sql), "0A000", "I")
+        assert client.query("SELECT count(*) FROM items").value == "0"
+
+
+def test_what_cannot_run_in_a_transaction_says_so(cluster, database, proxy):
+    with proxy.client(database=database) as client:
+        answer = client.query(note("item:" + A, "VACUUM items"))
+        refused(client, answer, "25001", "I")
+        assert client.query("VACUUM items").tags == ["VACUUM"]
+    assert notes(cluster, database) == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_statement_pooling_has_it_too(cluster, database, proxies, mode):
+    with proxies(mode).client(database=database) as client:
+        assert client.query(ITEM_A).tags == ["INSERT 0 1"]
+        assert client.query(f"DELETE FROM items WHERE id = '{A}'").tags == ["DELETE 1"]
+        assert client.query(RETURNING).tags == ["INSERT 0 2"]
+        assert client.exchange(*whole(note("item:$1", INSERT_P), (C, "x"), (OID_UUID, 25))).tags == ["INSERT 0 1"]
+    assert item_notes(cluster, database) == [A, B, C]
+
+
+def test_the_organization_goes_with_the_note(cluster, database, proxy):
+    with proxy.client(database=database) as client:
+        client.query(note(f"item:{A}", INSERT_A, ml_organization=ORGANIZATION))
+        client.exchange(*whole(note("item", f"{INSERT_B} RETURNING id", ml_organization=ORGANIZATION)))
+        client.query(note(f"other:{A}", "SELECT 1"))
+    assert cluster.run("SELECT entity_type, organization_id::text FROM ml_vector_outbox ORDER BY 1", database) == [("item", ORGANIZATION), ("item", ORGANIZATION), ("other", None)]
+
+
+def test_many_rows_and_wide_ones(cluster, database, proxy):
+    with proxy.client(database=database) as client:
+        sql = "INSERT INTO items (id, name) SELECT gen_random_uuid(), repeat('x', %s) FROM generate_series(1, %s) RETURNING %s"
+        assert client.query(note("item", sql % (10, 9000, "*"))).tags == ["INSERT 0 9000"]
+        assert len(notes(cluster, database)) == 9000
+        assert client.exchange(*whole(note("item", sql % (200000, 5, "id, name")))).tags == ["INSERT 0 5"]
+        assert client.query(note("item", sql % (60000, 20, "name, id"))).tags == ["INSERT 0 20"]
+        assert len(notes(cluster, database)) == 9025
+        answer = client.query(note("item", sql % (200000, 2, "name, id")))
+        assert answer.sqlstate == "54000", "the key is not in sight"
+        assert len(notes(cluster, database)) == 9025
+        assert client.query("SELECT count(*) FROM items").value == "9025"
