@@ -12,7 +12,10 @@
 
 const char *write_sync_key(const struct client *client, const char *type)
 {
-	return "id";
+	const struct config_entity *entity =
+		config_find_entity(worker_config(client->worker), type);
+
+	return entity ? entity->key_column : "id";
 }
 
 /* The statement is to fail, when its reply is over. */

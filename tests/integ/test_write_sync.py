@@ -1,40 +1,24 @@
 # SPDX-License-Identifier: ISC
 """Write sync: an annotated write is noted by its own transaction, and the client sees what it would have seen without."""
 
-import itertools
 import uuid
 
 import pytest
 
-from harness import schema, wire
+from harness import schema, system, wire
+from harness.entities import EMPTY, make_database, note, notes
+from harness.proxy import Proxy
 from harness.wire import bind, close, copy_data, describe, execute, parse, query
 
 A, B, C = (str(uuid.UUID(int=n)) for n in (0xA, 0xB, 0xC))
 ORGANIZATION = str(uuid.UUID(int=0x0F))
 OID_UUID = 2950
 
-TABLES = """
-CREATE TABLE items (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text, n int, organization_id uuid,
-    CONSTRAINT items_n UNIQUE (n) DEFERRABLE INITIALLY DEFERRED);
-CREATE TABLE others (id uuid PRIMARY KEY, name text);
-CREATE TABLE numbered (id int PRIMARY KEY, name text);
-CREATE VIEW ml_source_item AS SELECT id, organization_id, NULL::timestamptz AS event_time, name FROM items;
-CREATE VIEW ml_source_other AS SELECT id, NULL::uuid AS organization_id, NULL::timestamptz AS event_time, name FROM others;
-GRANT ALL ON ALL TABLES IN SCHEMA public TO app, u_other;
-"""
-GRANTS = "GRANT SELECT ON ALL TABLES IN SCHEMA public TO ml_owner; GRANT ml_service TO app;"
-
-numbers = itertools.count(1)
-
 
 @pytest.fixture(scope="module")
 def database(cluster):
     """A database with the schema of the outbox and tables whose rows are entities."""
-    name = f"sync_{next(numbers)}"
-    schema.create(cluster, name)
-    cluster.run(TABLES, name)
-    schema.migrate(cluster, name)
-    cluster.run(GRANTS, name)
+    name = make_database(cluster)
     yield name
     schema.drop(cluster, name)
 
@@ -45,7 +29,6 @@ MODES = ("transaction", "session", "statement")
 @pytest.fixture(scope="module")
 def proxies(cluster, program, database):
     """pglane in each mode of pooling; made when it is asked for."""
-    from harness.proxy import Proxy
     running = {}
 
     def of(mode):
@@ -65,16 +48,7 @@ def proxy(request, proxies):
 
 @pytest.fixture(autouse=True)
 def clean(cluster, database):
-    cluster.run("TRUNCATE items, others, numbered, ml_vector_outbox", database)
-
-
-def notes(cluster, database):
-    """What waits in the outbox: (type, id)."""
-    return sorted(tuple(map(str, row)) for row in cluster.run("SELECT entity_type, entity_id FROM ml_vector_outbox", database))
-
-
-def item_notes(cluster, database):
-    return [entity for kind, entity in notes(cluster, database) if kind == "item"]
+    cluster.run(EMPTY, database)
 
 
 def direct(cluster, database):
@@ -94,11 +68,6 @@ def run_steps(client, steps):
     return seen
 
 
-def note(value, sql, at_end=False, **more):
-    pairs = ",".join(f"{key}='{text}'" for key, text in {"ml_entity": value, **more}.items())
-    return f"{sql} /*{pairs}*/" if at_end else f"/*{pairs}*/ {sql}"
-
-
 INSERT_A = f"INSERT INTO items (id, name, n) VALUES ('{A}', 'a', 1)"
 INSERT_B = f"INSERT INTO items (id, name, n) VALUES ('{B}', 'b', 2)"
 INSERT_BOTH = f"INSERT INTO items (id, name, n) VALUES ('{A}', 'a', 1), ('{B}', 'b', 2) RETURNING name, id, n"
@@ -107,6 +76,7 @@ SYNC, FLUSH = wire.SYNC, wire.FLUSH
 ITEM_A = note(f"item:{A}", INSERT_A)
 ITEM_A_BEHIND = note(f"item:{A}", INSERT_A, at_end=True)
 RETURNING = note("item", INSERT_BOTH)
+
 
 def whole(sql, values=(), types=(), statement="", portal="", binary=False):
     return [parse(statement, sql, types), bind(portal, statement, values, binary), describe("P", portal), execute(portal)]
@@ -200,11 +170,11 @@ def test_every_shape_is_noted_and_looks_as_without(cluster, database, proxy, sha
     steps, expected = SHAPES[shape]
     with direct(cluster, database) as client:
         wanted = run_steps(client, steps)
-    cluster.run("TRUNCATE items, others, ml_vector_outbox", database)
+    cluster.run(EMPTY, database)
     with proxy.client(database=database) as client:
         seen = run_steps(client, steps)
         assert comparable(seen) == comparable(wanted)
-        assert item_notes(cluster, database) == sorted(expected)
+        assert notes(cluster, database, "item") == sorted(expected)
         assert client.query("SELECT 1").value == "1"
 
 
@@ -251,7 +221,7 @@ def test_what_cannot_be_honoured_is_an_error_and_writes_nothing(cluster, databas
         assert client.query("COMMIT").tags == ["ROLLBACK"]
         assert client.query("SELECT count(*) FROM items").value == "0"
         assert client.query("SELECT count(*) FROM others").value == "0"
-    assert notes(cluster, database) == []
+    assert cluster.run("SELECT * FROM ml_vector_outbox", database) == []
 
 
 @pytest.mark.parametrize("sql", [f"/*ml_entity='item:{A}*/ {INSERT_ANY}", f"/*ml_entity=item:{A}*/ {INSERT_ANY}", f"{INSERT_ANY} /*x='1' ml_entity='item:{A}'*/"])
@@ -273,7 +243,7 @@ def test_a_parameter_must_be_there_and_be_a_uuid(cluster, database, proxy, param
         assert client.query("SELECT count(*) FROM items").value == "0"
         answer = client.exchange(parse("", note("item:$1", INSERT_P), (OID_UUID, 25)), bind("", "", (A, "x")), execute())
         assert answer.tags == ["INSERT 0 1"]
-    assert item_notes(cluster, database) == [A]
+    assert notes(cluster, database, "item") == [A]
 
 
 def test_a_parameter_is_found_however_the_bind_is_cut(cluster, database, proxy):
@@ -286,7 +256,7 @@ def test_a_parameter_is_found_however_the_bind_is_cut(cluster, database, proxy):
             assert client.query(f"DELETE FROM items WHERE id = '{A}'").tags == ["DELETE 1"]
             client.send(parse("", note("item:$2", "INSERT INTO items (name, id) VALUES ($1, $2)"), (25, OID_UUID)))
         client.exchange()
-    assert item_notes(cluster, database) == [A]
+    assert notes(cluster, database, "item") == [A]
 
 
 ROUTE = note("item:" + A, "SELECT 1")
@@ -354,7 +324,7 @@ def test_rows_that_cannot_be_noted_fail_the_transaction(cluster, database, proxi
             assert client.query(note("item", f"INSERT INTO items (id) SELECT ('{{A}}'::uuid) FROM generate_series(1, 0) RETURNING id".replace("{A}", A))).tags == ["INSERT 0 0"]
         with proxy.console() as console:
             console.run("SET max_noted_entities = 10000")
-    assert notes(cluster, database) == []
+    assert cluster.run("SELECT * FROM ml_vector_outbox", database) == []
 
 
 def test_transaction_control_in_a_string_is_refused(cluster, database, proxy):
@@ -369,7 +339,7 @@ def test_what_cannot_run_in_a_transaction_says_so(cluster, database, proxy):
         answer = client.query(note("item:" + A, "VACUUM items"))
         refused(client, answer, "25001", "I")
         assert client.query("VACUUM items").tags == ["VACUUM"]
-    assert notes(cluster, database) == []
+    assert cluster.run("SELECT * FROM ml_vector_outbox", database) == []
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -379,7 +349,7 @@ def test_statement_pooling_has_it_too(cluster, database, proxies, mode):
         assert client.query(f"DELETE FROM items WHERE id = '{A}'").tags == ["DELETE 1"]
         assert client.query(RETURNING).tags == ["INSERT 0 2"]
         assert client.exchange(*whole(note("item:$1", INSERT_P), (C, "x"), (OID_UUID, 25))).tags == ["INSERT 0 1"]
-    assert item_notes(cluster, database) == [A, B, C]
+    assert notes(cluster, database, "item") == [A, B, C]
 
 
 def test_the_organization_goes_with_the_note(cluster, database, proxy):
@@ -394,11 +364,113 @@ def test_many_rows_and_wide_ones(cluster, database, proxy):
     with proxy.client(database=database) as client:
         sql = "INSERT INTO items (id, name) SELECT gen_random_uuid(), repeat('x', %s) FROM generate_series(1, %s) RETURNING %s"
         assert client.query(note("item", sql % (10, 9000, "*"))).tags == ["INSERT 0 9000"]
-        assert len(notes(cluster, database)) == 9000
+        assert len(notes(cluster, database, "item")) == 9000
         assert client.exchange(*whole(note("item", sql % (200000, 5, "id, name")))).tags == ["INSERT 0 5"]
         assert client.query(note("item", sql % (60000, 20, "name, id"))).tags == ["INSERT 0 20"]
-        assert len(notes(cluster, database)) == 9025
+        assert len(notes(cluster, database, "item")) == 9025
         answer = client.query(note("item", sql % (200000, 2, "name, id")))
         assert answer.sqlstate == "54000", "the key is not in sight"
-        assert len(notes(cluster, database)) == 9025
+        assert len(notes(cluster, database, "item")) == 9025
         assert client.query("SELECT count(*) FROM items").value == "9025"
+
+
+# ---- configuration, other sessions ----
+
+def test_the_key_column_is_the_configurations(cluster, database, start):
+    proxy = start(users={"app": "annotations=all"}, sections={"entity:keyed": {"key_column": "Key"}})
+    with proxy.client(database=database) as client:
+        assert client.query(note("keyed", f"INSERT INTO keyed VALUES ('{A}', 1) RETURNING *")).tags == ["INSERT 0 1"]
+        assert client.query(note("keyed", f"INSERT INTO keyed VALUES ('{B}', 1) RETURNING id")).sqlstate == "42703"
+        client.send(query(note("keyed", 'COPY keyed ("Key") FROM STDIN')), copy_data(f"{C}\n".encode()), wire.COPY_DONE)
+        assert client.result().tags == ["COPY 1"]
+    assert notes(cluster, database, "keyed") == [A, C]
+
+
+def test_a_serialization_failure_leaves_no_note(cluster, database, proxy):
+    cluster.run(f"INSERT INTO items (id, n) VALUES ('{A}', 1), ('{B}', 2)", database)
+    writes = [note("item:" + A, f"UPDATE items SET n = (SELECT sum(n) FROM items) + 10 WHERE id = '{A}'"),
+              note("item", f"UPDATE items SET n = (SELECT sum(n) FROM items) + 20 WHERE id = '{B}' RETURNING id")]
+    with proxy.client(database=database) as one, proxy.client(database=database) as two:
+        for client in (one, two):
+            client.query("BEGIN ISOLATION LEVEL SERIALIZABLE")
+            assert client.query("SELECT sum(n) FROM items").value == "3"
+        assert one.query(writes[0]).tags == ["UPDATE 1"]
+        assert two.query(writes[1]).tags == ["UPDATE 1"]
+        assert one.query("COMMIT").tags == ["COMMIT"]
+        answer = two.query("COMMIT")
+        assert (answer.sqlstate, answer.status) == ("40001", "I") or answer.status == "E"
+        two.query("ROLLBACK")
+    assert notes(cluster, database, "item") == [A]
+
+
+def test_a_note_does_not_turn_the_order_of_locks(cluster, database, proxy):
+    """One has the row and notes it, the other notes it and wants the row: they wait in a line, not in a circle, and the note is free until the end."""
+    cluster.run(f"INSERT INTO items (id) VALUES ('{A}')", database)
+    update = note("item:" + A, f"UPDATE items SET name = 'x' WHERE id = '{A}'")
+    waits = "SELECT pid FROM pg_locks WHERE NOT granted"
+    with proxy.client(database=database) as one, proxy.client(database=database) as two, proxy.client(database=database) as three:
+        for ends in (query(update), b"".join(whole(update)) + SYNC):
+            one.query("BEGIN")
+            assert one.query(f"SELECT n FROM items WHERE id = '{A}' FOR UPDATE").errors == []
+            two.send(ends)
+            system.eventually(lambda: cluster.run(waits), 10, "the second writer to wait")
+            assert three.query(note("item:" + A, "SELECT 1")).tags == ["SELECT 1"], "who wants the note alone waits for neither"
+            assert one.query(update).tags == ["UPDATE 1"]
+            assert one.query("COMMIT").tags == ["COMMIT"]
+            assert two.result().tags == ["UPDATE 1"]
+    assert cluster.run("SELECT gen FROM ml_vector_outbox", database) == [(6,)]
+
+
+@pytest.mark.parametrize("sql", [note("item:" + A, "SELECT pg_sleep(60)"), note("item", f"SELECT '{A}'::uuid AS id, pg_sleep(60)")])
+def test_a_cancel_leaves_no_note(cluster, database, proxy, sql):
+    with proxy.client(database=database) as client:
+        for send in (lambda: client.send(query(sql)), lambda: client.send(*whole(sql), SYNC)):
+            send()
+            system.eventually(lambda: cluster.backends("query LIKE '%pg_sleep(60)%' AND state = 'active' AND pid <> pg_backend_pid()"))
+            proxy.cancel(client)
+            answer = client.result()
+            assert (answer.sqlstate, answer.status) == ("57014", "I")
+        assert client.query("SELECT 1").value == "1"
+    assert notes(cluster, database, "item") == []
+
+
+def test_names_of_session_pooling_are_followed(cluster, database, proxies):
+    """Close, a Parse that fails, DISCARD ALL and DEALLOCATE: what a name means is what the server means."""
+    with proxies("session").client(database=database) as client:
+        noted, plain = note("item:$1", INSERT_P), "INSERT INTO others (id, name) VALUES ($1, $2)"
+
+        def run(name, entity):
+            return client.exchange(bind("", name, (entity, "x")), execute()).sqlstate
+
+        def make(name, sql):
+            return client.exchange(parse(name, sql, (OID_UUID, 25))).sqlstate
+
+        def entity(n):
+            return str(uuid.UUID(int=0x100 + n))
+
+        assert make("p", noted) is None and run("p", entity(1)) is None
+        assert make("p", plain) == "42P05" and run("p", entity(2)) is None
+        client.exchange(close("S", "p"))
+        assert make("p", plain) is None and run("p", entity(3)) is None
+        assert make("p", noted) == "42P05" and run("p", entity(4)) is None
+        assert client.query("DISCARD ALL").tags == ["DISCARD ALL"]
+        assert run("p", entity(5)) == "26000"
+        assert make("p", noted) is None and run("p", entity(6)) is None
+        assert client.query("DEALLOCATE p").tags == ["DEALLOCATE"]
+        assert make("p", plain) is None and run("p", entity(7)) is None
+        assert make("", noted) is None and run("", entity(8)) is None
+        assert make("", plain) is None and run("", entity(9)) is None
+        assert client.query("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'pglane%'").value == "0"
+    assert notes(cluster, database, "item") == [entity(n) for n in (1, 2, 6, 8)]
+
+
+def test_queries_sent_without_waiting_in_session_pooling(cluster, database, proxies):
+    steps = [query("BEGIN"), query(ITEM_A), query("SELECT 1"), query(note("item", f"{INSERT_B} RETURNING id")), query("COMMIT"), query(note("weather:" + A, "SELECT 2")), query("SELECT 3"),
+             query(RETURNING), query("SELECT 4"), *whole(note("item", f"INSERT INTO items (id) VALUES ('{C}') RETURNING id")), SYNC, *whole("SELECT 5"), SYNC]
+    with proxies("session").client(database=database) as client:
+        client.send(*steps)
+        answers = [client.result() for _ in range(11)]
+    assert [(answer.sqlstate, answer.tags) for answer in answers] == [
+        (None, ["BEGIN"]), (None, ["INSERT 0 1"]), (None, ["SELECT 1"]), (None, ["INSERT 0 1"]), (None, ["COMMIT"]), ("22023", []), (None, ["SELECT 1"]), ("23505", []), (None, ["SELECT 1"]),
+        (None, ["INSERT 0 1"]), (None, ["SELECT 1"])]
+    assert notes(cluster, database, "item") == [A, B, C]
