@@ -49,6 +49,7 @@ const struct command commands[] = {
 	SHOW("SCALING", scaling_columns, show_scaling),
 	SHOW("PINS", pins_columns, show_pins),
 	SHOW("OUTBOX", outbox_columns, show_outbox),
+	SHOW("ANNOTATIONS", annotations_columns, show_annotations),
 	PARAMETER(application_name),
 	PARAMETER(client_encoding),
 	PARAMETER(datestyle),

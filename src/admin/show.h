@@ -14,6 +14,7 @@ extern const struct column version_columns[1], peers_columns[4], peer_pools_colu
 extern const struct column lanes_columns[19], classes_columns[9], queue_columns[9], budget_columns[7], explain_columns[2];
 extern const struct column scaling_columns[10], pins_columns[9];
 extern const struct column outbox_columns[18], retry_outbox_columns[1];
+extern const struct column annotations_columns[3];
 
 void show_pools(struct run *run);
 void show_stats(struct run *run);
@@ -41,6 +42,7 @@ void show_budget(struct run *run);
 void show_scaling(struct run *run);
 void show_pins(struct run *run);
 void show_outbox(struct run *run);
+void show_annotations(struct run *run);
 void explain_route(struct run *run);
 
 void control_pause(struct run *run);

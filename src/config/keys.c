@@ -226,8 +226,7 @@ static const struct schema_row main_rows[] = {
 		NULL, 0,
 		"The most servers of each pool of a database. 0: the lanes and the budget decide."),
 	MAIN("max_noted_entities", GROUP_PROTOCOL, COUNT(1, 1000000), max_noted_entities, "10000", NULL, 0,
-		"The most entities whose ids may be in the rows of one annotated statement "
-		"(ml_entity='type' with RETURNING); a statement that returns more fails."),
+		"The most rows that a statement with ml_entity='type' may return; one that returns more fails."),
 	MAIN("max_packet_size", GROUP_PROTOCOL, SIZE(1024, INT32_MAX), max_packet_bytes,
 		"2147483647", NULL, 0,
 		"The largest protocol message that is let through, either way."),
@@ -589,14 +588,12 @@ static const struct schema_row collection_rows[] = {
 
 static const struct schema schemas[] = {
 	[SCHEMA_MAIN] = { main_rows, N_ELEMENTS(main_rows), sizeof(struct config) },
-	[SCHEMA_DATABASE] = { database_rows, N_ELEMENTS(database_rows),
-		sizeof(struct config_database) },
+	[SCHEMA_DATABASE] = { database_rows, N_ELEMENTS(database_rows), sizeof(struct config_database) },
 	[SCHEMA_USER] = { user_rows, N_ELEMENTS(user_rows), sizeof(struct config_user) },
 	[SCHEMA_PEER] = { peer_rows, N_ELEMENTS(peer_rows), 0 },
 	[SCHEMA_LANE] = { lane_rows, N_ELEMENTS(lane_rows), sizeof(struct config_lane) },
 	[SCHEMA_ENTITY] = { entity_rows, N_ELEMENTS(entity_rows), sizeof(struct config_entity) },
-	[SCHEMA_COLLECTION] = { collection_rows, N_ELEMENTS(collection_rows),
-		sizeof(struct config_collection) },
+	[SCHEMA_COLLECTION] = { collection_rows, N_ELEMENTS(collection_rows), sizeof(struct config_collection) },
 };
 
 const struct schema *schema_of(enum schema_scope scope)

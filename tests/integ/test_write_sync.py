@@ -474,3 +474,18 @@ def test_queries_sent_without_waiting_in_session_pooling(cluster, database, prox
         (None, ["BEGIN"]), (None, ["INSERT 0 1"]), (None, ["SELECT 1"]), (None, ["INSERT 0 1"]), (None, ["COMMIT"]), ("22023", []), (None, ["SELECT 1"]), ("23505", []), (None, ["SELECT 1"]),
         (None, ["INSERT 0 1"]), (None, ["SELECT 1"])]
     assert notes(cluster, database, "item") == [A, B, C]
+
+
+def test_the_console_counts(cluster, database, start):
+    proxy = start(users={"app": "annotations=all"})
+    with proxy.client(database=database) as client:
+        client.query(ITEM_A)
+        client.exchange(*whole(note("item:$1,item:$1", INSERT_P), (C, "x"), (OID_UUID, 25)))
+        client.query(note("item", f"{INSERT_B} RETURNING id"))
+        client.query(note("item:1", "SELECT 1"))
+        client.query(note("weather:" + A, "SELECT 1"))
+        client.query("/*ml_class='none'*/ SELECT 1")
+    with proxy.console() as console:
+        counts = {(row["annotation"], row["outcome"]): row["count"] for row in console.show("ANNOTATIONS")}
+    assert counts == {("route", "malformed or not allowed"): 1, ("ml_entity", "named by id"): 2, ("ml_entity", "named by parameter"): 1, ("ml_entity", "ids in rows"): 1,
+                      ("ml_entity", "copy"): 0, ("ml_entity", "entities"): 5, ("ml_entity", "refused"): 1, ("ml_entity", "failed"): 1}
