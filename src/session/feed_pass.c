@@ -101,11 +101,13 @@ enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
 	enum pgw_err err;
 	enum step step;
 
-	if (frame->n_available < frame->n_body_bytes) {
-		if (frame->n_available < worker_config(feed->worker)->inspect_limit_bytes)
-			return STEP_MORE;
+	if (frame->n_available < frame->n_body_bytes &&
+		frame->n_available < worker_config(feed->worker)->inspect_limit_bytes)
+		return STEP_MORE;
+	if (frame->n_available < frame->n_body_bytes ||
+		LIKELY(client->names == NULL && client->unnamed == NULL &&
+			!may_ask((const char *)frame->body, frame->n_available)))
 		return feed_pass(feed, frame, EXPECT_PARSE);
-	}
 	err = pgw_view_parse(frame->body, frame->n_body_bytes, &parse);
 	if (err != PGW_OK)
 		return feed_violation(feed, err);
