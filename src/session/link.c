@@ -495,6 +495,7 @@ bool link_roll_back_idle(struct client *client)
 		server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH))
 		return false;
 	setting_settled(client, true);
+	write_sync_free(&client->sync);
 	client_xact_over(client);
 	client_statement_ends(client, loop_now_us(&client->worker->loop), true);
 	client->xact = XACT_FAILED;

@@ -434,6 +434,21 @@ def test_a_cancel_leaves_no_note(cluster, database, proxy, sql):
     assert notes(cluster, database, "item") == []
 
 
+def test_a_transaction_that_was_idle_too_long_leaves_no_note(cluster, database, start):
+    """Its ids were still to be noted when it was rolled back."""
+    proxy = start(users={"app": "annotations=all"}, idle_transaction_timeout="1")
+    with proxy.client(database=database) as client:
+        client.query("BEGIN")
+        assert client.query(RETURNING).tags == ["INSERT 0 2"]
+        system.eventually(lambda: not cluster.backends("state = 'idle in transaction'"), 10, "the rollback")
+        assert client.query("SELECT 1").sqlstate == "25P03"
+        assert client.query("ROLLBACK").tags == ["ROLLBACK"]
+        client.query("BEGIN")
+        assert client.query(note("item:" + C, "SELECT 1")).value == "1"
+        assert client.query("COMMIT").tags == ["COMMIT"]
+    assert notes(cluster, database, "item") == [C]
+
+
 def test_names_of_session_pooling_are_followed(cluster, database, proxies):
     """Close, a Parse that fails, DISCARD ALL and DEALLOCATE: what a name means is what the server means."""
     with proxies("session").client(database=database) as client:
