@@ -284,7 +284,7 @@ NOINLINE static void apply_annotations(const struct classify_session *session, c
 	const char *priority = pgw_annotation_get(&annotation, "ml_priority");
 	const char *organization = pgw_annotation_get(&annotation, "ml_organization");
 	result->bad_annotation = annotation.n_malformed > 0;
-	if (entity_is_asked_for(sql, n))
+	if (entity_is_asked_for(sql, n) || pgw_annotation_get(&annotation, "ml_entity"))
 		result->actions |= ACTION_NOTE;
 	if (!session->may_annotate) {
 		result->bad_annotation |= class != NULL || priority != NULL || organization != NULL;
