@@ -185,7 +185,14 @@ void pgw_annotation_init(struct pgw_annotation *a)
 	a->n = 0;
 	a->n_malformed = 0;
 	a->malformed_entity = false;
+	a->malformed_search = false;
 	a->n_text = 0;
+}
+
+static bool names_search(const struct pgw_token *comment)
+{
+	return memmem(comment->at, comment->len, "ml_near_", strlen("ml_near_")) ||
+	       memmem(comment->at, comment->len, "ml_hybrid", strlen("ml_hybrid"));
 }
 
 void pgw_annotation_add(struct pgw_annotation *a, const struct pgw_token *comment)
@@ -210,8 +217,10 @@ void pgw_annotation_add(struct pgw_annotation *a, const struct pgw_token *commen
 		return;
 	a->n = n;
 	a->n_text = n_text;
-	if (names_our_key(comment->at + 2, r.end, &a->malformed_entity))
+	if (names_our_key(comment->at + 2, r.end, &a->malformed_entity)) {
 		a->n_malformed++;
+		a->malformed_search |= names_search(comment);
+	}
 }
 
 static bool is_semicolon(const struct pgw_token *token)

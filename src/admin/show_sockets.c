@@ -180,7 +180,7 @@ static const char *client_socket_state(const struct client *client)
 {
 	if (is_logging_in(client))
 		return "cl_login";
-	return client->state == CLIENT_WAITING || client->state == CLIENT_EXPECT_WELCOME ? "cl_waiting" : "cl_active";
+	return client->state == CLIENT_WAITING || client->state == CLIENT_SEARCHING || client->state == CLIENT_EXPECT_WELCOME ? "cl_waiting" : "cl_active";
 }
 
 static void describe_client(const struct client *client, struct socket_facts *facts_r)

@@ -272,6 +272,17 @@ static void apply_organization(const char *value, struct classify_result *result
 		result->bad_annotation = true;
 }
 
+static bool names_search(const struct pgw_annotation *annotation)
+{
+	static const char *const keys[] = {"ml_near_text", "ml_near_vector", "ml_hybrid",
+		"ml_collection", "ml_limit", "ml_max_distance"};
+
+	for (unsigned i = 0; annotation->n > 0 && i < N_ELEMENTS(keys); i++)
+		if (pgw_annotation_get(annotation, keys[i]) != NULL)
+			return true;
+	return annotation->malformed_search;
+}
+
 /* Apart: few statements have one, and its room on the stack is as large as a page. */
 NOINLINE static void apply_annotations(const struct classify_session *session, const char *sql,
 	size_t n, struct classify_result *result)
@@ -286,6 +297,8 @@ NOINLINE static void apply_annotations(const struct classify_session *session, c
 	result->bad_annotation = annotation.n_malformed > 0;
 	if (entity_is_asked_for(sql, n) || pgw_annotation_get(&annotation, "ml_entity"))
 		result->actions |= ACTION_NOTE;
+	if (names_search(&annotation))
+		result->actions |= ACTION_SEARCH;
 	if (!session->may_annotate) {
 		result->bad_annotation |= class != NULL || priority != NULL || organization != NULL;
 		return;

@@ -45,6 +45,7 @@ enum statement_effect {
 /* What annotations ask for beside a route; bits. Whether they can be honoured is for the reader of entity.h to say. */
 enum annotation_action {
 	ACTION_NOTE = 1 << 0,	/* ml_entity, in whatever form and place: the write is to be noted */
+	ACTION_SEARCH = 1 << 1,	/* ml_near_text and the like: Weaviate is searched before it is sent, or it is not sent */
 };
 
 #define CLASSIFY_NAME_BYTES 64 /* PostgreSQL's NAMEDATALEN */

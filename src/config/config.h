@@ -18,6 +18,7 @@ enum session_state_policy { SESSION_STATE_VIRTUALIZE, SESSION_STATE_PIN, SESSION
 enum annotation_right { ANNOTATIONS_NONE, ANNOTATIONS_ROUTE, ANNOTATIONS_ALL };
 enum weaviate_search { WEAVIATE_SEARCH_AUTO, WEAVIATE_SEARCH_REST, WEAVIATE_SEARCH_GRAPHQL };
 enum collection_organization { ORGANIZATION_NONE, ORGANIZATION_FILTER, ORGANIZATION_TENANT };
+enum search_failure { SEARCH_FAILURE_IS_ERROR, SEARCH_FAILURE_IS_EMPTY };
 enum entity_vector { VECTOR_NONE, VECTOR_BY_VECTORIZER, VECTOR_FROM_COLUMN };
 
 #define CONFIG_INHERIT_US UINT64_MAX /* "not set here: the next wider scope decides" */
@@ -64,6 +65,8 @@ struct config_user {
 	enum session_state_policy on_session_state;
 	enum annotation_right annotations;
 	uint8_t max_priority;
+	enum search_failure on_search_failure;
+	char *organization;	/* of its searches, lower case; NULL: any */
 };
 
 /* What of the database becomes an object of Weaviate: [entity:TYPE]. */
@@ -162,6 +165,11 @@ struct config {
 	char *weaviate_classes;		/* as written: see config_weaviate_classes() */
 	enum weaviate_search weaviate_search;
 	uint64_t weaviate_timeout_us, weaviate_write_timeout_us;
+	uint64_t search_timeout_us, search_max_bytes;
+	uint32_t search_requests;
+	uint32_t search_breaker_failures;	/* 0: never opens */
+	uint64_t search_breaker_pause_us;
+	uint64_t search_cache_ttl_us, search_cache_bytes; /* ttl 0: off */
 	char *outbox_database, *outbox_user, *outbox_password; /* as written: see config_outbox_database() */
 	uint64_t outbox_poll_us, outbox_batch_bytes;
 	uint32_t outbox_batch, outbox_requests;

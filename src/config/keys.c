@@ -12,6 +12,7 @@
 /* clang-format off */
 #define TEXT { .kind = VALUE_TEXT }
 #define QUERY { .kind = VALUE_QUERY }
+#define UUID { .kind = VALUE_UUID }
 #define LIST { .kind = VALUE_LIST }
 #define SWITCH { .kind = VALUE_BOOL }
 #define PORT { .kind = VALUE_PORT, .min = 1, .max = UINT16_MAX }
@@ -86,6 +87,7 @@ static const char *const tls_modes[] = { "disable", "allow", "prefer", "require"
 static const char *const session_state_policies[] = { "virtualize", "pin", "warn", "error", NULL };
 static const char *const annotation_rights[] = { "none", "route", "all", NULL };
 static const char *const search_words[] = { "auto", "rest", "graphql", NULL };
+static const char *const failure_words[] = { "error", "empty", NULL };
 static const char *const organization_words[] = { "none", "filter", "tenant", NULL };
 static const char *const balance_words[] = { "round-robin", "disable", NULL };
 static const char *const syslog_facilities[] = { "auth", "authpriv", "cron", "daemon", "ftp",
@@ -331,6 +333,26 @@ static const struct schema_row main_rows[] = {
 		"demand, up to the budget."),
 	MAIN("scram_iterations", GROUP_AUTH, COUNT(1, 100000), scram_iterations, "4096", NULL, 0,
 		"Iterations of the SCRAM secrets that are derived from plain text passwords."),
+	MAIN("search_breaker_failures", GROUP_WEAVIATE, COUNT(0, COUNT_MAX),
+		search_breaker_failures, "5", NULL, 0,
+		"After so many failures in a row searches fail at once, for search_breaker_pause; "
+		"then one tries whether Weaviate is back. 0: never."),
+	MAIN("search_breaker_pause", GROUP_WEAVIATE, TIME, search_breaker_pause_us, "10", NULL, 0,
+		"How long searches fail at once."),
+	MAIN("search_cache_bytes", GROUP_WEAVIATE, SIZE(0, 1ull << 36), search_cache_bytes,
+		"16777216", NULL, 0, "The most memory for hits that are kept."),
+	MAIN("search_cache_ttl", GROUP_WEAVIATE, TIME, search_cache_ttl_us, "0", NULL, 0,
+		"How long hits are given again to who asks for the very same in the same "
+		"organization. 0: not at all."),
+	MAIN("search_max_bytes", GROUP_WEAVIATE, SIZE(1024, 1ull << 26), search_max_bytes,
+		"1048576", NULL, 0,
+		"The longest text or vector that is searched for, as the client sends it."),
+	MAIN("search_requests", GROUP_WEAVIATE, COUNT(1, 1000), search_requests, "32", NULL, 0,
+		"The most searches that Weaviate has to do with at a time; others wait, within "
+		"search_timeout."),
+	MAIN("search_timeout", GROUP_WEAVIATE, TIME_BETWEEN(10000, 59000000), search_timeout_us,
+		"5", NULL, 0,
+		"Give up a search after this long, where its lane's limit is not shorter."),
 	TAKEN("server_check_delay", TIME, "30", 0,
 		"pglane needs no check: it sees the end of an idle server at once."),
 	TAKEN("server_check_query", TEXT, "<empty>", 0,
@@ -514,8 +536,14 @@ static const struct schema_row user_rows[] = {
 		"The most clients of this user."),
 	USER("max_user_connections", COUNT_INHERITED, max_user_connections, NULL,
 		"The most servers of each pool of this user."),
+	USER("on_search_failure", WORD(failure_words), on_search_failure, "error",
+		"When Weaviate does not answer a search of this user: the statement fails, or runs "
+		"with no hits."),
 	USER("on_session_state", WORD_INHERITED(session_state_policies), on_session_state, NULL,
 		"on_session_state of this user; it goes before the database's."),
+	USER("organization", UUID, organization, NULL,
+		"This user's searches are within this organization, whatever their annotations "
+		"say."),
 	USER("pool_mode", WORD_INHERITED(pool_modes), pool_mode, NULL,
 		"pool_mode of this user; it goes before the database's."),
 	USER("pool_size", COUNT_INHERITED, pool_size, NULL,

@@ -42,6 +42,7 @@ size_t value_bytes(const struct value_type *type)
 	switch (type->kind) {
 	case VALUE_TEXT:
 	case VALUE_QUERY:
+	case VALUE_UUID:
 		return sizeof(char *);
 	case VALUE_LIST:
 		return sizeof(char **);
@@ -73,6 +74,8 @@ const char *value_unit(const struct value_type *type)
 	case VALUE_TEXT:
 	case VALUE_QUERY:
 		return type->words ? "one of the names" : "text";
+	case VALUE_UUID:
+		return "uuid";
 	case VALUE_LIST:
 		return "comma-separated names";
 	case VALUE_CLASSES:
@@ -345,6 +348,16 @@ static bool refuse_word(const char *const *words, const char *text, struct strbu
 	return false;
 }
 
+static bool is_uuid(const char *text)
+{
+	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	size_t i = 0;
+
+	while (shape[i] && (shape[i] == '-' ? text[i] == '-' : isxdigit((unsigned char)text[i])))
+		i++;
+	return shape[i] == '\0' && text[i] == '\0';
+}
+
 static bool set_text(
 	const struct value_type *type, char **field, const char *text, struct strbuf *why)
 {
@@ -352,10 +365,16 @@ static bool set_text(
 
 	if (type->words && *text && find_word(type->words, text, strlen(text)) < 0)
 		return refuse_word(type->words, text, why);
+	if (type->kind == VALUE_UUID && *text && !is_uuid(text)) {
+		refuse(why, text, "expected a uuid");
+		return false;
+	}
 	if (type->kind == VALUE_QUERY && strcmp(text, "<empty>") == 0)
 		fresh = mem_strdup("");
 	else
 		fresh = *text ? mem_strdup(text) : NULL;
+	for (char *p = fresh; p && type->kind == VALUE_UUID && *p; p++)
+		*p = (char)tolower((unsigned char)*p);
 	mem_free(*field);
 	*field = fresh;
 	return true;
@@ -439,6 +458,7 @@ bool value_set(const struct value_type *type, void *field, const char *text, str
 	switch (type->kind) {
 	case VALUE_TEXT:
 	case VALUE_QUERY:
+	case VALUE_UUID:
 		return set_text(type, field, text, why);
 	case VALUE_LIST:
 		set_list(field, text);
@@ -507,6 +527,7 @@ void value_format(const struct value_type *type, const void *field, struct strbu
 	switch (type->kind) {
 	case VALUE_TEXT:
 	case VALUE_QUERY:
+	case VALUE_UUID:
 		text = *(char *const *)field;
 		if (text)
 			strbuf_adds(out, type->kind == VALUE_QUERY && !*text ? "<empty>" : text);
@@ -543,9 +564,14 @@ void value_format(const struct value_type *type, const void *field, struct strbu
 		add_number(type, number_get(type, field), out);
 }
 
+static bool is_string(const struct value_type *type)
+{
+	return type->kind == VALUE_TEXT || type->kind == VALUE_QUERY || type->kind == VALUE_UUID;
+}
+
 void value_copy(const struct value_type *type, void *to, const void *from)
 {
-	if (type->kind == VALUE_TEXT || type->kind == VALUE_QUERY) {
+	if (is_string(type)) {
 		*(char **)to = mem_strdup(*(char *const *)from);
 	} else if (type->kind == VALUE_LIST) {
 		char **list = *(char **const *)from;
@@ -563,7 +589,7 @@ void value_copy(const struct value_type *type, void *to, const void *from)
 
 void value_release(const struct value_type *type, void *field)
 {
-	if (type->kind == VALUE_TEXT || type->kind == VALUE_QUERY) {
+	if (is_string(type)) {
 		mem_free(*(char **)field);
 		*(char **)field = NULL;
 	} else if (type->kind == VALUE_LIST) {

@@ -16,6 +16,7 @@
 enum value_kind {
 	VALUE_TEXT,    /* char *; empty is NULL */
 	VALUE_QUERY,   /* char *; empty is NULL, the word <empty> is "" */
+	VALUE_UUID,    /* char *, lower case; empty is NULL */
 	VALUE_LIST,    /* char **, NULL-terminated; comma-separated */
 	VALUE_CLASSES, /* uint32_t, 1 << class; comma-separated names */
 	VALUE_BOOL,    /* bool */

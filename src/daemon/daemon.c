@@ -18,6 +18,7 @@
 #include "daemon/forwarding.h"
 #include "daemon/metrics.h"
 #include "daemon/process.h"
+#include "daemon/searches.h"
 #include "io/netaddr.h"
 #include "session/client.h"
 #include "session/worker.h"
@@ -32,6 +33,7 @@ struct daemon {
 	struct permits permits;
 	struct metrics *metrics;
 	struct forwarding *forwarding;
+	struct searches *searches;
 	struct event *signals[8];
 	unsigned n_signals;
 	unsigned n_quiet;
@@ -116,6 +118,7 @@ static void change_settings(struct daemon *daemon, struct settings *fresh)
 	permits_change(&daemon->permits, fresh->config);
 	metrics_change(daemon->metrics, fresh);
 	forwarding_change(daemon->forwarding, fresh->config);
+	searches_change(daemon->searches, fresh->config);
 	/* Where the new log cannot be had, the old one is told so. */
 	(void)!process_open_log(daemon->options, fresh->config);
 	settings_unref(&daemon->settings);
@@ -332,6 +335,13 @@ static void worker_is_quiet(void *arg, unsigned worker)
 	mailbox_post(&daemon->mailbox, mail, on_quiet);
 }
 
+static void ask_search(void *arg, struct search *search)
+{
+	struct daemon *daemon = arg;
+
+	searches_ask(daemon->searches, search);
+}
+
 /* ---- signals and turns ---- */
 
 static void pause_all(struct daemon *daemon, bool paused)
@@ -422,6 +432,7 @@ static void open_cluster(struct daemon *daemon)
 	cluster->set = order_set;
 	cluster->shutdown = order_shutdown;
 	cluster->outbox = order_outbox;
+	cluster->search = ask_search;
 	cluster->wake_control = wake_control;
 	cluster->quiet = worker_is_quiet;
 	cluster->daemon_arg = daemon;
@@ -442,6 +453,8 @@ static void open_cluster(struct daemon *daemon)
 	daemon->metrics = metrics_open(
 		cluster, &daemon->loop, &daemon->mailbox, &daemon->permits, daemon->settings);
 	daemon->forwarding = forwarding_open(&daemon->loop, &daemon->permits, daemon->settings->config);
+	daemon->searches = searches_open(
+		cluster, &daemon->loop, &daemon->mailbox, daemon->settings->config);
 }
 
 static void close_cluster(struct daemon *daemon)
@@ -455,6 +468,9 @@ static void close_cluster(struct daemon *daemon)
 		worker_join(&cluster->workers[i]);
 	metrics_close(&daemon->metrics);
 	forwarding_close(&daemon->forwarding);
+	/* What is on its way there goes back to where it came from, and is dropped there. */
+	searches_close(daemon->searches);
+	mailbox_deliver(&daemon->mailbox);
 	for (i = 0; i < cluster->n_workers; i++)
 		worker_release(&cluster->workers[i]);
 	mem_free(cluster->workers);
@@ -462,6 +478,7 @@ static void close_cluster(struct daemon *daemon)
 		event_free(daemon->signals[i]);
 	timer_stop(&daemon->deadline);
 	mailbox_close(&daemon->mailbox);
+	searches_free(&daemon->searches);
 	loop_release(&daemon->loop);
 	registry_close();
 	lane_ledger_free(&cluster->ledger);

@@ -40,11 +40,16 @@ void mailbox_open(struct mailbox *box, struct loop *loop, void *owner)
 	MUST(box->ready != NULL && event_add(box->ready, NULL) == 0);
 }
 
-void mailbox_close(struct mailbox *box)
+/* What is delivered may post on to this very box. */
+void mailbox_deliver(struct mailbox *box)
 {
-	/* What is delivered may post on to this very box; nobody else can any more. */
 	while (!STAILQ_EMPTY(&box->mails))
 		deliver_all(box);
+}
+
+void mailbox_close(struct mailbox *box)
+{
+	mailbox_deliver(box); /* nobody else can post any more */
 	event_free(box->ready);
 	close(box->event_fd);
 	pthread_mutex_destroy(&box->mutex);

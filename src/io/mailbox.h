@@ -29,6 +29,7 @@ struct mailbox {
 void mailbox_open(struct mailbox *box, struct loop *loop, void *owner);
 void mailbox_close(struct mailbox *box); /* mails that are left are delivered first: by the loop's
 					    thread, after its end */
+void mailbox_deliver(struct mailbox *box); /* what is there, now: by the owner's thread */
 void mailbox_post(struct mailbox *box, struct mail *mail,
 	void (*deliver)(struct mail *mail, void *owner)); /* any thread */
 void mailbox_wake(struct mailbox *box); /* any thread: a turn of the loop, without a mail */

@@ -16,6 +16,7 @@
 #include "io/tls.h"
 #include "pgw/startup.h"
 #include "session/client.h"
+#include "session/search.h"
 #include "session/server.h"
 
 #define PID_WORKER_SHIFT 25
@@ -311,6 +312,9 @@ void cancel_client(struct client *client, struct client *canceller)
 {
 	if (client->state == CLIENT_WAITING) {
 		client_cancel_waiting(client);
+		tell_canceller(canceller);
+	} else if (client->state == CLIENT_SEARCHING) {
+		search_cancel(client);
 		tell_canceller(canceller);
 	} else if (client->state == CLIENT_LINKED && client->server->expects.n > 0) {
 		cancel_server(client->server, canceller);

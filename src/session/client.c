@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "session/feed.h"
 #include "session/pin.h"
+#include "session/search.h"
 #include "session/server.h"
 #include "session/write_sync.h"
 
@@ -32,6 +33,7 @@ const char *client_state_name(const struct client *client)
 {
 	switch ((enum client_state)client->state) {
 	case CLIENT_WAITING:
+	case CLIENT_SEARCHING:
 	case CLIENT_EXPECT_WELCOME:
 		return "waiting";
 	case CLIENT_LINKED:
@@ -259,6 +261,7 @@ void client_disconnect(struct client *client, const char *reason)
 	}
 	login_free(client);
 	client_stop_waiting(client);
+	search_drop(client);
 	timer_stop(&client->timer);
 	cancel_forget(client);
 	uncount(client);
@@ -316,6 +319,7 @@ static void on_readable(struct stream *stream)
 		client_on_input(client);
 		break;
 	case CLIENT_WAITING:
+	case CLIENT_SEARCHING:
 	case N_CLIENT_STATES:
 	default:
 		break;
@@ -342,6 +346,7 @@ static void on_drained(struct stream *stream)
 void client_on_hangup(struct client *client)
 {
 	if (client->state == CLIENT_WAITING || client->state == CLIENT_LINKED ||
+		client->state == CLIENT_SEARCHING ||
 		(client->state == CLIENT_IDLE && stream_is_blocked(&client->stream)) ||
 		client->state == CLIENT_EXPECT_WELCOME || client->state == CLIENT_CONSOLE)
 		client_disconnect(client, "client unexpected eof");

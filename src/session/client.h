@@ -19,6 +19,7 @@
 	X(EXPECT_WELCOME, "a server that says what the parameters are")                            \
 	X(IDLE, "a statement")                                                                     \
 	X(WAITING, "a permit, or the server that comes with it")                                   \
+	X(SEARCHING, "Weaviate's answer: it has the server of its transaction, if it is in one")   \
 	X(LINKED, "it has a server")                                                               \
 	X(CONSOLE, "a console command")                                                            \
 	X(CANCELING, "the end of a cancel request it asked for")                                   \
@@ -126,6 +127,7 @@ struct client {
 	TAILQ_HEAD(pending_names, pending_name) pending_names; /* in order */
 	struct write_sync *sync; /* write_sync.h; NULL: nothing annotated is under way */
 	struct pgw_fault *fault; /* see feed_fail_batch(); until ReadyForQuery */
+	struct search *search;	 /* of its statement; see search.h */
 	void *console;		 /* the console's own */
 	struct pin *pin;	 /* why it keeps its server between transactions; NULL: it does not */
 	uint64_t id;
@@ -247,10 +249,13 @@ void client_xact_over(struct client *client);
 /* A rule's limit for the statement that is about to begin, or joins the batch under way: the
  * shortest of a batch holds. 0: no rule gives one. */
 void client_statement_limited(struct client *client, uint32_t timeout_ms);
+/* Of a statement in that lane, by a rule (0: none gives one), the lane and query_timeout. 0: none. */
+uint64_t client_limit_us(const struct client *client, unsigned lane, uint32_t rule_ms);
 /* The rule's timeout, else the lane's; or query_timeout of the user or of all when that is
  * shorter. 0: none. */
 uint64_t client_statement_limit_us(const struct client *client);
 void client_statement_begins(struct client *client, uint64_t now_us); /* clock and lane timer */
+void client_statement_clock(struct client *client); /* its timer served something else meanwhile */
 void client_statement_ends(struct client *client, uint64_t now_us, bool idle);
 
 #endif

@@ -10,6 +10,7 @@
 #include "session/client.h"
 #include "session/feed.h"
 #include "session/pin.h"
+#include "session/search.h"
 #include "session/server.h"
 #include "session/write_sync.h"
 
@@ -93,6 +94,7 @@ static void fail_transaction(struct client *client)
 
 void client_error_simple(struct client *client, const struct pgw_fault *fault)
 {
+	search_drop(client);
 	fail_transaction(client);
 	send_fault(client, fault);
 	client_send_ready(client);
@@ -104,6 +106,7 @@ void client_error(struct client *client, const struct pgw_fault *fault)
 		client_error_simple(client, fault);
 		return;
 	}
+	search_drop(client);
 	fail_transaction(client);
 	send_fault(client, fault);
 	client_set(client, CLIENT_DISCARD);
@@ -164,15 +167,15 @@ void client_lane_timeout_fault(struct client *client, struct pgw_fault *fault_r)
 
 /* ---- clocks ---- */
 
-uint64_t client_statement_limit_us(const struct client *client)
+uint64_t client_limit_us(const struct client *client, unsigned lane, uint32_t rule_ms)
 {
 	const struct config *config = worker_config(client->worker);
-	uint64_t lane_us = config->lanes[client->ticket.home_lane].statement_timeout_us,
+	uint64_t lane_us = config->lanes[lane].statement_timeout_us,
 		 query_us = config->query_timeout_us;
 	const struct config_user *user;
 
-	if (UNLIKELY(client->rule_timeout_ms != 0))
-		lane_us = UINT64_C(1000) * client->rule_timeout_ms;
+	if (UNLIKELY(rule_ms != 0))
+		lane_us = UINT64_C(1000) * rule_ms;
 	if (config->n_users > 0) {
 		user = config_find_user(config, client->pool->shared->user->name);
 		if (user && user->query_timeout_us != CONFIG_INHERIT_US)
@@ -181,6 +184,11 @@ uint64_t client_statement_limit_us(const struct client *client)
 	if (lane_us == 0 || query_us == 0)
 		return lane_us + query_us;
 	return MIN_OF(lane_us, query_us);
+}
+
+uint64_t client_statement_limit_us(const struct client *client)
+{
+	return client_limit_us(client, client->ticket.home_lane, client->rule_timeout_ms);
 }
 
 /*
@@ -276,10 +284,20 @@ void client_statement_begins(struct client *client, uint64_t now_us)
 	if (client->query_start_us != 0)
 		return;
 	now_us = now_us ? now_us : loop_now_us(&client->worker->loop);
+	if (UNLIKELY(client->search != NULL)) { /* what it took is time of the statement */
+		now_us -= client->search->took_us;
+		client->search->took_us = 0;
+	}
 	client->query_start_us = now_us;
 	if (client->xact_start_us == 0)
 		client->xact_start_us = now_us;
 	if (client->ticket.state == LANE_TICKET_HOLDS)
+		arm_statement_clock(client, hop_due_us(client));
+}
+
+void client_statement_clock(struct client *client)
+{
+	if (client->query_start_us != 0 && client->ticket.state == LANE_TICKET_HOLDS)
 		arm_statement_clock(client, hop_due_us(client));
 }
 
@@ -337,6 +355,9 @@ void client_on_ready(struct client *client, int xact)
 		return;
 	client_unset(client, CLIENT_AWAITS_READY);
 	client_unset(client, CLIENT_COPY_ENDED | CLIENT_BATCH_HAS_XACT | CLIENT_REPLAYED);
+	client_unset(client, CLIENT_COPY_ENDED);
+	client_unset(client, CLIENT_BATCH_HAS_XACT);
+	search_drop(client);
 	if (UNLIKELY(client->fault != NULL)) {
 		mem_free(client->fault);
 		client->fault = NULL;

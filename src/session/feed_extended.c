@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "session/pin.h"
 #include "session/replay.h"
+#include "session/search.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/write_sync.h"
@@ -228,7 +229,7 @@ static bool defer_begin(
 
 	if (client->state == CLIENT_LINKED || client->xact != XACT_NONE ||
 		statement->route.kind != STATEMENT_BEGIN || client_is(client, CLIENT_STATEMENT) ||
-		(statement->route.actions & ACTION_NOTE))
+		(statement->route.actions & (ACTION_NOTE | ACTION_SEARCH)))
 		return false;
 	end = lone_execution(at, feed->end, &described);
 	if (end == NULL ||
@@ -343,6 +344,17 @@ static bool prepared_here(struct feed *feed, const struct pgw_frame *frame, cons
 	return true;
 }
 
+/* true: a server is linked, the Parse may be sent. Else *step_r says what became of it. */
+static bool parse_has_server(struct feed *feed, const struct pgw_frame *frame,
+	const struct statement *statement, const char *name, enum step *step_r)
+{
+	if (UNLIKELY(statement->route.actions & ACTION_SEARCH) &&
+		search_holds_parse(feed, frame, statement, name, step_r))
+		return false;
+	*step_r = feed_want_server(feed, frame, &statement->route);
+	return *step_r == STEP_NEXT && feed->client->state == CLIENT_LINKED;
+}
+
 static enum step parse_named(
 	struct feed *feed, const struct pgw_frame *frame, const struct pgw_parse *parse)
 {
@@ -350,7 +362,6 @@ static enum step parse_named(
 	struct statement *taken = client_names_find(client->names, parse->name), *statement;
 	struct pgw_fault fault;
 	enum step step;
-	bool refused;
 
 	if (taken && client->state != CLIENT_LINKED) {
 		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_EXISTS, parse->name, NULL);
@@ -360,12 +371,13 @@ static enum step parse_named(
 		return feed_fail_batch(feed, frame, &fault);
 	statement = statement_intern(&feed->worker->statements, parse);
 	feed_route_statement(client, statement);
-	refused = feed_refused(feed, frame, statement, &step);
-	if (!refused && !taken && prepared_here(feed, frame, parse->name, statement))
+	if (feed_refused(feed, frame, statement, &step)) {
+		statement_unref(&feed->worker->statements, &statement);
+		return step;
+	}
+	if (!taken && prepared_here(feed, frame, parse->name, statement))
 		return feed_skip_message(feed, frame);
-	if (!refused)
-		step = feed_want_server(feed, frame, &statement->route);
-	if (refused || step != STEP_NEXT || client->state != CLIENT_LINKED) {
+	if (!parse_has_server(feed, frame, statement, parse->name, &step)) {
 		statement_unref(&feed->worker->statements, &statement);
 		return step;
 	}
@@ -384,18 +396,15 @@ static enum step parse_unnamed(
 {
 	struct client *client = feed->client;
 	struct statement *statement = statement_intern(&feed->worker->statements, parse);
-	enum step step = STEP_NEXT;
-	bool refused;
+	enum step step;
 
 	feed_route_statement(client, statement);
 	if (defer_begin(feed, statement, feed->at + PGW_HEADER_BYTES + frame->n_body_bytes, true)) {
 		client_unnamed_is(client, statement);
 		return STEP_NEXT;
 	}
-	refused = feed_refused(feed, frame, statement, &step);
-	if (!refused)
-		step = feed_want_server(feed, frame, &statement->route);
-	if (refused || step != STEP_NEXT || client->state != CLIENT_LINKED) {
+	if (feed_refused(feed, frame, statement, &step) ||
+		!parse_has_server(feed, frame, statement, parse->name, &step)) {
 		statement_unref(&feed->worker->statements, &statement);
 		return step;
 	}
@@ -428,6 +437,11 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 		frame->n_available - 1, &result);
 	route = feed_route(client, &result);
 	route.kind = STATEMENT_WORK;
+	if (UNLIKELY(route.actions & ACTION_SEARCH)) { /* its Bind would not find the annotation */
+		pgw_fault_set(&fault, PGW_FAULT_SEARCH_UNSUPPORTED, NULL,
+			"The statement is longer than inspect_limit.");
+		return feed_fail_batch(feed, frame, &fault);
+	}
 	if (feed_route_refused(feed, frame, &route, (const char *)frame->body + 1,
 		    frame->n_available - 1, &step))
 		return step;
@@ -512,6 +526,28 @@ static void send_bind(struct feed *feed, const struct pgw_frame *frame, const st
 	feed->at += PGW_HEADER_BYTES + frame->n_available;
 }
 
+/* It is needed whole, for the values. As search_holds(). */
+static bool search_holds_bind(struct feed *feed, const struct pgw_frame *frame,
+	const struct statement *statement, const struct pgw_bind *view, enum step *step_r)
+{
+	struct search_bind bind = {frame->body, frame->n_body_bytes, view};
+	uint64_t max_bytes = worker_config(feed->worker)->search_max_bytes + GATHER_SCRATCH_BYTES;
+	struct pgw_fault fault;
+
+	client_set(feed->client, CLIENT_EXTENDED);
+	if (frame->n_body_bytes > max_bytes) {
+		pgw_fault_set(&fault, PGW_FAULT_SEARCH_TOO_LONG, NULL,
+			"Its Bind has %u bytes; search_max_bytes and %u are the most.",
+			frame->n_body_bytes, GATHER_SCRATCH_BYTES);
+		*step_r = feed_fail_batch(feed, frame, &fault);
+		return true;
+	}
+	*step_r = STEP_MORE;
+	return frame->n_available < frame->n_body_bytes ||
+	       search_holds(feed, frame, &statement->route, statement->text,
+		       statement->n_query - 1, &bind, step_r);
+}
+
 enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
@@ -539,6 +575,9 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		return step;
 	if (statement && defer_begin(feed, statement, feed->at, false))
 		return STEP_NEXT;
+	if (statement && UNLIKELY(statement->route.actions & ACTION_SEARCH) &&
+		search_holds_bind(feed, frame, statement, &bind, &step))
+		return step;
 	if (statement) {
 		step = feed_want_server(feed, frame, &statement->route);
 		if (step != STEP_NEXT || client->state != CLIENT_LINKED)
@@ -550,6 +589,8 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	if (UNLIKELY(client->sync != NULL))
 		write_sync_bind(client, &bind,
 			statement && (statement->route.actions & ACTION_NOTE));
+	if (statement && UNLIKELY(statement->route.actions & ACTION_SEARCH))
+		search_place(client);
 	if (statement)
 		server_ensure_statement_as(client->server, statement, bind.n_statement_bytes > 0);
 	inject_evictions(client->server); /* not behind the Bind: its rest may still have to come */

@@ -6,6 +6,7 @@
  */
 #include "base/mem.h"
 #include "session/feed.h"
+#include "session/search.h"
 #include "session/server.h"
 #include "session/write_sync.h"
 
@@ -17,6 +18,11 @@ static bool has_comment(const char *sql, size_t n)
 		if (++at < end && *at == '*')
 			return true;
 	return false;
+}
+
+static bool search_may_be_asked(const char *sql, size_t n)
+{
+	return UNLIKELY(has_comment(sql, n)) && memmem(sql, n, "ml_", 3) != NULL;
 }
 
 static bool may_ask(const char *sql, size_t n)
@@ -59,6 +65,9 @@ enum step feed_pass_query(struct feed *feed, const struct pgw_frame *frame)
 	enum step step;
 
 	n -= frame->n_available == frame->n_body_bytes; /* its NUL */
+	if (search_may_be_asked(sql, n) &&
+		search_refused_in_session(feed, frame, sql, n, &step))
+		return step;
 	if (UNLIKELY(may_ask(sql, n))) {
 		if (write_sync_text_refused(feed, frame, sql, n, &step))
 			return step;
@@ -111,6 +120,9 @@ enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
 	err = pgw_view_parse(frame->body, frame->n_body_bytes, &parse);
 	if (err != PGW_OK)
 		return feed_violation(feed, err);
+	if (search_may_be_asked(parse.query, parse.n_query_bytes) &&
+		search_refused_in_session(feed, frame, parse.query, parse.n_query_bytes, &step))
+		return step;
 	client_set(client, CLIENT_EXTENDED);
 	if (UNLIKELY(may_ask(parse.query, parse.n_query_bytes))) {
 		if (write_sync_text_refused(

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Extended protocol: Describe, Close and Execute. */
 #include "session/feed.h"
+#include "session/search.h"
 #include "session/server.h"
 #include "session/write_sync.h"
 
@@ -129,6 +130,7 @@ enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
 	}
 	client_set(client, CLIENT_EXTENDED);
 	client_statement_begins(client, 0);
+	search_executed(client);
 	if (UNLIKELY(client_is(client, CLIENT_BOUND_DEALLOCATE | CLIENT_BOUND_DEALLOCATE_ALL)))
 		return feed_execute_deallocate(feed, frame);
 	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_EXECUTE});

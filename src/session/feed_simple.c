@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "pgw/sqllex.h"
 #include "session/pin.h"
+#include "session/search.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/write_sync.h"
@@ -224,12 +225,18 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	} else if (UNLIKELY(client->sync != NULL)) {
 		client->sync->marks.n = 0;
 	}
+	if (UNLIKELY(result.actions & ACTION_SEARCH) &&
+		search_is_misplaced(feed, frame, result.kind, &step))
+		return step;
 	if (answered_here(feed, frame, sql, n, &result, &step))
 		return step;
 	if (UNLIKELY(route.deny != NULL))
 		return feed_deny(feed, frame, &route, sql, n);
 	if (UNLIKELY(route.effects & PIN_EFFECTS) && !pin_allows(client, &route, sql, n, &fault))
 		return feed_refuse_query(feed, frame, &fault);
+	if (UNLIKELY(route.actions & ACTION_SEARCH) &&
+		search_holds(feed, frame, &route, sql, n, NULL, &step))
+		return step;
 	want = client_want_server(client, &route, feed_is_neutral(&route));
 	if (want == WANT_WAIT)
 		return STEP_WAIT;
@@ -242,5 +249,6 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	if (UNLIKELY(route.log_rule != NULL))
 		feed_log(client, &route, sql, n);
 	setting_note(client, &route, sql, n);
+	search_place(client);
 	return feed_send_query(feed, frame, result.effects);
 }

@@ -11,6 +11,7 @@
 #include "session/client.h"
 #include "session/feed.h"
 #include "session/pin.h"
+#include "session/search.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/write_sync.h"
@@ -436,6 +437,8 @@ static void forget_batch(struct client *client)
 	client_unset(client, CLIENT_BIG_UNNAMED);
 	client_unset(client, CLIENT_COPY_ENDED);
 	client_unset(client, CLIENT_BATCH_HAS_XACT | CLIENT_REPLAYS | CLIENT_REPLAYED);
+	client_unset(client, CLIENT_BATCH_HAS_XACT);
+	search_drop(client);
 	setting_settled(client, true);
 	client->xact_class = client->commit_class = 0;
 	client_names_failed(client, UINT32_MAX);
@@ -460,6 +463,8 @@ void link_server_lost(struct server *server, const char *why)
 	if (client->state == CLIENT_WAITING)
 		client_stop_waiting(client); /* a swap of lanes */
 	has_state = pin_is_kept(client) || pin_is_asking(client);
+	if (client->state == CLIENT_SEARCHING)
+		search_drop(client);
 	unlink_pair(client, server);
 	(void)!lane_release(
 		client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());

@@ -136,10 +136,11 @@ static void protocol_broken(struct server *server)
 	link_server_lost(server, "protocol violation of the server");
 }
 
-/* A swap of lanes waits with its server: what an open batch was answered is still the client's. */
+/* A swap of lanes, or a search, waits with its server: what an open batch was answered is still the client's. */
 static bool is_listening(const struct client *client)
 {
-	return client->state == CLIENT_LINKED || client->state == CLIENT_WAITING;
+	return client->state == CLIENT_LINKED || client->state == CLIENT_WAITING ||
+	       client->state == CLIENT_SEARCHING;
 }
 
 static void walk_bytes(struct server *server, const uint8_t *bytes, size_t n)

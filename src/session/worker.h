@@ -17,6 +17,7 @@
 #include "io/netaddr.h"
 #include "lane/lane.h"
 #include "record/outbox.h"
+#include "record/search.h"
 #include "session/registry.h"
 #include "session/scaling.h"
 #include "session/settings.h"
@@ -50,6 +51,7 @@ struct client;
 struct server;
 struct pool;
 struct cluster;
+struct search;
 
 /* The console registers itself here, so that session/ never includes admin/. Called on the client's
  * worker. */
@@ -69,6 +71,8 @@ struct worker_counters {
 	uint64_t n_bad_annotations;
 	uint64_t n_cancels;
 	uint64_t n_rejected_clients;
+	uint64_t n_searches, n_searches_refused; /* asked of Weaviate; answered by an error */
+	uint64_t n_searches_empty; /* failed, and their statements ran without hits */
 };
 
 /* What became of annotations that ask for notes (write_sync.h). */
@@ -143,6 +147,7 @@ struct cluster {
 	bool paused_all;     /* atomic: PAUSE without a database */
 	uint32_t n_pinned[LANE_MAX]; /* atomic: permits of each lane that pins hold */
 	struct scaling scaling;
+	struct search_counters searches; /* the control thread's */
 	/* Filled by the daemon: what the console asks of it. Any thread. */
 	void (*reload)(
 		void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
@@ -152,6 +157,8 @@ struct cluster {
 	/* done is called on the control thread. */
 	void (*outbox)(void *arg, enum outbox_order order, const char *argument, outbox_done *done,
 		void *done_arg);
+	/* Takes it to the control thread; search_answered() brings it back. */
+	void (*search)(void *arg, struct search *search);
 	void (*wake_control)(void *arg);	   /* the ledger delivered to the control port */
 	void (*quiet)(void *arg, unsigned worker); /* a draining worker has nothing open any more */
 	void *daemon_arg;

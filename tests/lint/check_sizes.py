@@ -14,6 +14,7 @@ FILE_LINES = 600
 
 # "path" or "path:function": why it may be longer. An entry that is no longer needed is a fault too.
 ALLOWED = {
+    "src/config/keys.c": "the one table of keys",
 }
 
 

@@ -18,6 +18,7 @@ struct pgw_annotation {
 	const char *values[PGW_ANNOTATION_MAX_KEYS];
 	unsigned n_malformed;	/* comments that look like an annotation (have an ml_ key) but are not well formed */
 	bool malformed_entity;	/* one of them has the key ml_entity: it asks for more than a route */
+	bool malformed_search;	/* one of them names a key that asks for a search */
 	size_t n_text;
 	char text[PGW_ANNOTATION_BYTES];
 };

@@ -63,6 +63,20 @@
 	X(IN_FAILED_TRANSACTION, "ERROR", "25P02", "current transaction is aborted, commands ignored until end of transaction block", "") \
 	X(STATEMENT_MEMORY, "ERROR", "53200", "too much memory in prepared statements", "See max_client_prepared_bytes.")                \
 	X(DATABASE_PAUSED, "ERROR", "57P03", "database is paused", "")                                                                   \
+	X(SEARCH_OFF, "ERROR", "55000", "no Weaviate is configured", "See weaviate_url.")                                                            \
+	X(SEARCH_DENIED, "ERROR", "42501", "searches are not allowed for this user", "See annotations in [users].")                                  \
+	X(SEARCH_ANNOTATION, "ERROR", "22023", "invalid annotation of a search", "")                                                                 \
+	X(SEARCH_UNSUPPORTED, "ERROR", "0A000", "no search is possible here", "")                                                                    \
+	X(SEARCH_COLLECTION, "ERROR", "42704", "collection does not exist", "")                                                                      \
+	X(SEARCH_PARAMETER, "ERROR", "42P02", "parameter of the search does not exist", "")                                                          \
+	X(SEARCH_PARAMETER_NULL, "ERROR", "22004", "parameter of the search is null", "")                                                            \
+	X(SEARCH_TEXT, "ERROR", "22021", "text of the search is not UTF-8", "Set client_encoding to UTF8.")                                          \
+	X(SEARCH_VECTOR, "ERROR", "22P02", "invalid vector of the search", "")                                                                       \
+	X(SEARCH_TOO_LONG, "ERROR", "54000", "search is too long", "")                                                                               \
+	X(SEARCH_NO_ORGANIZATION, "ERROR", "22023", "search names no organization", "Name it in ml_organization, or see organization in [users].")   \
+	X(SEARCH_FOREIGN_ORGANIZATION, "ERROR", "42501", "search in another organization", "")                                                       \
+	X(SEARCH_REFUSED, "ERROR", "22023", "Weaviate refused the search", "")                                                                       \
+	X(SEARCH_FAILED, "ERROR", "58000", "search failed", "See on_search_failure in [users].")                                                     \
 	X(CONSOLE_COMMAND, "ERROR", "08P01", "invalid command", "")                                                                      \
 	X(CONSOLE_DENIED, "ERROR", "42501", "admin access needed", "")                                                                   \
 	X(CONSOLE_ARGUMENT, "ERROR", "22023", "invalid argument", "")                                                                    \

@@ -271,6 +271,27 @@ static void test_transaction_class(void **state)
 	assert_string_equal(result.rule, "annotation");
 }
 
+/* Whoever asks for a search is known for it, in whatever form. */
+static void test_searches(void **state)
+{
+	static const char *const asks[] = {"/*ml_near_text='x',ml_collection='A'*/ SELECT 1",
+		"SELECT 1 /*ml_near_vector='$1'*/;", "/*ml_hybrid='x'*/ INSERT INTO t SELECT 1",
+		"/*ml_collection='A'*/ SELECT 1", "/*ml_limit='3'*/ SELECT 1",
+		"/*ml_class='vector',ml_max_distance='1'*/ SELECT 1", "/*ml_near_text=x*/ SELECT 1",
+		"/*\"ml_hybrid\": \"x\"*/ SELECT 1"};
+	static const char *const asks_not[] = {"SELECT 1", "SELECT '/*ml_near_text=''x''*/'",
+		"SELECT /*ml_near_text='x'*/ 1", "-- ml_near_text='x'\nSELECT 1",
+		"/* ml_near_text is what it says */ SELECT 1", "/*ml_class='vector'*/ SELECT 1",
+		"/*ml_class=vector*/ SELECT 1"};
+
+	for (size_t i = 0; i < N_ELEMENTS(asks); i++)
+		if (!(judge(asks[i]).actions & ACTION_SEARCH))
+			fail_msg("no search: %s", asks[i]);
+	for (size_t i = 0; i < N_ELEMENTS(asks_not); i++)
+		if (judge(asks_not[i]).actions & ACTION_SEARCH)
+			fail_msg("a search: %s", asks_not[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +299,7 @@ int main(void)
 		cmocka_unit_test(test_effects),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_transaction_class),
+		cmocka_unit_test(test_searches),
 	};
 	unsigned bad_line;
 	char error[256];

@@ -266,6 +266,26 @@ static void unset_is_a_value(void **state)
 	assert_true(narrow == CONFIG_INHERIT);
 }
 
+static void uuids_are_kept_in_lower_case(void **state)
+{
+	const struct value_type uuid = { .kind = VALUE_UUID };
+	char *field = NULL, *copied = NULL;
+
+	set(&uuid, &field, "6F1C1C1E-0000-4000-8000-0000000000AA");
+	assert_string_equal(field, "6f1c1c1e-0000-4000-8000-0000000000aa");
+	value_copy(&uuid, &copied, &field);
+	set_refused(&uuid, &field, "6f1c1c1e", "\"6f1c1c1e\" is not valid; expected a uuid");
+	set_refused(&uuid, &field, "6f1c1c1e-0000-4000-8000-0000000000aaa",
+		"\"6f1c1c1e-0000-4000-8000-0000000000aaa\" is not valid; expected a uuid");
+	set_refused(&uuid, &field, "6f1c1c1e00000-4000-8000-0000000000aa",
+		"\"6f1c1c1e00000-4000-8000-0000000000aa\" is not valid; expected a uuid");
+	set(&uuid, &field, "");
+	assert_null(field);
+	assert_formatted(&uuid, &copied, "6f1c1c1e-0000-4000-8000-0000000000aa");
+	value_release(&uuid, &copied);
+	assert_null(copied);
+}
+
 static void texts_queries_and_lists(void **state)
 {
 	const struct value_type text = { .kind = VALUE_TEXT }, query = { .kind = VALUE_QUERY },
@@ -340,6 +360,7 @@ int main(void)
 		cmocka_unit_test(switches_take_numbers_and_words),
 		cmocka_unit_test(words_are_enums),
 		cmocka_unit_test(unset_is_a_value),
+		cmocka_unit_test(uuids_are_kept_in_lower_case),
 		cmocka_unit_test(texts_queries_and_lists),
 		cmocka_unit_test(classes_have_the_order_of_their_enum),
 	};

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/searches.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "service/search.h"
+
+#define SEARCHES_MAGIC 0x53524348u
+
+struct searches {
+	uint32_t magic;
+	struct mailbox *mailbox;
+	struct search_service *service; /* NULL: closed */
+};
+
+/* What the control thread adds to a search for its time there. */
+struct order {
+	struct mail mail;
+	struct searches *searches;
+	struct search *search;
+};
+
+static void on_done(void *arg)
+{
+	search_answered(arg);
+}
+
+static void on_order(struct mail *mail, void *owner)
+{
+	struct order *order = CONTAINER_OF(mail, struct order, mail);
+	struct searches *searches = order->searches;
+	struct search *search = order->search;
+
+	CHECK_MAGIC(searches, SEARCHES_MAGIC);
+	mem_free(order);
+	if (searches->service) {
+		search_service_ask(
+			searches->service, &search->request, &search->answer, on_done, search);
+		return;
+	}
+	search->answer.outcome = SEARCH_UNAVAILABLE;
+	(void)snprintf(search->answer.why, sizeof(search->answer.why), "pglane is shutting down");
+	search_answered(search);
+}
+
+void searches_ask(struct searches *searches, struct search *search)
+{
+	struct order *order = mem_zalloc(sizeof(*order));
+
+	order->searches = searches;
+	order->search = search;
+	mailbox_post(searches->mailbox, &order->mail, on_order);
+}
+
+struct searches *searches_open(
+	struct cluster *cluster, struct loop *loop, struct mailbox *mailbox, struct config *config)
+{
+	struct searches *searches = mem_zalloc(sizeof(*searches));
+
+	searches->magic = SEARCHES_MAGIC;
+	searches->mailbox = mailbox;
+	searches->service = search_service_new(loop, config, &cluster->searches, NULL, NULL);
+	return searches;
+}
+
+void searches_change(struct searches *searches, struct config *config)
+{
+	search_service_change(searches->service, config);
+}
+
+void searches_close(struct searches *searches)
+{
+	search_service_free(&searches->service);
+}
+
+void searches_free(struct searches **searches)
+{
+	MUST((*searches)->service == NULL);
+	(*searches)->magic = 0;
+	mem_free(*searches);
+	*searches = NULL;
+}
