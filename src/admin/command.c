@@ -50,6 +50,7 @@ const struct command commands[] = {
 	SHOW("PINS", pins_columns, show_pins),
 	SHOW("OUTBOX", outbox_columns, show_outbox),
 	SHOW("ANNOTATIONS", annotations_columns, show_annotations),
+	SHOW("SEARCHES", searches_columns, show_searches),
 	PARAMETER(application_name),
 	PARAMETER(client_encoding),
 	PARAMETER(datestyle),

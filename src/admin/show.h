@@ -15,6 +15,7 @@ extern const struct column lanes_columns[19], classes_columns[9], queue_columns[
 extern const struct column scaling_columns[10], pins_columns[9];
 extern const struct column outbox_columns[18], retry_outbox_columns[1];
 extern const struct column annotations_columns[3];
+extern const struct column searches_columns[25];
 
 void show_pools(struct run *run);
 void show_stats(struct run *run);
@@ -43,6 +44,7 @@ void show_scaling(struct run *run);
 void show_pins(struct run *run);
 void show_outbox(struct run *run);
 void show_annotations(struct run *run);
+void show_searches(struct run *run);
 void explain_route(struct run *run);
 
 void control_pause(struct run *run);

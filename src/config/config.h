@@ -170,6 +170,7 @@ struct config {
 	uint32_t search_breaker_failures;	/* 0: never opens */
 	uint64_t search_breaker_pause_us;
 	uint64_t search_cache_ttl_us, search_cache_bytes; /* ttl 0: off */
+	uint64_t search_stats_period_us; /* 0: nothing is counted */
 	char *outbox_database, *outbox_user, *outbox_password; /* as written: see config_outbox_database() */
 	uint64_t outbox_poll_us, outbox_batch_bytes;
 	uint32_t outbox_batch, outbox_requests;

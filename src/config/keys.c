@@ -350,6 +350,9 @@ static const struct schema_row main_rows[] = {
 	MAIN("search_requests", GROUP_WEAVIATE, COUNT(1, 1000), search_requests, "32", NULL, 0,
 		"The most searches that Weaviate has to do with at a time; others wait, within "
 		"search_timeout."),
+	MAIN("search_stats_period", GROUP_WEAVIATE, TIME, search_stats_period_us, "10", NULL, 0,
+		"How often what was found is added to ml_vector_search_stats in outbox_database. "
+		"0: never."),
 	MAIN("search_timeout", GROUP_WEAVIATE, TIME_BETWEEN(10000, 59000000), search_timeout_us,
 		"5", NULL, 0,
 		"Give up a search after this long, where its lane's limit is not shorter."),

@@ -453,8 +453,8 @@ static void open_cluster(struct daemon *daemon)
 	daemon->metrics = metrics_open(
 		cluster, &daemon->loop, &daemon->mailbox, &daemon->permits, daemon->settings);
 	daemon->forwarding = forwarding_open(&daemon->loop, &daemon->permits, daemon->settings->config);
-	daemon->searches = searches_open(
-		cluster, &daemon->loop, &daemon->mailbox, daemon->settings->config);
+	daemon->searches = searches_open(cluster, &daemon->loop, &daemon->mailbox,
+		&daemon->permits, daemon->settings->config);
 }
 
 static void close_cluster(struct daemon *daemon)

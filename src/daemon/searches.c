@@ -5,13 +5,19 @@
 
 #include "base/mem.h"
 #include "service/search.h"
+#include "service/search_stats.h"
 
 #define SEARCHES_MAGIC 0x53524348u
+
+/* How long the end of the process waits for PostgreSQL to close its end of our connection. */
+#define END_PATIENCE_US 1000000u
 
 struct searches {
 	uint32_t magic;
 	struct mailbox *mailbox;
 	struct search_service *service; /* NULL: closed */
+	struct search_stats *stats;
+	struct permit permit; /* of its connection */
 };
 
 /* What the control thread adds to a search for its time there. */
@@ -53,25 +59,47 @@ void searches_ask(struct searches *searches, struct search *search)
 	mailbox_post(searches->mailbox, &order->mail, on_order);
 }
 
-struct searches *searches_open(
-	struct cluster *cluster, struct loop *loop, struct mailbox *mailbox, struct config *config)
+static void on_found(void *arg, const char *collection, const struct wv_found *found)
+{
+	struct searches *searches = arg;
+
+	search_stats_add(searches->stats, collection, found);
+}
+
+static void on_granted(void *arg)
+{
+	struct searches *searches = arg;
+
+	CHECK_MAGIC(searches, SEARCHES_MAGIC);
+	search_stats_granted(searches->stats);
+}
+
+struct searches *searches_open(struct cluster *cluster, struct loop *loop, struct mailbox *mailbox,
+	struct permits *permits, struct config *config)
 {
 	struct searches *searches = mem_zalloc(sizeof(*searches));
 
 	searches->magic = SEARCHES_MAGIC;
 	searches->mailbox = mailbox;
-	searches->service = search_service_new(loop, config, &cluster->searches, NULL, NULL);
+	permit_open(&searches->permit, permits, LANE_PRIORITY_DEFAULT, on_granted, searches);
+	searches->stats = search_stats_new(
+		loop, config, &cluster->searches, &permit_ops, &searches->permit);
+	searches->service =
+		search_service_new(loop, config, &cluster->searches, on_found, searches);
 	return searches;
 }
 
 void searches_change(struct searches *searches, struct config *config)
 {
 	search_service_change(searches->service, config);
+	search_stats_change(searches->stats, config);
 }
 
 void searches_close(struct searches *searches)
 {
 	search_service_free(&searches->service);
+	search_stats_free(&searches->stats, END_PATIENCE_US);
+	permit_close(&searches->permit);
 }
 
 void searches_free(struct searches **searches)

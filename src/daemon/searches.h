@@ -7,16 +7,18 @@
 #ifndef DAEMON_SEARCHES_H
 #define DAEMON_SEARCHES_H
 
+#include "daemon/permits.h"
 #include "session/search.h"
 
 struct searches;
 
-struct searches *searches_open(
-	struct cluster *cluster, struct loop *loop, struct mailbox *mailbox, struct config *config);
+struct searches *searches_open(struct cluster *cluster, struct loop *loop, struct mailbox *mailbox,
+	struct permits *permits, struct config *config);
 void searches_change(struct searches *searches, struct config *config);
 /* As cluster->search; any thread, from searches_open() to searches_free(). */
 void searches_ask(struct searches *searches, struct search *search);
-/* Every search that is under way goes back to its worker, and so does what comes yet: failed. */
+/* Every search that is under way goes back to its worker, and so does what comes yet: failed. The
+ * permit of what counts hits goes back, too. */
 void searches_close(struct searches *searches);
 /* Behind the last mail to the mailbox. Nulls. */
 void searches_free(struct searches **searches);

@@ -61,6 +61,8 @@ struct search_counters {
 	uint64_t n_cache_hits, n_cache_misses, n_cache_entries, cache_bytes, n_cache_evicted;
 	uint64_t n_breaker_opened, breaker_open_until_us; /* mono; 0: closed */
 	uint64_t interface;				  /* 0: not known, 1: REST, 2: GraphQL */
+	/* hits for ml_vector_search_stats: objects that wait; hits counted there, and lost */
+	uint64_t n_found_waiting, n_found_counted, n_found_dropped;
 };
 
 static inline void search_request_release(struct search_request *request)

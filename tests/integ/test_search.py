@@ -575,6 +575,73 @@ def test_the_cache(start, weaviate):
         assert len(searches(weaviate)) == n + 1
 
 
+# ---- what is known of them ----
+
+def shown(proxy):
+    with proxy.console() as console:
+        return console.show("SEARCHES")[0]
+
+
+def test_the_console_tells(start, weaviate):
+    proxy = start(**settings(weaviate, users={"app": "annotations=all", "u_other": "annotations=all on_search_failure=empty"}, search_cache_ttl="60s",
+                             search_breaker_failures=2, search_breaker_pause="60s"))
+    assert shown(proxy)["interface"] == "unknown"
+    with proxy.client() as client, proxy.client(user="u_other") as other:
+        for _ in range(2):
+            assert client.query(near(limit=2)).value == "near foreign"
+        assert shown(proxy)["interface"] == ("rest" if weaviate.version >= (1, 40) else "graphql")
+        client.query(near(vector="[1]"))
+        client.query(near(limit=0))
+        with weaviate.fault("answer", "POST /v1/(graphql|search).*", status=500):
+            client.query(near(limit=3))
+            other.query(near("SELECT 1", limit=3))
+            client.query(near(limit=3))
+    row = shown(proxy)
+    assert row["interface"] == "unknown"  # it is asked for anew after a failure
+    expected = {"breaker": "open", "running": 0, "waiting": 0, "statements": 6, "errors": 4, "made_empty": 1, "searches": 6, "found": 1, "refused": 1, "failed": 3, "timed_out": 0,
+                "broken": 1, "hits": 2, "breaker_opened": 1, "cache_hits": 1, "cache_misses": 5, "cache_entries": 1, "not_counted": 0}
+    assert {key: row[key] for key in expected} == expected
+    assert 0 < row["avg_us"] <= row["max_us"] and row["cache_bytes"] > 0
+
+
+@pytest.fixture
+def counters(cluster):
+    """A database with the tables of sql/, and the role that pglane counts as."""
+    name = "search_counters"
+    schema.create(cluster, name)
+    schema.load(cluster, name, "demo/foundation.sql")
+    schema.migrate(cluster, name)
+    cluster.run("GRANT ml_proxy TO app")
+    yield name
+    cluster.run("REVOKE ml_proxy FROM app")
+    schema.drop(cluster, name)
+
+
+def test_what_is_found_is_counted(start, weaviate, cluster, counters):
+    metadata = {}
+    for name in ("near", "close"):
+        metadata[name] = cluster.run("INSERT INTO ml_vector_metadata (entity_type, entity_id, vector_id) VALUES ('service_event', %s, %s) RETURNING id",
+                                     counters, (row_id(name), object_id(name)))[0][0]
+    counted = {"databases": {counters: "{server} dbname=" + counters}, "outbox_database": counters, "outbox_user": "app", "search_stats_period": "200ms"}
+    proxy = start(**settings(weaviate, sections={"entity:service_event": {"collection": VECTORS}}, **counted))
+
+    def hits():
+        return dict(cluster.run("SELECT metadata_id, sum(hits)::int FROM ml_vector_search_stats GROUP BY 1", counters))
+    with proxy.client() as client:
+        for limit in (1, 3, 3):
+            client.query(near(limit=limit, organization=HERE))
+        system.eventually(lambda: hits() == {metadata["near"]: 3, metadata["close"]: 2}, 20, "the counts")
+        row = shown(proxy)
+        assert (row["to_count"], row["counted"]) == (0, 7)  # "far" has no row in ml_vector_metadata, and is asked for none the less
+        assert in_use(proxy) == 0  # no connection is kept
+        # The database refuses: nothing is lost, and all is counted later.
+        cluster.run("ALTER FUNCTION ml_search_stats_add RENAME TO away", counters)
+        client.query(near(limit=1, organization=HERE))
+        system.eventually(lambda: "cannot be counted" in proxy.log_text(), 20, "a complaint")
+        cluster.run("ALTER FUNCTION away RENAME TO ml_search_stats_add", counters)
+        system.eventually(lambda: hits()[metadata["near"]] == 4, 20, "the counts")
+
+
 # ---- waiting ----
 
 @pytest.fixture
