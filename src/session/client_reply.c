@@ -357,7 +357,8 @@ void client_on_ready(struct client *client, int xact)
 	client_unset(client, CLIENT_COPY_ENDED | CLIENT_BATCH_HAS_XACT | CLIENT_REPLAYED);
 	client_unset(client, CLIENT_COPY_ENDED);
 	client_unset(client, CLIENT_BATCH_HAS_XACT);
-	search_drop(client);
+	if (UNLIKELY(client->search != NULL))
+		search_drop(client);
 	if (UNLIKELY(client->fault != NULL)) {
 		mem_free(client->fault);
 		client->fault = NULL;

@@ -589,7 +589,8 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	if (UNLIKELY(client->sync != NULL))
 		write_sync_bind(client, &bind,
 			statement && (statement->route.actions & ACTION_NOTE));
-	if (statement && UNLIKELY(statement->route.actions & ACTION_SEARCH))
+	if (UNLIKELY(client->search != NULL) && statement &&
+		(statement->route.actions & ACTION_SEARCH))
 		search_place(client);
 	if (statement)
 		server_ensure_statement_as(client->server, statement, bind.n_statement_bytes > 0);

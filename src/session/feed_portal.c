@@ -130,7 +130,8 @@ enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
 	}
 	client_set(client, CLIENT_EXTENDED);
 	client_statement_begins(client, 0);
-	search_executed(client);
+	if (UNLIKELY(client->search != NULL))
+		search_executed(client);
 	if (UNLIKELY(client_is(client, CLIENT_BOUND_DEALLOCATE | CLIENT_BOUND_DEALLOCATE_ALL)))
 		return feed_execute_deallocate(feed, frame);
 	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_EXECUTE});

@@ -249,6 +249,7 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	if (UNLIKELY(route.log_rule != NULL))
 		feed_log(client, &route, sql, n);
 	setting_note(client, &route, sql, n);
-	search_place(client);
+	if (UNLIKELY(client->search != NULL) && (route.actions & ACTION_SEARCH))
+		search_place(client);
 	return feed_send_query(feed, frame, result.effects);
 }

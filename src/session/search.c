@@ -38,7 +38,7 @@ void search_drop(struct client *client)
 
 void search_executed(struct client *client)
 {
-	if (client->search && client->search->placed)
+	if (client->search->placed)
 		search_drop(client);
 }
 
@@ -326,7 +326,7 @@ void search_place(struct client *client)
 	struct search *search = client->search;
 	struct ahead ahead = {.sql = HITS, .n_values = 1};
 
-	if (LIKELY(search == NULL) || search->placed)
+	if (search->placed)
 		return;
 	ahead.values[0] = (struct ahead_value){search->answer.hits, strlen(search->answer.hits)};
 	ahead_send(client->server, &ahead);

@@ -56,9 +56,9 @@ bool search_is_misplaced(struct feed *feed, const struct pgw_frame *frame,
  */
 bool search_holds_parse(struct feed *feed, const struct pgw_frame *frame,
 	const struct statement *statement, const char *name, enum step *step_r);
-/* The server is linked, the statement follows: the hits go ahead of it. Nothing without a search. */
+/* The server is linked, the statement follows: its search's hits go ahead of it. MUST have one. */
 void search_place(struct client *client);
-/* An Execute: what comes now may have hits of its own. */
+/* An Execute: what comes now may have hits of its own. MUST have a search. */
 void search_executed(struct client *client);
 void search_drop(struct client *client); /* nothing without one */
 void search_cancel(struct client *client); /* by its own cancel request */

@@ -49,6 +49,9 @@ def near(sql=NAMES, vector="[1,0,0]", **keys):
     return asked(sql, near_vector=vector, collection=VECTORS, **keys)
 
 
+WITH_SEARCH = near(WITH_PARAMETER, vector="$1", limit=1)
+
+
 @pytest.fixture(scope="module", params=["1.36.5", "1.40.1"], ids=["graphql", "rest"])
 def server(request):
     server = Weaviate(request.param)
@@ -278,6 +281,14 @@ def test_beside_other_statements_of_a_batch(proxy):
         assert [client.result().value for _ in range(3)] == ["near", "9", "far"]
 
 
+def test_hits_reach_only_who_asked(proxy):
+    """The search of a Parse may be done long before its Bind comes to its turn."""
+    with proxy.client() as client:
+        assert client.exchange(parse("other", "SELECT count(*) FROM ml_vector_hits()")).errors == []
+        client.send(parse("", WITH_SEARCH), bind("", "other"), execute(), bind("", "", ["[0,0,1]"]), execute(), SYNC)
+        assert [row[0] for row in client.result().rows] == [b"0", b"far"]
+
+
 def test_the_unnamed_statement_and_portal_are_left_alone(proxy):
     with proxy.client() as client:
         client.send(parse("", "SELECT generate_series(1, 3)"), bind("", ""), execute("", 1),
@@ -314,6 +325,17 @@ def test_copy(proxy):
     with proxy.client() as client:
         result = client.query(near(f"COPY ({NAMES}) TO STDOUT", limit=2))
         assert [body for kind, body in result.messages if kind == "d"] == [b"near foreign\n"]
+
+
+def test_a_long_statement(proxy):
+    """Longer than inspect_limit: what is not here yet waits with the rest, or is dropped with it."""
+    long = "x" * 3_000_000
+    with proxy.client() as client:
+        assert client.query(near(f"{NAMES} WHERE '{long}' <> ''", limit=1)).value == "near"
+        fails(client.query(near(f"SELECT '{long}'", limit=0)), "22023", "ml_limit")
+        fails(client.extended(near(f"SELECT '{long}'", limit=1)), "0A000", "no search is possible here", "inspect_limit")
+        assert client.exchange(parse("long", near(f"{NAMES} WHERE '{long}' <> ''", limit=1)), bind("", "long"), execute()).value == "near"
+        assert client.query("SELECT 1").value == "1"
 
 
 def test_in_statement_pooling(start, weaviate):
@@ -640,6 +662,22 @@ def test_what_is_found_is_counted(start, weaviate, cluster, counters):
         system.eventually(lambda: "cannot be counted" in proxy.log_text(), 20, "a complaint")
         cluster.run("ALTER FUNCTION away RENAME TO ml_search_stats_add", counters)
         system.eventually(lambda: hits()[metadata["near"]] == 4, 20, "the counts")
+
+
+def test_a_search_and_a_note(start, weaviate, cluster, counters):
+    """Both go ahead of one statement, also where a transaction is put around it."""
+    cluster.run("CREATE TABLE found (id uuid); GRANT INSERT, SELECT ON found TO app; GRANT ml_service TO app", counters)
+    proxy = start(**settings(weaviate, databases={counters: "{server} dbname=" + counters}))
+    try:
+        with proxy.client(database=counters) as client:
+            insert = "INSERT INTO found SELECT id FROM ml_vector_hits() RETURNING id"
+            for before, behind in (("SELECT 1", "SELECT 1"), ("BEGIN", "COMMIT")):
+                client.query(before)
+                assert client.query(near(insert, limit=1, entity="service_event", organization=HERE)).value == row_id("near")
+                client.query(behind)
+            assert cluster.run("SELECT DISTINCT entity_id::text FROM ml_vector_outbox", counters) == [(row_id("near"),)]
+    finally:
+        cluster.run("REVOKE ml_service FROM app")
 
 
 # ---- waiting ----
