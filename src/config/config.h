@@ -166,7 +166,7 @@ struct config {
 	enum weaviate_search weaviate_search;
 	uint64_t weaviate_timeout_us, weaviate_write_timeout_us;
 	uint64_t search_timeout_us, search_max_bytes;
-	uint32_t search_requests;
+	uint32_t search_requests, search_max_waiting; /* waiting 0: no bound */
 	uint32_t search_breaker_failures;	/* 0: never opens */
 	uint64_t search_breaker_pause_us;
 	uint64_t search_cache_ttl_us, search_cache_bytes; /* ttl 0: off */

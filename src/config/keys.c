@@ -347,6 +347,10 @@ static const struct schema_row main_rows[] = {
 	MAIN("search_max_bytes", GROUP_WEAVIATE, SIZE(1024, 1ull << 26), search_max_bytes,
 		"1048576", NULL, 0,
 		"The longest text or vector that is searched for, as the client sends it."),
+	MAIN("search_max_waiting", GROUP_WEAVIATE, COUNT(0, COUNT_MAX), search_max_waiting, "1000",
+		NULL, 0,
+		"How many searches may wait for their turn; who comes then fails at once. 0: no "
+		"bound."),
 	MAIN("search_requests", GROUP_WEAVIATE, COUNT(1, 1000), search_requests, "32", NULL, 0,
 		"The most searches that Weaviate has to do with at a time; others wait, within "
 		"search_timeout."),

@@ -384,6 +384,9 @@ void search_service_ask(struct search_service *service, const struct search_requ
 		fail(lookup, SEARCH_OFF, "weaviate_url is not set any more");
 	} else if (is_known(lookup)) {
 		end(lookup);
+	} else if (service->config->search_max_waiting > 0 &&
+		   STAT_READ(service->counters->n_waiting) >= service->config->search_max_waiting) {
+		fail(lookup, SEARCH_UNAVAILABLE, "Too many searches wait (search_max_waiting)");
 	} else if (!breaker_allows(&service->breaker, service->config->search_breaker_failures,
 			   lookup->asked_us)) {
 		STAT_ADD(service->counters->n_broken, 1);

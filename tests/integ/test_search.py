@@ -556,6 +556,19 @@ def test_searches_wait_for_their_turn(start, weaviate):
             assert first.result().value == "near" and second.result().value == "near"
 
 
+def test_too_many_wait(start, weaviate):
+    proxy = start(**settings(weaviate, search_requests=1, search_max_waiting=1))
+    with proxy.client() as first, proxy.client() as second, proxy.client() as third:
+        with weaviate.fault("hold", "POST /v1/(graphql|search).*"):
+            first.send(query(near(limit=1)))
+            weaviate.wait_held()
+            second.send(query(near(limit=1)))
+            system.eventually(lambda: shown(proxy)["waiting"] == 1, 10, "one that waits")
+            fails(third.query(near(limit=1)), "58000", "search failed", "search_max_waiting")
+            weaviate.release()
+        assert first.result().value == "near" and second.result().value == "near" and third.query(near(limit=1)).value == "near"
+
+
 def test_the_breaker(start, weaviate):
     proxy = start(**settings(weaviate, search_breaker_failures=3, search_breaker_pause="1s"))
     call = "POST /v1/(graphql|search).*"
