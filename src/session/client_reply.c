@@ -355,8 +355,6 @@ void client_on_ready(struct client *client, int xact)
 		return;
 	client_unset(client, CLIENT_AWAITS_READY);
 	client_unset(client, CLIENT_COPY_ENDED | CLIENT_BATCH_HAS_XACT | CLIENT_REPLAYED);
-	client_unset(client, CLIENT_COPY_ENDED);
-	client_unset(client, CLIENT_BATCH_HAS_XACT);
 	if (UNLIKELY(client->search != NULL))
 		search_drop(client);
 	if (UNLIKELY(client->fault != NULL)) {

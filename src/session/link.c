@@ -437,7 +437,6 @@ static void forget_batch(struct client *client)
 	client_unset(client, CLIENT_BIG_UNNAMED);
 	client_unset(client, CLIENT_COPY_ENDED);
 	client_unset(client, CLIENT_BATCH_HAS_XACT | CLIENT_REPLAYS | CLIENT_REPLAYED);
-	client_unset(client, CLIENT_BATCH_HAS_XACT);
 	search_drop(client);
 	setting_settled(client, true);
 	client->xact_class = client->commit_class = 0;
