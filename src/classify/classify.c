@@ -188,6 +188,7 @@ static bool read_statements(const struct classifier *classifier,
 {
 	struct reader reader;
 	reader_init(&reader, &classifier->words, sql, n, session->backslash_escapes);
+	reader.catalog = session->catalog;
 
 	struct decision heaviest = {0};
 	unsigned n_statements = 0;

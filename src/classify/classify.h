@@ -50,6 +50,7 @@ enum annotation_action {
 
 #define CLASSIFY_NAME_BYTES 64 /* PostgreSQL's NAMEDATALEN */
 
+struct catalog;
 struct classify_session {
 	const char *user, *database, *application_name; /* never NULL */
 	bool may_annotate;	/* annotations = route or all */
@@ -59,6 +60,7 @@ struct classify_session {
 	bool backslash_escapes;	/* standard_conforming_strings is off */
 	bool only_session;	/* a whole session is judged: rules that ask about statements do not match */
 	int32_t utc_offset_s;	/* what local time is ahead of UTC */
+	const struct catalog *catalog; /* what is known of the database's columns, catalog.h; NULL: nothing */
 	int64_t now_s;		/* since 1970 UTC. Both are read only if classifier_asks_time() */
 };
 

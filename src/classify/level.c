@@ -42,6 +42,7 @@ void walk_open_level(struct walk *w)
 	level->is_cast = w->previous == KEY_CAST;
 	level->is_from_group = !is_query && !called && w->expect == EXPECT_READ;
 	if (is_query) {
+		level->scope.serial = ++w->n_scopes;
 		level->scope.lateral = w->expect_lateral;
 		level->scope.tests = w->previous == KEY_EXISTS || w->previous == KEY_IN;
 		w->expect = EXPECT_NOTHING;
@@ -113,19 +114,23 @@ static unsigned evidence_of_call(enum function_kind function)
 	return 0;
 }
 
+unsigned walk_query_evidence(unsigned inner)
+{
+	unsigned vector = inner & EVIDENCE_VECTOR;
+	return vector != 0 ? vector : inner & (EVIDENCE_SPATIAL | EVIDENCE_SPATIAL_NAME);
+}
+
 /* What a closed parenthesis gives to the operand it is part of. */
-static unsigned evidence_of_level(const struct level *level)
+static unsigned evidence_of_level(struct walk *w, const struct level *level)
 {
 	unsigned inner = level->all_evidence;
 	unsigned result = evidence_of_call(level->function);
 	if (result != 0)
 		return result;
-	if (level->is_query) {
-		unsigned vector = inner & EVIDENCE_VECTOR;
-		return EVIDENCE_VALUE |
-		       (vector != 0 ? vector : inner & (EVIDENCE_SPATIAL | EVIDENCE_SPATIAL_NAME));
-	}
-	return inner;
+	if (!level->is_query)
+		return inner;
+	return EVIDENCE_VALUE | (UNLIKELY(inner & EVIDENCE_KNOWN) ? walk_known_query(w, inner)
+								   : walk_query_evidence(inner));
 }
 
 /* count(…) folds, count(…) OVER (…) does not; FILTER (…) may stand between. */
@@ -155,9 +160,9 @@ void walk_close_level(struct walk *w)
 	w->scope = &w->levels[level->owner].scope;
 	if (closed->is_query)
 		walk_close_scope(w, &closed->scope, walk_scope(w));
-	walk_add_evidence(w, evidence_of_level(closed));
-	if (closed->function == FUNCTION_MATCH_MAYBE && closed->all_evidence & EVIDENCE_VECTOR)
-		walk_add_feature(w, FEATURE(VECTOR_MATCH));
+	walk_add_evidence(w, evidence_of_level(w, closed));
+	if (closed->function == FUNCTION_MATCH_MAYBE)
+		walk_decide(w, PENDING_MATCH, closed->all_evidence);
 	if (closed->function == FUNCTION_AGGREGATE || w->filter_open)
 		close_aggregate(w, closed->function);
 	if (closed->function == FUNCTION_SET_CONFIG && w->previous != KEY_TRUE)

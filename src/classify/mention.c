@@ -80,6 +80,9 @@ NOINLINE static void step_table(struct walk *w, const struct operand_name *name)
 	enum table_kind kind = query_table_kind(words, name->word, &name->token);
 	w->expect = EXPECT_NOTHING;
 	w->n_tables++;
+	if (UNLIKELY(w->catalog != NULL) &&
+		(name->qualifier.word != NULL || !is_cte(w, &name->token)))
+		walk_note_table(w, name);
 	if (kind == TABLE_NONE && name->qualifier.word != NULL)
 		kind = kind_of_schema(words, &name->qualifier);
 	if (kind == TABLE_NONE)
@@ -196,8 +199,9 @@ static void list_column(struct scope *scope, const struct operand_name *name, ui
 		scope->lists_values = true;
 }
 
-/* The name is that of the level. */
-static void step_column(struct walk *w)
+/* The name is that of the level. known: walk_known_column() of it; inlined twice, so that most
+ * statements do not ask for it again and again. */
+static inline __attribute__((always_inline)) void mention_column(struct walk *w, unsigned known)
 {
 	struct level *level = walk_top(w);
 	struct scope *scope = walk_scope(w);
@@ -207,7 +211,8 @@ static void step_column(struct walk *w)
 				? name_tail(&name->token)
 				: 0;
 	if (name->word->column != COLUMN_NONE)
-		w->columns |= columns_seen(w, scope, name->word);
+		w->columns |= columns_seen(w, scope, name->word) &
+			      ~(known != 0 ? 1U << COLUMN_VECTOR : 0);
 	w->fixes = FIXES_NOTHING;
 	if (in_group)
 		level->has_key |= fixes_of_name(name, tail) == FIXES_ENTITY;
@@ -232,7 +237,16 @@ static void step_column(struct walk *w)
 	case CLAUSE_OTHER:
 		break;
 	}
-	walk_column(w);
+	if (known != 0)
+		walk_column_known(w, known);
+	else
+		walk_column(w);
+}
+
+NOINLINE static void step_column_known(struct walk *w)
+{
+	unsigned known = walk_known_column(w, &walk_top(w)->name);
+	mention_column(w, known);
 }
 
 /* Field by field: the whole was written in parts a moment ago, and reading it at once would stall.
@@ -306,8 +320,11 @@ void walk_name(struct walk *w)
 	} else if (called) {
 		w->expect = EXPECT_NOTHING;
 		step_call(w, name);
+	} else if (UNLIKELY(w->catalog != NULL)) {
+		step_column_known(w);
+		return;
 	} else {
-		step_column(w);
+		mention_column(w, 0);
 		return;
 	}
 	name->word = NULL; /* it was no operand */

@@ -15,18 +15,26 @@ static void decide_distance(struct walk *w, enum pending pending, unsigned sides
 		walk_add_feature(w, FEATURE(VECTOR_DISTANCE));
 	else if (sides & (EVIDENCE_SPATIAL | EVIDENCE_TEXT_SEARCH | EVIDENCE_OTHER))
 		return;
-	else if (pending == PENDING_VECTOR_DISTANCE || sides & EVIDENCE_VECTOR_NAME)
+	else if (pending == PENDING_VECTOR_DISTANCE ||
+		 (sides & EVIDENCE_VECTOR_NAME && !(sides & EVIDENCE_NOT_VECTOR)))
 		walk_add_feature(w, FEATURE(VECTOR_DISTANCE));
 	else if (sides & EVIDENCE_SPATIAL_NAME)
 		walk_add_feature(w, FEATURE(SPATIAL));
+	else if (sides & EVIDENCE_NOT_VECTOR)
+		return;
 	else if (sides & EVIDENCE_VECTOR_WEAK && sides & EVIDENCE_VALUE)
 		walk_add_feature(w, FEATURE(VECTOR_DISTANCE));
 	else
 		w->undecided = true;
 }
 
-static void decide(struct walk *w, enum pending pending, unsigned sides)
+void walk_decide(struct walk *w, enum pending pending, unsigned sides)
 {
+	if (UNLIKELY(sides & EVIDENCE_KNOWN)) {
+		if (walk_defer(w, pending, sides))
+			return;
+		sides = walk_known_evidence(w, sides);
+	}
 	switch (pending) {
 	case PENDING_NONE:
 		break;
@@ -47,13 +55,17 @@ static void decide(struct walk *w, enum pending pending, unsigned sides)
 		if (!(sides & (EVIDENCE_JSON | EVIDENCE_SPATIAL)))
 			walk_add_feature(w, FEATURE(FULL_TEXT));
 		break;
+	case PENDING_MATCH:
+		if (sides & EVIDENCE_VECTOR)
+			walk_add_feature(w, FEATURE(VECTOR_MATCH));
+		break;
 	}
 }
 
 void walk_decide_pending(struct walk *w)
 {
 	struct level *level = walk_top(w);
-	decide(w, level->pending, level->pending_left | level->evidence);
+	walk_decide(w, level->pending, level->pending_left | level->evidence);
 	level->pending = PENDING_NONE;
 	w->n_pending--;
 }
@@ -96,22 +108,37 @@ static unsigned evidence_of_column(const struct word *word)
 	return 0;
 }
 
-/* Of a name that the dictionary does not have: only asked beside a distance operator. */
-static unsigned evidence_of_name(const struct operand_name *operand)
+static unsigned evidence_of_pattern(const struct pgw_token *token)
 {
-	if (operand->word == NULL || operand->word->column != COLUMN_NONE)
-		return 0;
 	struct name name;
-	name_of_token(&operand->token, &name);
+	name_of_token(token, &name);
 	if (name_is_vector_column(&name))
 		return EVIDENCE_VECTOR_NAME;
 	return name_is_spatial_column(&name) ? EVIDENCE_SPATIAL_NAME : 0;
 }
 
+unsigned walk_guess(const struct word *word, const struct pgw_token *token, bool beside)
+{
+	if (word->column != COLUMN_NONE)
+		return evidence_of_column(word);
+	return beside ? evidence_of_pattern(token) : 0;
+}
+
+/* Of a name that neither the dictionary nor the catalog has: only asked beside a distance operator.
+ */
+static unsigned evidence_of_name(struct walk *w, const struct operand_name *operand)
+{
+	if (operand->word == NULL || operand->word->column != COLUMN_NONE)
+		return 0;
+	if (UNLIKELY(w->catalog != NULL) && walk_known_beside(w, &operand->token))
+		return 0;
+	return evidence_of_pattern(&operand->token);
+}
+
 static void begin_pending(struct walk *w, enum pending pending)
 {
 	struct level *level = walk_top(w);
-	unsigned left = level->evidence | evidence_of_name(&level->name);
+	unsigned left = level->evidence | evidence_of_name(w, &level->name);
 	walk_end_operand(w);
 	level->pending = pending;
 	level->pending_left = left;
@@ -184,18 +211,27 @@ static bool compares_times(const struct level *level)
 	       is_time(right);
 }
 
-void walk_column(struct walk *w)
+static inline void mention(struct walk *w, struct level *level, unsigned evidence)
 {
-	struct level *level = walk_top(w);
-	walk_add_evidence(w, evidence_of_column(level->name.word));
+	walk_add_evidence(w, evidence);
 	if (w->n_pending > 0)
-		walk_add_evidence(w, evidence_of_name(&level->name));
+		walk_add_evidence(w, evidence_of_name(w, &level->name));
 	if (level->before.word == NULL || !compares_times(level))
 		return;
 	walk_add_feature(w, FEATURE(TIME_JOIN));
 	if (level->before.word->column == COLUMN_LABEL_TIME ||
 		level->name.word->column == COLUMN_LABEL_TIME)
 		walk_add_feature(w, FEATURE(LABEL_TIME));
+}
+
+void walk_column(struct walk *w)
+{
+	mention(w, walk_top(w), evidence_of_column(walk_top(w)->name.word));
+}
+
+void walk_column_known(struct walk *w, unsigned known)
+{
+	mention(w, walk_top(w), known);
 }
 
 static bool orders(const struct pgw_token *op)

@@ -547,6 +547,8 @@ static void finish(struct walk *w)
 	while (w->depth > 0)
 		walk_close_level(w);
 	walk_end_operand(w);
+	if (UNLIKELY(w->n_known > 0))
+		walk_settle(w);
 	struct scope all = {0};
 	const struct scope *scope = &w->levels[0].scope;
 	walk_close_scope(w, scope, &all);
@@ -579,6 +581,7 @@ void query_walk(struct reader *reader, bool stop_at_to, struct statement *statem
 	struct walk w;
 	memset(&w, 0, offsetof(struct walk, levels));
 	w.reader = reader;
+	w.catalog = reader->catalog;
 	w.statement = statement;
 	walk_begin_level(&w, 0)->is_query = true;
 	for (; reader->now->token.kind != PGW_TOK_END; reader_next(reader)) {

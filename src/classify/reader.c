@@ -60,6 +60,7 @@ void reader_init(struct reader *reader, const struct words *words, const char *s
 	bool backslash_escapes)
 {
 	reader->words = words;
+	reader->catalog = NULL;
 	reader->lexer = pgw_lexer_on(sql, n);
 	reader->lexer.standard_conforming_strings = !backslash_escapes;
 	fill(reader, reader->items);

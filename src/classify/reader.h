@@ -6,6 +6,7 @@
 #ifndef CLASSIFY_READER_H
 #define CLASSIFY_READER_H
 
+#include "classify/catalog.h"
 #include "classify/names.h"
 #include "classify/words.h"
 #include "pgw/sqllex.h"
@@ -25,6 +26,7 @@ struct item {
  */
 struct reader {
 	const struct words *words;
+	const struct catalog *catalog; /* NULL, until it is set behind reader_init() */
 	struct item *now;
 	struct item *limit; /* behind the last item that has been read */
 	struct pgw_lexer lexer;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The state of query.c's walk, shared by the files that make it: query.c (key words), level.c
- * (parentheses and scopes), mention.c (names), operand.c (operators and what stands beside them),
- * fixes.c (which keys a comparison fixes). Private to them.
+ * (parentheses and scopes), mention.c (names), known.c (columns that the catalog knows), operand.c
+ * (operators and what stands beside them), fixes.c (which keys a comparison fixes). Private to them.
  *
  * The state is a stack of levels, one for each open parenthesis or bracket. A level collects
  * *evidence* about the operand that is being read (a vector cast, a bracketed literal, an ST_
@@ -21,6 +21,11 @@
 
 #define DEPTH_MAX 48 /* deeper parentheses are read as if they were not there */
 #define CTE_MAX 16   /* names of WITH that hide tables; further ones hide nothing */
+/* With a catalog: columns it knows that are judged by their tables, further ones are by all tables
+ * of the database; tables that are looked at for that; operators that wait for it. */
+#define KNOWN_MAX 16
+#define NAMED_MAX 32
+#define DEFERRED_MAX 16
 
 /* Evidence about an operand. */
 enum evidence {
@@ -36,7 +41,11 @@ enum evidence {
 	EVIDENCE_JSON = 1 << 8,	 /* a jsonb column or a jsonpath */
 	EVIDENCE_VALUE = 1 << 9, /* a parameter or a subquery: of any type */
 	EVIDENCE_ARRAY = 1 << 10,
+	EVIDENCE_NOT_VECTOR = 1 << 11, /* a column of another type, by the catalog */
+	/* from KNOWN_SHIFT on: walk.known, to be decided at the end */
 };
+#define KNOWN_SHIFT 16
+#define EVIDENCE_KNOWN (((1U << KNOWN_MAX) - 1) << KNOWN_SHIFT)
 #define EVIDENCE_VECTOR_SURE (EVIDENCE_VECTOR_TYPE | EVIDENCE_VECTOR_LITERAL)
 #define EVIDENCE_VECTOR (EVIDENCE_VECTOR_SURE | EVIDENCE_VECTOR_NAME | EVIDENCE_VECTOR_WEAK)
 
@@ -47,6 +56,7 @@ enum pending {
 	PENDING_OVERLAP,	 /* && */
 	PENDING_CONTAINS,	 /* @> <@ */
 	PENDING_TEXT,		 /* @@ */
+	PENDING_MATCH,		 /* no operator: a function that searches if it is given a vector */
 };
 
 enum clause {
@@ -81,6 +91,7 @@ struct scope {
 	bool lists_keys;   /* its list has keys or times … */
 	bool lists_values; /* … and something else, or * */
 	bool tests;	   /* EXISTS (…), IN (…): filters others' rows, lets none out */
+	uint16_t serial;   /* of the statement's queries; 0: the outermost */
 };
 
 struct operand_name {
@@ -107,8 +118,32 @@ struct level {
 	struct operand_name before; /* a comparison's left side, while its right side is awaited */
 };
 
+/* A column whose name the catalog knows; kind PGW_TOK_END: no qualifier. Or what such columns give
+ * to a subquery that they are in. */
+struct known_column {
+	const struct catalog_name *name; /* NULL: a subquery, of the evidence `inner` */
+	unsigned inner;
+	const struct word *word;
+	struct pgw_token token, qualifier;
+	uint16_t scope; /* serial */
+	bool beside;	/* an operator: its name counts, too */
+};
+
+/* A table of the statement. kind PGW_TOK_END: no schema, no alias. */
+struct named_table {
+	struct pgw_token name, schema, alias;
+	uint16_t scope; /* serial */
+};
+
+/* An operator between operands that known columns are part of. */
+struct deferred {
+	enum pending pending;
+	unsigned sides; /* evidence */
+};
+
 struct walk {
 	struct reader *reader;
+	const struct catalog *catalog; /* NULL: nothing is known */
 	struct statement *statement;
 	struct level *top;   /* the innermost level */
 	struct scope *scope; /* that the level is part of */
@@ -132,9 +167,16 @@ struct walk {
 	unsigned depth;
 	unsigned too_deep;
 	unsigned n_ctes;
+	/* of known.c: */
+	bool awaits_alias; /* AS follows the last of named */
+	uint16_t n_scopes;
+	unsigned n_known, n_named, n_deferred;
 	/* what follows is not cleared at the start: there is too much of it */
 	struct level levels[DEPTH_MAX];
 	struct pgw_token ctes[CTE_MAX];
+	struct known_column known[KNOWN_MAX];
+	struct named_table named[NAMED_MAX];
+	struct deferred deferred[DEFERRED_MAX];
 };
 
 static inline struct level *walk_top(struct walk *w)
@@ -168,12 +210,39 @@ void walk_close_level(struct walk *w);
 /* The rows that a scope takes go out into the outer one, or are folded here. */
 void walk_close_scope(struct walk *w, const struct scope *scope, struct scope *outer);
 
+/* What a subquery gives to the operand it is part of, by the evidence inside. */
+unsigned walk_query_evidence(unsigned inner);
+
 /* ---- mention.c ---- */
 
 /* The current token is a name, or the first part of one. */
 void walk_name(struct walk *w);
 
+/* ---- known.c: only with a catalog ---- */
+
+/* The current token is the table's name. */
+void walk_note_table(struct walk *w, const struct operand_name *name);
+/* The current token is the column's name, or an alias. Its evidence; 0: the catalog does not know
+ * such a name. */
+unsigned walk_known_column(struct walk *w, const struct operand_name *name);
+/* The name stands beside an operator. false: the catalog has nothing to say to it. */
+bool walk_known_beside(struct walk *w, const struct pgw_token *token);
+/* walk_query_evidence() of what has known columns in it. */
+unsigned walk_known_query(struct walk *w, unsigned inner);
+/* The operator is decided at the end. false: there is no room, decide it now. */
+bool walk_defer(struct walk *w, enum pending pending, unsigned sides);
+/* The same evidence with known columns decided by the tables that have been named so far. */
+unsigned walk_known_evidence(const struct walk *w, unsigned sides);
+/* The statement has ended: decides what was put off. */
+void walk_settle(struct walk *w);
+
 /* ---- operand.c ---- */
+
+/* What an operator, or a call, means between operands of this evidence. */
+void walk_decide(struct walk *w, enum pending pending, unsigned sides);
+/* The evidence of a column by its name. beside: an operator; then a name that no dictionary has may
+ * say something, too. */
+unsigned walk_guess(const struct word *word, const struct pgw_token *token, bool beside);
 
 /* The operand beside a distance operator, or one like it, has ended: now it can be decided. */
 void walk_decide_pending(struct walk *w);
@@ -193,8 +262,9 @@ static inline void walk_end_operand(struct walk *w)
 /* The current token is an operator. */
 void walk_operator(struct walk *w);
 /* A column has been named (the last name of its level); it may stand beside a distance operator or
- * a comparison of times. */
+ * a comparison of times. known: walk_known_column() of it. */
 void walk_column(struct walk *w);
+void walk_column_known(struct walk *w, unsigned known);
 /* BETWEEN compares too. */
 void walk_begin_comparison(struct walk *w);
 

@@ -8,7 +8,9 @@
  *    memory held before;
  *  - letter case of words, white space and comments between tokens change nothing; nor do empty
  *    statements before it, which shift the batches;
- *  - each name is folded, looked up, and judged as by the plain comparisons of naive.h.
+ *  - each name is folded, looked up, and judged as by the plain comparisons of naive.h;
+ *  - a catalog that knows names, and says nothing of the tables at hand, changes nothing; and the
+ *    first two hold with one that does.
  */
 #include "classify/classify.h"
 
@@ -29,6 +31,8 @@
 
 static struct classifier *classifier; /* judge() asks it */
 static struct classifier *plain, *ruled;
+static const struct catalog *catalog; /* judge() tells of it */
+static struct catalog *silent, *telling;
 static struct words words;
 static char **statements;
 static unsigned n_statements;
@@ -132,6 +136,7 @@ static struct classify_result judge(const char *sql, size_t n, bool backslash_es
 		.application_name = "",
 		.may_annotate = true,
 		.max_priority = 10,
+		.catalog = catalog,
 		.backslash_escapes = backslash_escapes,
 	};
 	struct classify_result result;
@@ -282,10 +287,63 @@ static void check_names(const char *sql, size_t n)
 			check_name(&lexer, &token);
 }
 
+/* ---- catalogs ---- */
+
+static bool is_among(char names[][NAME_BYTES], unsigned n, const char *name)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* The names of the statements, up to the bound: a vector in one table, and not in another. The
+ * tables are those of the statements, or others. */
+static struct catalog *catalog_of_statements(bool tells)
+{
+	static const char *const tables[] = {"documents", "items", "users", "events"};
+	static char names[CATALOG_COLUMNS_MAX / 2][NAME_BYTES];
+	struct catalog_column *columns = mem_zalloc(CATALOG_COLUMNS_MAX * sizeof(*columns));
+	unsigned n = 0;
+	for (unsigned i = 0; i < n_statements; i++) {
+		struct pgw_lexer lexer = pgw_lexer_on(statements[i], strlen(statements[i]));
+		struct pgw_token token;
+		while (n < N_ELEMENTS(names) && (token = pgw_lex(&lexer)).kind != PGW_TOK_END) {
+			if (token.kind != PGW_TOK_WORD)
+				continue;
+			(void)pgw_token_ident(&token, names[n], NAME_BYTES);
+			if (is_among(names, n, names[n]))
+				continue;
+			for (unsigned side = 0; side < 2; side++)
+				columns[2 * n + side] = (struct catalog_column){"s",
+					tells ? tables[(n + side) % N_ELEMENTS(tables)] : "zz",
+					names[n], "t", side};
+			n++;
+		}
+	}
+	struct catalog *made = catalog_new(columns, 2 * n);
+	mem_free(columns);
+	return made;
+}
+
+static void check_catalogs(const char *sql, size_t n)
+{
+	struct classify_result without = judge(sql, n, false, 0x44);
+	catalog = silent;
+	struct classify_result with = judge(sql, n, false, 0xbb);
+	assert_same(&without, &with, "a silent catalog", sql, n);
+	catalog = telling;
+	check_place(sql, n);
+	check_batches(sql, n);
+	check_spelling(sql, n);
+	catalog = NULL;
+}
+
 /* ---- the tests ---- */
 
 static void check(const char *sql, size_t n)
 {
+	check_catalogs(sql, n);
 	check_place(sql, n);
 	classifier = ruled;
 	check_place(sql, n);
@@ -339,10 +397,14 @@ int main(void)
 	ruled = classifier_new(rules, N_ELEMENTS(rules),
 		(struct classifier_lanes){lanes, N_ELEMENTS(lanes)}, &bad_line, error);
 	classifier = plain;
+	silent = catalog_of_statements(false);
+	telling = catalog_of_statements(true);
 	words_init(&words);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	classifier_free(&plain);
 	classifier_free(&ruled);
+	catalog_unref(&silent);
+	catalog_unref(&telling);
 	for (unsigned i = 0; i < n_statements; i++)
 		mem_free(statements[i]);
 	mem_free(statements);
