@@ -16,7 +16,7 @@ enum argument {
 	ARGUMENT_OPTIONAL, /* one word; who needs it says so itself */
 	ARGUMENT_WORDS,	   /* any words, ignored: BEGIN ISOLATION LEVEL … */
 	ARGUMENT_SETTING,  /* key = value, key TO value */
-	ARGUMENT_SQL,	   /* the rest of the text as it stands, comments included */
+	ARGUMENT_SQL,	   /* [ON database], then the rest of the text as it stands, comments included */
 };
 
 /* What a command does to the console's own session. */
@@ -29,6 +29,7 @@ enum command_role {
 
 struct command {
 	const char *verb, *noun; /* noun: a word that belongs to it, as SHOW's; else NULL */
+	const char *verb, *noun; /* noun: of SHOW, EXPLAIN and REFRESH, else NULL */
 	const char *usage;	 /* what SHOW HELP says behind the verb; NULL: not mentioned there */
 	const char *tag;
 	enum argument argument;
@@ -45,7 +46,7 @@ extern const unsigned n_commands;
 struct request {
 	const struct command *command; /* NULL: an empty text */
 	char *argument;		       /* of SET: the key; "" when there is none, NULL for an empty text */
-	char *value;		       /* of SET; else NULL */
+	char *value;		       /* of SET; of EXPLAIN ROUTE: the database; else NULL */
 };
 
 /* false: *fault_r says what the client is told, and nothing is to be released. */

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/mem.h"
+#include "classify/catalog.h"
 
 const struct column explain_columns[2] = { COLUMN_T("key"), COLUMN_T("value") };
 
@@ -85,13 +86,27 @@ static const char *outcome(const struct config *config, const struct classify_re
 	return "wait";
 }
 
-/* As its own user would be classed who may annotate with the highest priority. */
+/* What is known of the database that was named. */
+static void add_catalog(struct run *run)
+{
+	const struct catalogs_entry *entry = run->request.value ? catalogs_find(run->worker->catalogs, run->request.value) : NULL;
+	char text[80] = "";
+
+	if (entry && entry->catalog)
+		(void)snprintf(text, sizeof(text), "%u columns", catalog_n_columns(entry->catalog));
+	else if (run->request.value)
+		(void)snprintf(text, sizeof(text), "nothing is known");
+	add(run, "catalog", text);
+}
+
+/* As its own user would be classed who may annotate with the highest priority; on the database that was named, if one was. */
 static void classify_for(const struct run *run, struct classify_result *result_r)
 {
-	const char *sql = run->request.argument;
+	const char *sql = run->request.argument, *database = run->request.value;
 	struct classify_session session = {
 		.user = run->client->pool->shared->user->name,
-		.database = run->client->pool->shared->database->name,
+		.database = database ? database : run->client->pool->shared->database->name,
+		.catalog = database ? catalogs_known(run->worker->catalogs, database) : NULL,
 		.application_name = client_application_name(run->client),
 		.may_annotate = true,
 		.max_priority = LANE_PRIORITY_MAX,
@@ -113,6 +128,11 @@ void explain_route(struct run *run)
 	char spill[80];
 	unsigned index;
 
+	if (run->request.value && config_find_database(config, run->request.value) == NULL) {
+		run_fail(run, PGW_FAULT_CONSOLE_NO_DATABASE, run->request.value);
+		run_done(run);
+		return;
+	}
 	(void)lane_read(run->cluster->ledger, readings, &totals);
 	classify_for(run, &result);
 	classify_feature_names(result.features, &features);
@@ -127,6 +147,7 @@ void explain_route(struct run *run)
 	add(run, "log", result.log_rule ? result.log_rule : "");
 	add(run, "kind", kind_name(result.kind));
 	add(run, "features", features.data);
+	add_catalog(run);
 	add(run, "annotation", result.bad_annotation ? "ignored: malformed or not allowed" : "");
 	add_number(run, "free_permits", free_permits(&readings[index]));
 	add_number(run, "waiting", readings[index].waiting);

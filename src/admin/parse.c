@@ -204,9 +204,19 @@ static bool parse_words(struct scan *scan)
 	return token.kind == TOKEN_END || (token.kind == TOKEN_SEMICOLON && next_token(scan).kind == TOKEN_END);
 }
 
-/* The statement behind EXPLAIN ROUTE: comments in it are annotations, so it is taken as it stands. */
+/* The statement behind EXPLAIN ROUTE: comments in it are annotations, so it is taken as it stands. None begins with ON. */
 static bool parse_sql(struct scan *scan, struct request *request)
 {
+	struct scan ahead = *scan;
+	struct token on = next_token(&ahead), name;
+
+	if (token_is(&on, "on")) {
+		name = next_token(&ahead);
+		request->value = is_name(&name) ? token_text(&name) : NULL;
+		if (request->value == NULL)
+			return false;
+		*scan = ahead;
+	}
 	while (scan->at < scan->end && is_space(*scan->at))
 		scan->at++;
 	while (scan->end > scan->at && (is_space(scan->end[-1]) || scan->end[-1] == ';'))

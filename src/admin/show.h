@@ -16,6 +16,7 @@ extern const struct column scaling_columns[10], pins_columns[9];
 extern const struct column outbox_columns[18], retry_outbox_columns[1];
 extern const struct column annotations_columns[3];
 extern const struct column searches_columns[25];
+extern const struct column scaling_columns[10], catalog_columns[7];
 
 void show_pools(struct run *run);
 void show_stats(struct run *run);
@@ -45,6 +46,7 @@ void show_pins(struct run *run);
 void show_outbox(struct run *run);
 void show_annotations(struct run *run);
 void show_searches(struct run *run);
+void show_catalog(struct run *run);
 void explain_route(struct run *run);
 
 void control_pause(struct run *run);
@@ -61,6 +63,7 @@ void control_set(struct run *run);
 void control_retry_outbox(struct run *run);
 void control_pause_forwarding(struct run *run);
 void control_resume_forwarding(struct run *run);
+void control_refresh_catalog(struct run *run);
 void control_session(struct run *run); /* BEGIN, DEALLOCATE …: only the console itself has to do with them */
 
 /* Names of users that are configured, have a secret or have been here: sorted, each once. Borrowed: use them before the turn ends. */

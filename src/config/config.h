@@ -155,6 +155,8 @@ struct config {
 	uint64_t maintenance_period_us;	/* 0: ml_maintain() is left to others */
 	uint32_t sample_backlog;	/* samples kept while the database is away */
 	uint64_t slow_query_us;
+	char *catalog_user, *catalog_password; /* NULL: see the key */
+	uint64_t catalog_period_us;	/* 0: catalogs are not read */
 	char *instance_id;		/* never NULL: the host name and port when it is not set */
 	uint64_t stats_period_us;
 	/* Weaviate and the outbox */

@@ -24,6 +24,7 @@ static const char *const group_titles[N_GROUPS] = {
 	[GROUP_TCP] = "TCP",
 	[GROUP_METRICS] = "Metrics in Postgres",
 	[GROUP_WEAVIATE] = "Weaviate and the outbox",
+	[GROUP_CATALOG] = "Vector columns, from the databases' catalogs",
 	[GROUP_ACCEPTED] = "Accepted for compatibility, without effect",
 };
 

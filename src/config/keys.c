@@ -135,6 +135,17 @@ static const struct schema_row main_rows[] = {
 		"lane's limit; then its connection is closed."),
 	MAIN("cancel_wait_timeout", GROUP_TIMEOUTS, TIME, cancel_wait_timeout_us, "10", NULL, 0,
 		"How long a cancel request may take to reach its server. 0: no limit."),
+	MAIN("catalog_password", GROUP_CATALOG, TEXT, catalog_password, "", NULL, SCHEMA_SECRET,
+		"Password of catalog_user. Empty: that of the database's entry, or the user's in "
+		"auth_file when it is plain text."),
+	MAIN("catalog_period", GROUP_CATALOG, TIME, catalog_period_us, "300", NULL, 0,
+		"How often each database is asked which of its columns hold vectors, so that "
+		"statements are classed by the types of columns and not by their names. Also done at "
+		"the start, by RELOAD and by REFRESH CATALOG. 0: never, names are guessed."),
+	MAIN("catalog_user", GROUP_CATALOG, TEXT, catalog_user, "", NULL, 0,
+		"User who asks; it needs no right but to connect. Empty: the entry's own user, else "
+		"metrics_user, else one whose clients are there and whose password stands in "
+		"auth_file in plain text."),
 	MAIN("client_idle_timeout", GROUP_TIMEOUTS, TIME, client_idle_timeout_us, "0", NULL, 0,
 		"Disconnect a client that has been idle this long. 0: never."),
 	MAIN("client_login_timeout", GROUP_TIMEOUTS, TIME, client_login_timeout_us, "60", NULL, 0,

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "daemon/forwarding.h"
+#include "daemon/catalogs.h"
 #include "daemon/metrics.h"
 #include "daemon/process.h"
 #include "daemon/searches.h"
@@ -34,6 +35,7 @@ struct daemon {
 	struct metrics *metrics;
 	struct forwarding *forwarding;
 	struct searches *searches;
+	struct catalog_service *catalogs;
 	struct event *signals[8];
 	unsigned n_signals;
 	unsigned n_quiet;
@@ -119,6 +121,7 @@ static void change_settings(struct daemon *daemon, struct settings *fresh)
 	metrics_change(daemon->metrics, fresh);
 	forwarding_change(daemon->forwarding, fresh->config);
 	searches_change(daemon->searches, fresh->config);
+	catalogs_change(daemon->catalogs, fresh);
 	/* Where the new log cannot be had, the old one is told so. */
 	(void)!process_open_log(daemon->options, fresh->config);
 	settings_unref(&daemon->settings);
@@ -176,6 +179,7 @@ struct order {
 	char *key, *value; /* SET; NULL: RELOAD; key: the argument of an order for the outbox */
 	enum outbox_order outbox;
 	outbox_done *outbox_done;
+	char *key, *value; /* SET; NULL: RELOAD. value: REFRESH CATALOG's database; NULL: all */
 	enum shutdown_mode mode;
 	void (*done)(void *arg, bool ok, const char *text);
 	void *arg;
@@ -254,6 +258,16 @@ static void on_outbox_order(struct mail *mail, void *owner)
 
 static void order_outbox(void *arg, enum outbox_order what, const char *argument, outbox_done *done,
 	void *done_arg)
+static void on_refresh_order(struct mail *mail, void *owner)
+{
+	struct order *order = CONTAINER_OF(mail, struct order, mail);
+
+	catalogs_refresh(order->daemon->catalogs, order->value, order->done, order->arg);
+	free_order(order);
+}
+
+static void order_refresh(void *arg, const char *database,
+	void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
 {
 	struct daemon *daemon = arg;
 	struct order *order = mem_zalloc(sizeof(*order));
@@ -264,6 +278,10 @@ static void order_outbox(void *arg, enum outbox_order what, const char *argument
 	order->outbox_done = done;
 	order->arg = done_arg;
 	mailbox_post(&daemon->mailbox, &order->mail, on_outbox_order);
+	order->value = database ? mem_strdup(database) : NULL;
+	order->done = done;
+	order->arg = done_arg;
+	mailbox_post(&daemon->mailbox, &order->mail, on_refresh_order);
 }
 
 /* ---- the end ---- */
@@ -289,6 +307,7 @@ static void shut_down(struct daemon *daemon, enum shutdown_mode mode)
 		loop_timer(&daemon->loop, &daemon->deadline, QUIT_PATIENCE_US, on_deadline);
 	metrics_close(&daemon->metrics);
 	forwarding_drain(daemon->forwarding);
+	catalogs_close(&daemon->catalogs);
 	for (i = 0; i < daemon->cluster.n_workers; i++)
 		worker_drain(&daemon->cluster.workers[i]);
 }
@@ -430,6 +449,7 @@ static void open_cluster(struct daemon *daemon)
 	rng_bytes(cluster->mock_key, sizeof(cluster->mock_key));
 	cluster->reload = order_reload;
 	cluster->set = order_set;
+	cluster->refresh_catalog = order_refresh;
 	cluster->shutdown = order_shutdown;
 	cluster->outbox = order_outbox;
 	cluster->search = ask_search;
@@ -455,6 +475,8 @@ static void open_cluster(struct daemon *daemon)
 	daemon->forwarding = forwarding_open(&daemon->loop, &daemon->permits, daemon->settings->config);
 	daemon->searches = searches_open(cluster, &daemon->loop, &daemon->mailbox,
 		&daemon->permits, daemon->settings->config);
+	daemon->catalogs = catalogs_open(
+		cluster, &daemon->loop, &daemon->permits, daemon->settings);
 }
 
 static void close_cluster(struct daemon *daemon)
@@ -471,6 +493,7 @@ static void close_cluster(struct daemon *daemon)
 	/* What is on its way there goes back to where it came from, and is dropped there. */
 	searches_close(daemon->searches);
 	mailbox_deliver(&daemon->mailbox);
+	catalogs_close(&daemon->catalogs);
 	for (i = 0; i < cluster->n_workers; i++)
 		worker_release(&cluster->workers[i]);
 	mem_free(cluster->workers);

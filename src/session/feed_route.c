@@ -31,6 +31,7 @@ struct classify_session feed_session(const struct client *client)
 			(user ? user->annotations : CONFIG_USER_ANNOTATIONS) != ANNOTATIONS_NONE,
 		.max_priority = user ? user->max_priority : CONFIG_USER_MAX_PRIORITY,
 		.backslash_escapes = client->params->backslash_escapes,
+		.catalog = client->pool->catalog,
 		.now_s = asked_time(client),
 	};
 

@@ -23,9 +23,21 @@ struct pool *pool_of(struct worker *worker, const char *database, const char *us
 	for (i = 0; i < N_SERVER_STATES; i++)
 		TAILQ_INIT(&pool->servers[i]);
 	TAILQ_INIT(&pool->waiting);
+	pool_learn(pool);
 	pool->next = worker->pools;
 	worker->pools = pool;
 	return pool;
+}
+
+void pool_learn(struct pool *pool)
+{
+	const struct catalog *known =
+		catalogs_known(pool->worker->catalogs, pool->shared->database->name);
+
+	if (known == pool->catalog)
+		return;
+	pool->catalog = known;
+	pool->id = worker_new_id(pool->worker);
 }
 
 void pool_each(struct worker *worker, void (*visit)(void *arg, struct pool *pool), void *arg)

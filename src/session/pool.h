@@ -33,7 +33,10 @@ enum server_state {
 struct pool {
 	struct pool *next; /* in the worker's list */
 	struct worker *worker;
-	uint64_t id; /* no other pool has had it: an address may come again */
+	/* No other pool has had it (an address may come again), and it is a new one when the catalog is:
+	 * what classify() said holds on as long as it is the same. */
+	uint64_t id;
+	const struct catalog *catalog; /* of its database, worker->catalogs'; NULL: nothing is known */
 	struct shared_pool *shared;
 	struct server_list servers[N_SERVER_STATES];
 	uint32_t n_servers[N_SERVER_STATES];
@@ -55,6 +58,7 @@ struct pool {
 
 /* This worker's pool of (database, user); made when it is not there. It stays while it has members. */
 struct pool *pool_of(struct worker *worker, const char *database, const char *user);
+void pool_learn(struct pool *pool); /* worker->catalogs has changed */
 void pool_join(struct pool *pool);
 void pool_leave(struct pool *pool);
 /* Frees pools that no configured name asks for and nobody uses: after autodb_idle_timeout, and the oldest at once when there are many. */

@@ -275,6 +275,34 @@ void worker_change_settings(struct worker *worker, struct settings *settings)
 	mailbox_post(&worker->mailbox, &change->mail, on_change);
 }
 
+struct lesson {
+	struct mail mail;
+	struct catalogs *catalogs;
+};
+
+/* The old ones go when no pool looks at them any more. */
+static void on_lesson(struct mail *mail, void *owner)
+{
+	struct lesson *lesson = CONTAINER_OF(mail, struct lesson, mail);
+	struct worker *worker = owner;
+	struct catalogs *old = worker->catalogs;
+	struct pool *pool;
+
+	worker->catalogs = lesson->catalogs;
+	for (pool = worker->pools; pool; pool = pool->next)
+		pool_learn(pool);
+	catalogs_unref(&old);
+	mem_free(lesson);
+}
+
+void worker_change_catalogs(struct worker *worker, struct catalogs *catalogs)
+{
+	struct lesson *lesson = mem_zalloc(sizeof(*lesson));
+
+	lesson->catalogs = catalogs_ref(catalogs);
+	mailbox_post(&worker->mailbox, &lesson->mail, on_lesson);
+}
+
 struct visit {
 	struct mail mail;
 	struct cluster *cluster;
@@ -388,6 +416,7 @@ void worker_release(struct worker *worker)
 	mailbox_close(&worker->mailbox);
 	loop_release(&worker->loop);
 	settings_unref(&worker->settings);
+	catalogs_unref(&worker->catalogs);
 	mem_free(worker->keys);
 	mem_free(worker->rx);
 	replay_ring_release(&worker->replay);

@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "classify/entity.h"
+#include "classify/catalog.h"
 #include "io/gather.h"
 #include "io/listener.h"
 #include "io/mailbox.h"
@@ -92,6 +93,7 @@ struct worker {
 	unsigned index; /* also its port in the ledger */
 	struct cluster *cluster;
 	struct settings *settings; /* a reference */
+	struct catalogs *catalogs; /* a reference; NULL: no catalog has been read */
 	struct loop loop;
 	struct mailbox mailbox;
 	struct resolver *resolver;
@@ -153,6 +155,9 @@ struct cluster {
 		void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
 	void (*set)(void *arg, const char *key, const char *value,
 		void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
+	/* database NULL: all of them. */
+	void (*refresh_catalog)(void *arg, const char *database,
+		void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
 	void (*shutdown)(void *arg, enum shutdown_mode mode);
 	/* done is called on the control thread. */
 	void (*outbox)(void *arg, enum outbox_order order, const char *argument, outbox_done *done,
@@ -174,6 +179,8 @@ void worker_release(struct worker *worker); /* after join of a quiet worker */
 /* Mails, any thread. */
 void worker_change_settings(
 	struct worker *worker, struct settings *settings); /* takes a reference of its own */
+void worker_change_catalogs(
+	struct worker *worker, struct catalogs *catalogs); /* the same */
 void worker_drain(
 	struct worker *worker); /* acts on cluster->shutdown_mode, again when that changes */
 void worker_stop(struct worker *worker);

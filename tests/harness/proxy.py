@@ -90,7 +90,7 @@ class Proxy:
     def config(self):
         main = {"listen_addr": self.host, "listen_port": self.port, "unix_socket_dir": self.directory, "auth_type": "trust",
                 "auth_file": self.directory / "userlist.txt", "server_tls_sslmode": "disable", "workers": 2, "admin_users": "app",
-                "stats_users": "u_other", "warm_min": 0, "scale_step": 0, **self.settings}
+                "stats_users": "u_other", "warm_min": 0, "scale_step": 0, "catalog_period": 0, **self.settings}
         server = f"host=127.0.0.1 port={self.cluster.port}"
         sections = {"pglane": main, "databases": {"*": server, "app": f"{server} dbname=app"}}
         sections["databases"].update({name: text.format(server=server) for name, text in (self.databases or {}).items()})

@@ -89,6 +89,7 @@
 	X(CONSOLE_SHUTDOWN, "ERROR", "57P01", "pooler is shutting down", "")                                                             \
 	X(CONSOLE_SET_FAILED, "ERROR", "22023", "SET failed", "")                                                                        \
 	X(CONSOLE_OUTBOX, "ERROR", "55000", "the outbox cannot do that now", "See SHOW OUTBOX.")                                         \
+	X(CONSOLE_NOT_REFRESHED, "ERROR", "58000", "catalogs could not be read", "What was read before is kept; see SHOW CATALOG.")      \
 	X(CONSOLE_CANCELED, "ERROR", "57014", "canceling command due to user request", "")                                               \
 	X(CONSOLE_MEMORY, "ERROR", "53200", "too many prepared statements and portals", "")                                              \
 	X(CONSOLE_PROTOCOL, "ERROR", "0A000", "the console does not support this message", "")                                          \

@@ -138,6 +138,38 @@ static void test_set(void **state)
 	refuse("SET \"\" = b");
 }
 
+static void check_route(const char *text, const char *database, const char *sql)
+{
+	struct request request;
+
+	if (!parse(&request, text))
+		fail_msg("not understood: %s", text);
+	assert_string_equal(request.argument, sql);
+	if (database)
+		assert_string_equal(request.value, database);
+	else
+		assert_null(request.value);
+	request_release(&request);
+}
+
+static void test_route_on_a_database(void **state)
+{
+	check_route("EXPLAIN ROUTE SELECT 1;", NULL, "SELECT 1");
+	check_route("EXPLAIN ROUTE ON shop SELECT 1 ;", "shop", "SELECT 1");
+	check_route("explain route on \"My Shop\" /*ml_class='vector'*/ SELECT 1", "My Shop", "/*ml_class='vector'*/ SELECT 1");
+	check_route("EXPLAIN ROUTE /*ml_class='vector'*/ SELECT 1", NULL, "/*ml_class='vector'*/ SELECT 1");
+	check_route("EXPLAIN ROUTE only SELECT 1", NULL, "only SELECT 1");
+	refuse("EXPLAIN ROUTE ON");
+	refuse("EXPLAIN ROUTE ON shop");
+	refuse("EXPLAIN ROUTE ON 'shop' SELECT 1");
+	refuse("EXPLAIN ROUTE ON ; SELECT 1");
+	check("REFRESH CATALOG", "REFRESH", "CATALOG", "");
+	check("refresh catalog \"My Shop\";", "REFRESH", "CATALOG", "My Shop");
+	check("SHOW CATALOG", "SHOW", "CATALOG", "");
+	refuse("REFRESH");
+	refuse("REFRESH CATALOG a b");
+}
+
 static void check_role(const char *text, enum command_role role, const char *tag)
 {
 	struct request request;
@@ -269,6 +301,7 @@ int main(void)
 		cmocka_unit_test(test_show),
 		cmocka_unit_test(test_control),
 		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_route_on_a_database),
 		cmocka_unit_test(test_what_drivers_send),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_explain_route_keeps_its_text),
