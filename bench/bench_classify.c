@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "classify/catalog.h"
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -33,7 +34,16 @@ struct text {
 	double bar_ns; /* for BAR_BYTES, if it is longer */
 };
 
-static const struct classify_session session = {
+/* What a database with pgvector may know. */
+static const struct catalog_column columns[] = {
+	{"public", "documents", "embedding", "vector(384)", true},
+	{"public", "notes", "embedding", "text", false},
+	{"public", "documents", "title_vec", "vector(384)", true},
+	{"public", "items", "emb", "halfvec(768)", true},
+	{"public", "items", "v", "vector(3)", true},
+};
+
+static struct classify_session session = {
 	.user = "app",
 	.database = "app",
 	.application_name = "bench",
@@ -156,6 +166,26 @@ static void report_one(const struct classifier *classifier, const char *what, co
 		ns_behind_exchange(classifier, &text));
 }
 
+static void report_single(const struct classifier *classifier)
+{
+	report_one(classifier, "pgbench select",
+		"SELECT abalance FROM pgbench_accounts WHERE aid = 1;");
+	report_one(classifier, "begin", "BEGIN");
+	report_one(classifier, "update",
+		"UPDATE accounts SET balance = balance - $1, updated_at = now() WHERE id = $2 "
+		"RETURNING balance");
+	report_one(classifier, "ORM select",
+		"SELECT \"users\".\"id\", \"users\".\"email\", \"users\".\"name\" FROM \"users\" "
+		"WHERE \"users\".\"id\" = $1 LIMIT $2");
+	report_one(classifier, "vector search",
+		"SELECT id, content, metadata, 1 - (embedding <=> $1) AS similarity FROM documents "
+		"WHERE metadata @> $2 ORDER BY embedding <=> $1 LIMIT 10");
+	report_one(classifier, "200 bytes of joins",
+		"SELECT o.id, o.total, c.name, c.email, p.title FROM orders o JOIN customers c ON "
+		"c.id = o.customer_id JOIN products p ON p.id = o.product_id "
+		"WHERE o.status = 'open' AND c.region = $1 ORDER BY o.id");
+}
+
 /* ---- the corpora ---- */
 
 static int worst_first(const void *a, const void *b)
@@ -189,23 +219,13 @@ int main(int argc, char **argv)
 	char error[256];
 	struct text *texts = NULL;
 	struct classifier *classifier = classifier_new(NULL, 0, (struct classifier_lanes){0}, &bad_line, error);
+	struct catalog *catalog = catalog_new(columns, N_ELEMENTS(columns));
 	open_sockets();
-	report_one(classifier, "pgbench select",
-		"SELECT abalance FROM pgbench_accounts WHERE aid = 1;");
-	report_one(classifier, "begin", "BEGIN");
-	report_one(classifier, "update",
-		"UPDATE accounts SET balance = balance - $1, updated_at = now() WHERE id = $2 "
-		"RETURNING balance");
-	report_one(classifier, "ORM select",
-		"SELECT \"users\".\"id\", \"users\".\"email\", \"users\".\"name\" FROM \"users\" "
-		"WHERE \"users\".\"id\" = $1 LIMIT $2");
-	report_one(classifier, "vector search",
-		"SELECT id, content, metadata, 1 - (embedding <=> $1) AS similarity FROM documents "
-		"WHERE metadata @> $2 ORDER BY embedding <=> $1 LIMIT 10");
-	report_one(classifier, "200 bytes of joins",
-		"SELECT o.id, o.total, c.name, c.email, p.title FROM orders o JOIN customers c ON "
-		"c.id = o.customer_id JOIN products p ON p.id = o.product_id "
-		"WHERE o.status = 'open' AND c.region = $1 ORDER BY o.id");
+	report_single(classifier);
+	puts("with a catalog:");
+	session.catalog = catalog;
+	report_single(classifier);
+	session.catalog = NULL;
 	for (int i = 1; i < argc; i++)
 		n = load(argv[i], &texts, n);
 	if (n > 0)
@@ -213,6 +233,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < n; i++)
 		mem_free(texts[i].sql);
 	mem_free(texts);
+	catalog_unref(&catalog);
 	classifier_free(&classifier);
 	return 0;
 }

@@ -62,16 +62,21 @@ struct catalog_filter {
 const struct catalog_name *catalog_find_name(
 	const struct catalog *catalog, const struct pgw_token *token);
 
-/* The name of a WORD or QUOTED_IDENT; NULL: nothing is known of columns that have it. */
-static inline const struct catalog_name *catalog_name(
-	const struct catalog *catalog, const struct pgw_token *token)
+/* Could the catalog know the name of a WORD or QUOTED_IDENT? Mostly not, at the cost of a look at its
+ * length. */
+static inline bool catalog_may_have(const struct catalog *catalog, const struct pgw_token *token)
 {
 	unsigned n = token->len - 2u * (token->kind == PGW_TOK_QUOTED_IDENT);
 	const struct catalog_filter *filter = (const struct catalog_filter *)(const void *)catalog;
 
-	if (n >= CATALOG_NAME_BYTES || (filter->lengths >> n & 1) == 0)
-		return NULL;
-	return catalog_find_name(catalog, token);
+	return n < CATALOG_NAME_BYTES && (filter->lengths >> n & 1) != 0;
+}
+
+/* NULL: nothing is known of columns that have the name. */
+static inline const struct catalog_name *catalog_name(
+	const struct catalog *catalog, const struct pgw_token *token)
+{
+	return catalog_may_have(catalog, token) ? catalog_find_name(catalog, token) : NULL;
 }
 
 enum catalog_verdict {

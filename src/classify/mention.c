@@ -320,7 +320,8 @@ void walk_name(struct walk *w)
 	} else if (called) {
 		w->expect = EXPECT_NOTHING;
 		step_call(w, name);
-	} else if (UNLIKELY(w->catalog != NULL)) {
+	} else if (UNLIKELY(w->catalog != NULL) &&
+		   (w->awaits_alias || catalog_may_have(w->catalog, &name->token))) {
 		step_column_known(w);
 		return;
 	} else {
