@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "service/catalog_rows.h"
 #include "service/catalog_targets.h"
@@ -50,6 +51,7 @@ struct catalog_reader {
 	struct pgconn *conn;
 	struct strbuf statement;
 	struct timer look;
+	bool is_full; /* there are more databases than are read: the log knows */
 };
 
 static void begin(struct catalog_reader *reader);
@@ -77,6 +79,12 @@ void catalog_reader_add(struct catalog_reader *reader, const char *database, con
 {
 	struct catalog_target *target = catalog_targets_list(&reader->targets, database);
 
+	if (target == NULL && !reader->is_full) {
+		reader->is_full = true;
+		log_warning("there are more than %u databases: vector columns of %s and others "
+			    "are not read",
+			CATALOG_DATABASES_MAX, database);
+	}
 	if (target == NULL || user == NULL || target->user ||
 		!can_log_in(reader, database, user))
 		return;
@@ -264,12 +272,20 @@ static void on_answered(void *arg, const PGresult *result)
 	close_connection(reader);
 }
 
+/* The statement itself failed, perhaps by its time limit: nothing that is gone in a moment. */
+static bool is_final(const struct catalog_reader *reader, const struct pgconn_error *error)
+{
+	return reader->state == READER_EXPECT_ROWS && error->sqlstate[0] != '\0' &&
+	       strncmp(error->sqlstate, "57P", 3) != 0; /* PostgreSQL goes down */
+}
+
 static void on_failed(void *arg, const struct pgconn_error *error)
 {
 	struct catalog_reader *reader = arg;
 
 	CHECK_MAGIC(reader, READER_MAGIC);
-	catalog_target_failed(reader->current, error->text, clock_mono_us());
+	catalog_target_failed(reader->current, error->text,
+		is_final(reader, error) ? reader->config->catalog_period_us : 0, clock_mono_us());
 	close_connection(reader);
 }
 
@@ -398,7 +414,8 @@ static void begin(struct catalog_reader *reader)
 		break;
 	case PERMIT_REFUSED:
 		target->began_us = clock_mono_us();
-		catalog_target_failed(target, "the queue of its lane is full", target->began_us);
+		catalog_target_failed(
+			target, "the queue of its lane is full", 0, target->began_us);
 		publish(reader);
 		break;
 	}
@@ -431,6 +448,7 @@ static void start_or_stop(struct catalog_reader *reader)
 	uint64_t now_us = clock_mono_us();
 
 	timer_stop(&reader->look);
+	reader->is_full = false;
 	if (!is_on(reader)) {
 		look(reader);
 		answer_all(reader, "catalog_period is 0");

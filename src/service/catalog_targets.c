@@ -129,12 +129,15 @@ static uint64_t next_delay_us(struct catalog_target *target)
 	return delay_us / 2 + rng_u64() % (delay_us / 2);
 }
 
-void catalog_target_failed(struct catalog_target *target, const char *text, uint64_t now_us)
+void catalog_target_failed(struct catalog_target *target, const char *text, uint64_t at_least_us,
+	uint64_t now_us)
 {
+	uint64_t delay_us = next_delay_us(target);
+
 	complain(target, text, now_us);
 	note_problem(target, text);
 	target->failed = true;
-	target->due_us = now_us + next_delay_us(target);
+	target->due_us = now_us + MAX_OF(delay_us, at_least_us);
 }
 
 void catalog_target_unreadable(struct catalog_target *target, const char *text, uint64_t due_us)

@@ -135,6 +135,9 @@ def test_refresh_after_alter_table(learning, vectors):
         vectors.run("ALTER TABLE items DROP w, ADD w text", "app")
         console.run("REFRESH CATALOG")
         assert "public.items.w" not in known(console)[0] and route(console, ask) == "default"
+        vectors.run("ALTER TABLE items ADD by_reload vector", "app")
+        proxy.reload()
+        knows(console, "public.items.by_reload")
     assert "database app: 2 vector columns are known" in proxy.log_text()
 
 

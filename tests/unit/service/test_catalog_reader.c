@@ -219,9 +219,7 @@ static void refuse_once(struct fakepg *fake)
 {
 	fakepg_login(fake);
 	fakepg_await_statement(fake);
-	fakepg_error(fake, "ERROR", "42501", "permission denied");
-	fakepg_ready(fake);
-	fakepg_await_end(fake);
+	fakepg_error(fake, "FATAL", "57P01", "terminating connection");
 	fakepg_close(fake);
 }
 
@@ -252,6 +250,35 @@ static void read_at_the_start_and_nothing_kept(void **state)
 	fakepg_join(&test->fake);
 	assert_int_equal(test->permits + test->slots, 0);
 	assert_int_equal(test->n_acquired, 1);
+}
+
+static void says_no_then_answers(struct fakepg *fake)
+{
+	fakepg_login(fake);
+	fakepg_await_statement(fake);
+	fakepg_error(fake, "ERROR", "57014", "canceling statement due to statement timeout");
+	fakepg_ready(fake);
+	fakepg_await_end(fake);
+	fakepg_close(fake);
+	answer_once(fake);
+}
+
+/* A statement that fails is no database that is away: it is asked again in its next period, or when
+ * somebody wants it. */
+static void a_statement_that_fails(void **state)
+{
+	struct test *test = *state;
+
+	fakepg_play(&test->fake, says_no_then_answers);
+	start(test);
+	while (catalogs_n(test->catalogs) == 0 || !catalogs_find(test->catalogs, "shop")->problem)
+		run_for(test, 10000);
+	assert_non_null(strstr(catalogs_find(test->catalogs, "shop")->problem, "statement timeout"));
+	catalog_reader_ask(test->reader, "shop", on_done, test);
+	run(test);
+	fakepg_join(&test->fake);
+	assert_true(test->ok && knows(test, "shop"));
+	assert_int_equal(test->n_acquired, 2);
 }
 
 static void answers_when_told(struct fakepg *fake)
@@ -311,7 +338,7 @@ static void a_failure_is_told_and_mended(void **state)
 	run(test);
 	assert_false(test->ok);
 	assert_non_null(strstr(test->text, "shop: "));
-	assert_non_null(strstr(test->text, "permission denied"));
+	assert_non_null(strstr(test->text, "terminating connection"));
 	assert_non_null(catalogs_find(test->catalogs, "shop")->problem);
 	assert_false(knows(test, "shop"));
 	while (!knows(test, "shop"))
@@ -453,6 +480,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(asked_while_reading, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_after_the_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_failure_is_told_and_mended, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_statement_that_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_permit_comes_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_permit_comes_too_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_permit_at_all, setup, teardown),
