@@ -27,7 +27,7 @@ const struct column lanes_columns[19] = {
 	COLUMN_Q("spilled_out"),
 };
 
-const struct column classes_columns[9] = {
+const struct column classes_columns[10] = {
 	COLUMN_T("class"),
 	COLUMN_T("lane"),
 	COLUMN_Q("statements"),
@@ -37,6 +37,7 @@ const struct column classes_columns[9] = {
 	COLUMN_Q("errors"),
 	COLUMN_Q("lane_timeouts"),
 	COLUMN_Q("hops"),
+	COLUMN_Q("denied"),
 };
 
 const struct column queue_columns[9] = {
@@ -158,6 +159,7 @@ static void visited_classes(struct run *run)
 		rows_number(&run->rows, sum->n_errors);
 		rows_number(&run->rows, sum->n_lane_timeouts);
 		rows_number(&run->rows, sum->n_hops);
+		rows_number(&run->rows, sum->n_denied);
 		rows_end(&run->rows);
 	}
 	run_done(run);

@@ -116,6 +116,7 @@ enum step feed_deny(struct feed *feed, const struct pgw_frame *frame,
 	struct pgw_fault fault;
 
 	feed_log(feed->client, route, sql, n);
+	STAT_ADD(feed->worker->classes[route->class].n_denied, 1);
 	pgw_fault_set(&fault, PGW_FAULT_DENIED, route->deny, "Rule %s.", route->deny_rule);
 	return frame->type == PGW_QUERY || frame->type == PGW_FUNCTION_CALL
 		       ? feed_refuse_query(feed, frame, &fault)

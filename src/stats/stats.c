@@ -19,4 +19,5 @@ void class_stats_add(struct class_stats *sum, const struct class_stats *more)
 	sum->n_errors += STAT_READ(more->n_errors);
 	sum->n_lane_timeouts += STAT_READ(more->n_lane_timeouts);
 	sum->n_hops += STAT_READ(more->n_hops);
+	sum->n_denied += STAT_READ(more->n_denied);
 }

@@ -45,6 +45,7 @@ struct class_stats {
 	uint64_t n_errors; /* ErrorResponse from the server */
 	uint64_t n_lane_timeouts;
 	uint64_t n_hops;
+	uint64_t n_denied; /* by a rule; they are no statements */
 };
 
 void pool_stats_add(

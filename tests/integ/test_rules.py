@@ -113,6 +113,29 @@ def test_deny_in_the_extended_protocol(start, name, linked):
         assert client.extended("SELECT 4", statement=name).value == "4"
 
 
+@pytest.mark.parametrize("pool_mode", ["transaction", "session"])
+def test_denials_are_counted(start, pool_mode):
+    """By the class that the statement had; each once, whatever protocol it came by. In session pooling it is the session's."""
+    proxy = start(pool_mode=pool_mode, sections=rules("deny 'no exports by day' if copy-to", "training deny 'not you' if application_name=fit*"))
+
+    def counts(console):
+        return {row["class"]: row["denied"] for row in console.show("CLASSES") if row["denied"]}
+
+    with proxy.client() as client, proxy.client(application_name="fitting") as fitting, proxy.console() as console:
+        assert counts(console) == {}
+        denied(fitting.query("SELECT 1"), "not you")
+        denied(fitting.extended("SELECT 1"), "not you")
+        assert counts(console) == {"training": 2}
+        if pool_mode == "transaction":
+            denied(client.query(EXPORT))
+            denied(client.exchange(parse("export", EXPORT), bind("", "export"), execute()))
+            assert client.query("BEGIN").errors == []
+            denied(client.query(EXPORT))
+            assert client.query(EXPORT).sqlstate == "25P02"
+            client.query("ROLLBACK")
+            assert counts(console) == {"training": 2, "default": 3}
+
+
 def test_deny_in_a_pipeline_comes_in_its_turn(start):
     """What is before it in the batch runs and is undone; what is behind it is not heard; the next batch is as ever."""
     proxy = start(sections=DENY)

@@ -33,8 +33,8 @@ static void each_total_is_added(void **state)
 
 static void of_classes_the_maximum_is_kept(void **state)
 {
-	struct class_stats sum = {1, 2, 30, 4, 5, 6, 7}, more = {10, 20, 20, 40, 50, 60, 70};
-	struct class_stats expected = {11, 22, 30, 44, 55, 66, 77};
+	struct class_stats sum = {1, 2, 30, 4, 5, 6, 7, 8}, more = {10, 20, 20, 40, 50, 60, 70, 80};
+	struct class_stats expected = {11, 22, 30, 44, 55, 66, 77, 88};
 
 	class_stats_add(&sum, &more);
 	assert_memory_equal(&sum, &expected, sizeof(sum));
