@@ -159,6 +159,15 @@ class Cluster:
         return self.run(f"""SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
                             AND application_name <> 'direct' AND {condition}""")
 
+    def end_backends(self, timeout_s=30):
+        """Ends what earlier tests left at work: a backend amid a statement does not see that its client has gone. What is counted from here on
+        is one's own."""
+        def ended():
+            self.run("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+                        AND application_name <> 'direct'""")
+            return not self.backends()
+        system.eventually(ended, timeout_s, "the end of backends that earlier tests left")
+
 
 class Standby(Cluster):
     """A streaming replica, made by pg_basebackup, of a cluster that was started with the settings REPLICATION."""

@@ -278,6 +278,7 @@ def test_its_connection_is_one_of_the_budget(learning, cluster):
 
 
 def test_budget_holds_under_refreshes(learning, cluster):
+    cluster.end_backends()
     proxy = learning(lanes={"default": 2}, databases={f"more{n}": "{server} dbname=" + ("other" if n % 2 else "app") for n in range(6)})
     stop, peak = threading.Event(), []
 

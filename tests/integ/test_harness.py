@@ -57,6 +57,15 @@ def test_kill_and_start_again(cluster):
     assert cluster.run("SELECT postgis_lib_version() IS NOT NULL", "app") == [(True,)]
 
 
+def test_what_is_left_at_work_is_ended(cluster):
+    with direct(cluster) as client:
+        client.send(wire.query("SELECT pg_sleep(1000)"))
+        system.eventually(lambda: cluster.backends("state = 'active'"))
+    assert cluster.backends()  # its client has gone, and it does not know
+    cluster.end_backends()
+    assert not cluster.backends()
+
+
 def test_eventually_gives_up():
     with pytest.raises(AssertionError, match="never"):
         system.eventually(lambda: False, 0.05, "never")

@@ -287,7 +287,7 @@ def worker(proxy, i):
 
 def budget_watch(cluster, limit):
     """Asks Postgres how many connections there are, all the time; more than limit is a failure."""
-    system.eventually(lambda: not cluster.backends(), what="the end of other connections")
+    cluster.end_backends()
     connection = cluster.connect()
 
     def watch(stop):

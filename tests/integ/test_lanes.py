@@ -323,7 +323,7 @@ def test_server_that_does_not_answer_the_cancel_is_closed(start, cluster):
 def budget_watch(cluster):
     """(watch function for Background, list with the most connections seen). Begins when earlier tests' connections are gone."""
     seen = [0]
-    system.eventually(lambda: not cluster.backends(), what="the end of other connections")
+    cluster.end_backends()
     connection = cluster.connect()
 
     def watch(stop):

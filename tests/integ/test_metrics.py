@@ -50,11 +50,13 @@ def test_every_column_has_a_value(sampled, cluster):
 
 
 def test_a_row_for_each_period(sampled, cluster):
+    """At the pace of the period: not more often, however late single samples are on a busy machine, and never skipped for long."""
     sampled()
-    system.eventually(lambda: len(rows(cluster)) >= 5, 20)
-    gaps = cluster.run("""SELECT extract(epoch FROM timestamp - lag(timestamp) OVER (ORDER BY timestamp))::float8
-                          FROM db_connection_pool_metrics""", "app")
-    assert all(0.1 < gap < 5 for gap, in gaps[1:])
+    system.eventually(lambda: len(rows(cluster)) >= 10, 20)
+    times = [at for at, in rows(cluster, columns="timestamp")]
+    # The first is taken before the third is due, the last one not before it is due.
+    assert (times[-1] - times[0]).total_seconds() >= 0.2 * (len(times) - 3) - 0.01
+    assert all(0 < (after - before).total_seconds() < 5 for before, after in zip(times, times[1:]))
 
 
 def test_lane_actives_and_waiting_are_counted(sampled, cluster):

@@ -567,6 +567,7 @@ class Storm:
 def test_random_weather(start, cluster, nth):
     seed = int(os.environ.get("PGLANE_SEED", 1)) * 2 + nth
     print(f"PGLANE_SEED={seed // 2} nth={nth} PGLANE_WEATHER_S={WEATHER_S}")
+    cluster.end_backends()  # the storm's budget is held against all that there are
     for database in ("app", "other"):
         cluster.run("DROP TABLE IF EXISTS weather; CREATE TABLE weather (who int, i int); GRANT ALL ON weather TO PUBLIC", database)
     storm = Storm(start, cluster, seed)
