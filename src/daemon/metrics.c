@@ -19,6 +19,7 @@
 struct totals {
 	struct class_stats classes[N_QUERY_CLASSES];
 	uint64_t n_connection_errors;
+	uint64_t n_hopped, n_spilled; /* the ledger's */
 };
 
 /* One visit of the workers. It outlives its metrics: the visit comes home after metrics_close(). */
@@ -114,7 +115,20 @@ static void fill_times(struct sample *sample, const struct totals *now, const st
 	sample->others = class_times(now, before, QUERY_DEFAULT);
 }
 
-static void fill_lanes(struct sample *sample, struct metrics *metrics)
+/* What moved and what was refused in the period. */
+static void fill_moves(
+	struct sample *sample, const struct totals *now, const struct totals *before)
+{
+	unsigned i;
+
+	sample->n_hopped = now->n_hopped - before->n_hopped;
+	sample->n_spilled = now->n_spilled - before->n_spilled;
+	for (i = 0; i < N_QUERY_CLASSES; i++)
+		sample->n_denied += now->classes[i].n_denied - before->classes[i].n_denied;
+}
+
+/* The lanes as they stand; what they have counted goes into now. */
+static void fill_lanes(struct sample *sample, struct metrics *metrics, struct totals *now)
 {
 	const uint8_t *lane_of_class = metrics->settings->config->lane_of_class;
 	struct lane_reading lanes[LANE_MAX];
@@ -123,6 +137,8 @@ static void fill_lanes(struct sample *sample, struct metrics *metrics)
 	unsigned i, n = lane_read(metrics->cluster->ledger, lanes, &totals);
 
 	for (i = 0; i < n; i++) {
+		now->n_hopped += lanes[i].n_hopped_out;
+		now->n_spilled += lanes[i].n_spilled_out;
 		n_permits += lanes[i].in_use;
 		n_waiting += lanes[i].waiting;
 	}
@@ -138,14 +154,15 @@ static void fill_lanes(struct sample *sample, struct metrics *metrics)
 	sample->n_training = lanes[lane_of_class[QUERY_TRAINING]].in_use;
 }
 
-static void end_period(struct metrics *metrics, const struct round *round)
+static void end_period(struct metrics *metrics, struct round *round)
 {
 	struct sample sample = { .taken_wall_us = clock_wall_us() };
 
+	fill_lanes(&sample, metrics, &round->totals);
 	procstat_read(&metrics->procstat, &sample.cpu, &sample.memory, &sample.iowait);
 	if (sampler_is_on(metrics->sampler) && !round->is_baseline) {
 		rng_bytes(sample.id, sizeof(sample.id));
-		fill_lanes(&sample, metrics);
+		fill_moves(&sample, &round->totals, &metrics->last);
 		fill_times(&sample, &round->totals, &metrics->last);
 		sampler_add(metrics->sampler, &sample);
 	}

@@ -27,6 +27,7 @@ struct sample {
 	struct sample_times all, serving, vector, hybrid, training, others; /* others: class default */
 	uint64_t cpu, memory, iowait; /* hundredths of a percent */
 	uint64_t n_dropped;	      /* samples lost since start, when this one was kept */
+	uint64_t n_hopped, n_spilled, n_denied; /* statements, in the period */
 };
 
 #endif

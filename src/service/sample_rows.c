@@ -59,6 +59,9 @@ static const struct column columns[] = {
 	MS_12("default_query_avg_time_ms", others.mean_us),
 	MS_12("default_query_max_time_ms", others.max_us),
 	COLUMN("samples_dropped", "int8", KIND_COUNT, n_dropped, INT64_MAX),
+	COUNT("hopped_count", n_hopped),
+	COUNT("spilled_count", n_spilled),
+	COUNT("denied_count", n_denied),
 };
 
 #define N_COLUMNS N_ELEMENTS(columns)

@@ -90,6 +90,27 @@ def test_slow_queries_and_errors_are_counted(sampled, cluster):
     system.eventually(fails_and_is_counted, 20)
 
 
+def test_moves_and_denials_are_counted(sampled, cluster):
+    """Each in the period in which it happened: the rows add up to what there was."""
+    proxy = sampled(lanes={"default": 4}, sections={"lane:vector": {"spill": "default:4"}, "lane:default": {"hop_after": "50ms", "hop_to": "training"},
+                                                    "rules": {"deny 'no exports' if copy-to": None}})
+
+    def totals():
+        return cluster.run("SELECT sum(spilled_count), sum(hopped_count), sum(denied_count) FROM db_connection_pool_metrics", "app")[0]
+
+    with proxy.client() as holder, proxy.client() as client:
+        assert holder.query("BEGIN").errors == [] and holder.query("/*ml_class='vector'*/ SELECT 1").errors == []
+        for _ in range(3):
+            assert client.query("/*ml_class='vector'*/ SELECT 1").errors == []
+        assert client.query("SELECT pg_sleep(0.6)").errors == []
+        for _ in range(2):
+            assert client.query("COPY (SELECT 1) TO STDOUT").sqlstate == "42501"
+        system.eventually(lambda: totals() == (3, 1, 2), 20)
+        n_rows = len(rows(cluster))
+        system.eventually(lambda: len(rows(cluster)) > n_rows + 2, 20)
+        assert totals() == (3, 1, 2)
+
+
 def test_database_away_and_back(sampled, cluster):
     """Several periods pass without it; the samples taken meanwhile arrive later, each once, with the time at which it was taken."""
     sampled()

@@ -76,6 +76,9 @@ static struct sample numbered(void)
 	sample.memory = 10000;
 	sample.iowait = 7;
 	sample.n_dropped = 42;
+	sample.n_hopped = 43;
+	sample.n_spilled = 44;
+	sample.n_denied = 45;
 	return sample;
 }
 
@@ -114,6 +117,9 @@ static void every_column_has_its_field(void **state)
 	assert_value(&rows, "memory_usage_percent", "{100.00}");
 	assert_value(&rows, "disk_io_wait_percent", "{0.07}");
 	assert_value(&rows, "samples_dropped", "{42}");
+	assert_value(&rows, "hopped_count", "{43}");
+	assert_value(&rows, "spilled_count", "{44}");
+	assert_value(&rows, "denied_count", "{45}");
 	assert_value(&rows, "instance_id", "here");
 	assert_value(&rows, "pool_name", "all");
 	sample_rows_release(&rows);
@@ -175,8 +181,8 @@ static void the_statement_is_idempotent(void **state)
 	sample_rows_statement(&sql);
 	assert_non_null(strstr(sql.data, "INSERT INTO " SAMPLE_TABLE " (id, timestamp, "));
 	assert_non_null(strstr(sql.data,
-		"SELECT *, $28::text, $29::text FROM unnest($1::uuid[], $2::timestamptz[], "));
-	assert_non_null(strstr(sql.data, "$27::int8[]) ON CONFLICT DO NOTHING"));
+		"SELECT *, $31::text, $32::text FROM unnest($1::uuid[], $2::timestamptz[], "));
+	assert_non_null(strstr(sql.data, "$27::int8[], $28::int4[], $29::int4[], $30::int4[]) ON CONFLICT DO NOTHING"));
 	strbuf_release(&sql);
 }
 
