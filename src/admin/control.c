@@ -91,13 +91,31 @@ static bool is_paused(const struct run *run, const struct target *target)
 	return target->database ? STAT_READ(target->database->paused) : STAT_READ(run->cluster->paused_all);
 }
 
-/* Servers count until PostgreSQL has closed its end: then a database may be dropped. */
+struct own {
+	const struct target *target;
+	uint64_t n;
+};
+
+static void count_own(void *arg, struct shared_database *database)
+{
+	struct own *own = arg;
+
+	if (covers(own->target, database))
+		own->n += __atomic_load_n(&database->n_own, __ATOMIC_SEQ_CST);
+}
+
+/* Servers count until PostgreSQL has closed its end: then a database may be dropped. So do connections of pglane's own. */
 static void visit_drain(struct run *run, struct worker *worker)
 {
+	struct own own = { .target = run->gathered };
 	struct pool *pool;
 
 	if (!is_paused(run, run->gathered)) /* by RESUME meanwhile: nothing is to be closed any more */
 		return;
+	if (worker->index == 0) { /* once */
+		registry_each_database(count_own, &own);
+		run->n_left += own.n;
+	}
 	for (pool = worker->pools; pool; pool = pool->next) {
 		if (!covers(run->gathered, pool->shared->database))
 			continue;
@@ -117,9 +135,9 @@ static void visit_unpark(struct run *run, struct worker *worker)
 static void set_paused(const struct run *run, const struct target *target, bool paused)
 {
 	if (target->database)
-		__atomic_store_n(&target->database->paused, paused, __ATOMIC_RELAXED);
+		__atomic_store_n(&target->database->paused, paused, __ATOMIC_SEQ_CST);
 	else
-		__atomic_store_n(&run->cluster->paused_all, paused, __ATOMIC_RELAXED);
+		__atomic_store_n(&run->cluster->paused_all, paused, __ATOMIC_SEQ_CST);
 }
 
 /* A cancel request during PAUSE takes it back; a client that just leaves does not: who stops a database must not start it by losing a terminal. */

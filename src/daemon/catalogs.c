@@ -15,6 +15,7 @@ struct catalog_service {
 	struct settings *settings;
 	struct catalog_reader *reader;
 	struct permit permit;
+	struct shared_database *reading; /* a reference; NULL: there is no connection */
 };
 
 /* ---- what the reader asks ---- */
@@ -45,17 +46,44 @@ static void list_databases(void *arg, struct catalog_reader *reader)
 	registry_each_pool(add_pool, service);
 }
 
+static bool is_open(const struct catalog_service *service, const struct shared_database *database)
+{
+	return !__atomic_load_n(&service->cluster->paused_all, __ATOMIC_SEQ_CST) &&
+	       !__atomic_load_n(&database->paused, __ATOMIC_SEQ_CST) &&
+	       !STAT_READ(database->disabled);
+}
+
 static bool may_read(void *arg, const char *name)
 {
 	const struct catalog_service *service = arg;
-	struct shared_database *database;
-	bool may = !STAT_READ(service->cluster->paused_all);
+	struct shared_database *database = registry_find_database(name);
+	bool may = database ? is_open(service, database) : !STAT_READ(service->cluster->paused_all);
 
-	database = registry_find_database(name);
-	if (database)
-		may &= !STAT_READ(database->paused) && !STAT_READ(database->disabled);
 	shared_database_unref(&database);
 	return may;
+}
+
+static void ended(void *arg)
+{
+	struct catalog_service *service = arg;
+
+	__atomic_sub_fetch(&service->reading->n_own, 1, __ATOMIC_SEQ_CST);
+	shared_database_unref(&service->reading);
+}
+
+/* Counted first, then looked at: PAUSE does it the other way round, so that one of the two sees the
+ * other. */
+static bool begins(void *arg, const char *name)
+{
+	struct catalog_service *service = arg;
+
+	MUST(service->reading == NULL);
+	service->reading = registry_database(name);
+	__atomic_add_fetch(&service->reading->n_own, 1, __ATOMIC_SEQ_CST);
+	if (is_open(service, service->reading))
+		return true;
+	ended(service);
+	return false;
 }
 
 static void hand_out(void *arg, struct catalogs *catalogs)
@@ -70,6 +98,8 @@ static void hand_out(void *arg, struct catalogs *catalogs)
 static const struct catalog_reader_ops reader_ops = {
 	.databases = list_databases,
 	.may_read = may_read,
+	.begins = begins,
+	.ended = ended,
 	.learned = hand_out,
 };
 

@@ -296,6 +296,7 @@ static void on_closed(void *arg)
 	CHECK_MAGIC(reader, READER_MAGIC);
 	reader->conn = NULL;
 	reader->permits->closed(reader->permit);
+	reader->ops->ended(reader->arg);
 	end_reading(reader);
 }
 
@@ -383,6 +384,10 @@ static void read_next(struct catalog_reader *reader)
 	struct pgtarget where;
 	struct catalog_target *target = choose(reader, &where);
 
+	if (target != NULL && !reader->ops->begins(reader->arg, target->database)) {
+		pgtarget_release(&where);
+		target = NULL; /* the next look will tell */
+	}
 	if (target == NULL) {
 		reader->state = READER_RESTS;
 		give_permit_back(reader);
@@ -513,6 +518,7 @@ void catalog_reader_free(struct catalog_reader **reader_p, uint64_t patience_us)
 			reader->permits->closing(reader->permit);
 		pgconn_end(&reader->conn, patience_us);
 		reader->permits->closed(reader->permit);
+		reader->ops->ended(reader->arg);
 	}
 	catalog_targets_release(&reader->targets);
 	resolver_free(&reader->resolver);

@@ -29,6 +29,9 @@ struct catalog_reader_ops {
 	void (*databases)(void *arg, struct catalog_reader *reader);
 	/* May it be connected to? Not while it is paused: then it may be about to be dropped. */
 	bool (*may_read)(void *arg, const char *database);
+	/* A connection to it is about to be made, and is closed. false: not now, after all. */
+	bool (*begins)(void *arg, const char *database);
+	void (*ended)(void *arg);
 	/* What is known from now on: a new one; the owner takes references of its own. */
 	void (*learned)(void *arg, struct catalogs *catalogs);
 };

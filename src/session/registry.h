@@ -28,6 +28,7 @@ struct shared_database {
 	char *name;	    /* as clients call it */
 	uint32_t n_clients; /* atomic */
 	uint32_t n_servers; /* atomic */
+	uint32_t n_own;	    /* atomic: connections of pglane's own, each for a moment; PAUSE waits for them */
 	bool paused;	    /* atomic: PAUSE */
 	bool disabled;	    /* atomic: DISABLE */
 };

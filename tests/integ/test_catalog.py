@@ -61,6 +61,17 @@ def n_statements(console, query_class="vector"):
     return next(row["statements"] for row in console.show("CLASSES") if row["class"] == query_class)
 
 
+def is_open(connection):
+    """Has the other side not closed it?"""
+    connection.setblocking(False)
+    try:
+        while connection.recv(4096):
+            pass
+        return False
+    except BlockingIOError:
+        return True
+
+
 def readers(cluster):
     return cluster.backends("application_name = 'pglane catalog'")
 
@@ -254,6 +265,28 @@ def test_a_paused_database_is_left_alone(learning, cluster):
         assert not readers(cluster) and "public.later.found_later" not in known(console)[0]
         console.run("RESUME app")
         knows(console, "public.later.found_later")
+
+
+@pytest.mark.parametrize("what", ["PAUSE", "PAUSE app"])
+def test_a_pause_waits_for_a_reading(start, what):
+    """Whoever has PAUSE's answer may drop the database: no connection of pglane's own is left."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        proxy = start(catalog_period="60s", catalog_user="app", databases={"app": f"host=127.0.0.1 port={listener.getsockname()[1]}"})
+        reading, _ = listener.accept()
+        done = threading.Event()
+        with reading, proxy.console() as pauser, proxy.console() as console:
+            thread = threading.Thread(target=lambda: (pauser.run(what), done.set()))
+            thread.start()
+            paused = (lambda: console.show("STATE")) if what == "PAUSE" else (lambda: console.show("DATABASES"))
+            system.eventually(lambda: any(row.get("paused") == 1 or (row.get("key"), row.get("value")) == ("paused", "yes") for row in paused()), 10)
+            for _ in range(30):  # rounds of the console over all workers
+                finished = done.is_set()
+                assert not (finished and is_open(reading)), "a reading is under way"
+                console.show("POOLS")
+            reading.close()
+            assert done.wait(20)
+            thread.join(20)
+            console.run("RESUME" + what.removeprefix("PAUSE"))
 
 
 def test_its_connection_is_one_of_the_budget(learning, cluster):

@@ -25,7 +25,7 @@ struct test {
 	enum permit_verdict answer; /* of acquire */
 	int permits, slots;	    /* held */
 	unsigned n_acquired, n_cancelled;
-	bool paused;
+	bool paused, refuses, is_reading;
 	unsigned n_listed; /* of databases */
 	struct catalogs *catalogs; /* the last ones */
 	unsigned n_answers;
@@ -90,6 +90,24 @@ static bool may_read(void *arg, const char *database)
 	return !test->paused;
 }
 
+static bool begins(void *arg, const char *database)
+{
+	struct test *test = arg;
+
+	assert_false(test->is_reading);
+	test->is_reading = !test->refuses;
+	return test->is_reading;
+}
+
+static void ended(void *arg)
+{
+	struct test *test = arg;
+
+	assert_true(test->is_reading);
+	assert_int_equal(test->slots, 0);
+	test->is_reading = false;
+}
+
 static void learned(void *arg, struct catalogs *catalogs)
 {
 	struct test *test = arg;
@@ -98,7 +116,7 @@ static void learned(void *arg, struct catalogs *catalogs)
 	test->catalogs = catalogs_ref(catalogs);
 }
 
-static const struct catalog_reader_ops ops = { list_databases, may_read, learned };
+static const struct catalog_reader_ops ops = { list_databases, may_read, begins, ended, learned };
 
 static void on_done(void *arg, bool ok, const char *text)
 {
@@ -148,6 +166,7 @@ static int teardown(void **state)
 	assert_int_equal(test->permits, 0);
 	assert_int_equal(test->slots, 0);
 	assert_int_equal(test->config.refs, REFS);
+	assert_false(test->is_reading);
 	timer_stop(&test->bell);
 	loop_release(&test->loop);
 	fakepg_release(&test->fake);
@@ -364,6 +383,18 @@ static void a_permit_comes_later(void **state)
 	assert_true(test->ok && knows(test, "shop"));
 }
 
+/* It is paused between the look and the connection. */
+static void not_now_after_all(void **state)
+{
+	struct test *test = *state;
+
+	test->refuses = true;
+	start(test);
+	assert_int_equal(test->n_acquired, 1);
+	assert_int_equal(test->permits + test->slots, 0);
+	assert_false(knows(test, "shop"));
+}
+
 /* The permit comes when there is nothing to be read any more: it goes back at once. */
 static void a_permit_comes_too_late(void **state)
 {
@@ -482,6 +513,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_failure_is_told_and_mended, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_statement_that_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_permit_comes_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(not_now_after_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_permit_comes_too_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_permit_at_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_to_ask_as, setup, teardown),
