@@ -29,7 +29,6 @@ enum command_role {
 
 struct command {
 	const char *verb, *noun; /* noun: a word that belongs to it, as SHOW's; else NULL */
-	const char *verb, *noun; /* noun: of SHOW, EXPLAIN and REFRESH, else NULL */
 	const char *usage;	 /* what SHOW HELP says behind the verb; NULL: not mentioned there */
 	const char *tag;
 	enum argument argument;

@@ -11,13 +11,12 @@ extern const struct column pools_columns[17], stats_columns[23], stats_totals_co
 extern const struct column socket_columns[28];
 extern const struct column databases_columns[17], users_columns[8], config_columns[4], lists_columns[2], state_columns[2], mem_columns[5];
 extern const struct column version_columns[1], peers_columns[4], peer_pools_columns[5], dns_hosts_columns[3], dns_zones_columns[3];
-extern const struct column lanes_columns[19], classes_columns[9], queue_columns[9], budget_columns[7], explain_columns[2];
 extern const struct column scaling_columns[10], pins_columns[9];
 extern const struct column outbox_columns[18], retry_outbox_columns[1];
 extern const struct column annotations_columns[3];
 extern const struct column searches_columns[25];
 extern const struct column lanes_columns[19], classes_columns[10], queue_columns[9], budget_columns[7], explain_columns[2];
-extern const struct column scaling_columns[10], catalog_columns[7];
+extern const struct column catalog_columns[7];
 
 void show_pools(struct run *run);
 void show_stats(struct run *run);

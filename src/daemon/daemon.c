@@ -176,10 +176,10 @@ static bool reload(struct daemon *daemon, struct strbuf *text)
 struct order {
 	struct mail mail;
 	struct daemon *daemon;
-	char *key, *value; /* SET; NULL: RELOAD; key: the argument of an order for the outbox */
+	/* SET; NULL: RELOAD. key: the argument of an order for the outbox; value: REFRESH CATALOG's database, NULL: all */
+	char *key, *value;
 	enum outbox_order outbox;
 	outbox_done *outbox_done;
-	char *key, *value; /* SET; NULL: RELOAD. value: REFRESH CATALOG's database; NULL: all */
 	enum shutdown_mode mode;
 	void (*done)(void *arg, bool ok, const char *text);
 	void *arg;
@@ -258,6 +258,18 @@ static void on_outbox_order(struct mail *mail, void *owner)
 
 static void order_outbox(void *arg, enum outbox_order what, const char *argument, outbox_done *done,
 	void *done_arg)
+{
+	struct daemon *daemon = arg;
+	struct order *order = mem_zalloc(sizeof(*order));
+
+	order->daemon = daemon;
+	order->key = mem_strdup(argument);
+	order->outbox = what;
+	order->outbox_done = done;
+	order->arg = done_arg;
+	mailbox_post(&daemon->mailbox, &order->mail, on_outbox_order);
+}
+
 static void on_refresh_order(struct mail *mail, void *owner)
 {
 	struct order *order = CONTAINER_OF(mail, struct order, mail);
@@ -273,11 +285,6 @@ static void order_refresh(void *arg, const char *database,
 	struct order *order = mem_zalloc(sizeof(*order));
 
 	order->daemon = daemon;
-	order->key = mem_strdup(argument);
-	order->outbox = what;
-	order->outbox_done = done;
-	order->arg = done_arg;
-	mailbox_post(&daemon->mailbox, &order->mail, on_outbox_order);
 	order->value = database ? mem_strdup(database) : NULL;
 	order->done = done;
 	order->arg = done_arg;
