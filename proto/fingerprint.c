@@ -11,15 +11,11 @@
  *  - a bracketed row is taken back if the row before it, a comma between them, had the same hash:
  *    VALUES (1, now()), (2, now()) is VALUES (1, now()).
  */
-#include "pgw/fingerprint.h"
+#include "pgw/printer.h"
 
 #include "hash_priv.h"
-#include "pgw/sqllex.h"
 
 #include <stdbool.h>
-
-/* Brackets nested deeper than this are read as ordinary tokens. */
-#define LEVELS_MAX 48
 
 /* What the present element of a list is, as far as it has been read. */
 enum element {
@@ -34,29 +30,6 @@ enum row {
 	ROW_NONE,
 	ROW_CLOSED,	  /* a row has just closed */
 	ROW_COMMA,	  /* and a comma followed it */
-};
-
-struct level {
-	struct pgw_hash128 sum;		 /* of all that was kept of this level */
-	struct pgw_hash128 element_from; /* the sum before the present element and its comma */
-	struct pgw_hash128 form;	 /* of the words of a constant element */
-	struct pgw_hash128 last_form;	 /* of the element before, if last_constant */
-	struct pgw_hash128 row_from;	 /* with ROW_COMMA: the sum before that comma */
-	struct pgw_hash128 last_row;	 /* with ROW_CLOSED and ROW_COMMA: the row's hash */
-	enum element element;
-	enum row row;
-	bool last_constant;
-	bool is_row;			 /* no name stands before the opening bracket: not a call */
-};
-
-struct printer {
-	struct level levels[LEVELS_MAX];
-	struct level *level;
-	unsigned n_too_deep;	/* open brackets that have no level */
-	unsigned n_semicolons;	/* read, and left out unless something follows */
-	struct pgw_token sign; /* a + or - in front of an operand: not yet known if of a constant */
-	struct pgw_token word;	/* the last token if it was a name or key word */
-	bool value_may_follow;	/* the last token was an operator, a comma or an opening bracket */
 };
 
 static bool same(struct pgw_hash128 a, struct pgw_hash128 b)
@@ -100,9 +73,9 @@ static void stir_mark(struct pgw_hash128 *sum, char mark)
 	pgw__stir(sum, (uint64_t)(unsigned char)mark * PGW__ROOT_5, PGW__ROOT_7);
 }
 
-static void begin_level(struct level *level, char bracket, bool is_row)
+static void begin_level(struct pgw_printer_level *level, char bracket, bool is_row)
 {
-	*level = (struct level){
+	*level = (struct pgw_printer_level){
 		.sum = { .lo = PGW__ROOT_2, .hi = PGW__ROOT_3 },
 		.is_row = is_row,
 	};
@@ -113,7 +86,7 @@ static void begin_level(struct level *level, char bracket, bool is_row)
 /* ---- elements of lists ---- */
 
 /* Takes the element back if it only repeats the one before it. */
-static void end_element(struct level *level)
+static void end_element(struct pgw_printer_level *level)
 {
 	bool constant = level->element == ELEMENT_CONSTANT || level->element == ELEMENT_CAST;
 
@@ -125,9 +98,9 @@ static void end_element(struct level *level)
 	level->element = ELEMENT_EMPTY;
 }
 
-static void on_constant(struct printer *pr)
+static void on_constant(struct pgw_printer *pr)
 {
-	struct level *level = pr->level;
+	struct pgw_printer_level *level = pr->level;
 
 	stir_mark(&level->sum, '$');
 	level->row = ROW_NONE;
@@ -138,9 +111,9 @@ static void on_constant(struct printer *pr)
 }
 
 /* A name, key word, operator or anything else that stays as it is written. */
-static void on_text(struct printer *pr, const struct pgw_token *token)
+static void on_text(struct pgw_printer *pr, const struct pgw_token *token)
 {
-	struct level *level = pr->level;
+	struct pgw_printer_level *level = pr->level;
 	bool cast = token->kind == PGW_TOK_OPERATOR && token->len == 2 && *token->at == ':' &&
 		    token->at[1] == ':';
 	bool word = token->kind == PGW_TOK_WORD || token->kind == PGW_TOK_QUOTED_IDENT ||
@@ -159,7 +132,7 @@ static void on_text(struct printer *pr, const struct pgw_token *token)
 }
 
 /* A sign is part of the constant that follows it, and an operator before anything else. */
-static void settle_sign(struct printer *pr, bool before_constant)
+static void settle_sign(struct pgw_printer *pr, bool before_constant)
 {
 	if (pr->sign.at && !before_constant)
 		on_text(pr, &pr->sign);
@@ -168,9 +141,9 @@ static void settle_sign(struct printer *pr, bool before_constant)
 
 /* ---- brackets, commas, semicolons ---- */
 
-static void on_comma(struct printer *pr)
+static void on_comma(struct pgw_printer *pr)
 {
-	struct level *level = pr->level;
+	struct pgw_printer_level *level = pr->level;
 
 	if (level != pr->levels)
 		end_element(level);
@@ -180,11 +153,11 @@ static void on_comma(struct printer *pr)
 	stir_mark(&level->sum, ',');
 }
 
-static void on_open(struct printer *pr, const struct pgw_token *token)
+static void on_open(struct pgw_printer *pr, const struct pgw_token *token)
 {
 	bool is_row;
 
-	if (pr->level == pr->levels + LEVELS_MAX - 1) {
+	if (pr->level == pr->levels + PGW_PRINTER_LEVELS - 1) {
 		pr->n_too_deep++;
 		on_text(pr, token);
 		return;
@@ -195,10 +168,10 @@ static void on_open(struct printer *pr, const struct pgw_token *token)
 	begin_level(++pr->level, *token->at, is_row);
 }
 
-static void close_level(struct printer *pr)
+static void close_level(struct pgw_printer *pr)
 {
-	struct level *inner = pr->level;
-	struct level *level = --pr->level;
+	struct pgw_printer_level *inner = pr->level;
+	struct pgw_printer_level *level = --pr->level;
 
 	end_element(inner);
 	if (level->row == ROW_COMMA && same(inner->sum, level->last_row)) {
@@ -216,7 +189,7 @@ static void close_level(struct printer *pr)
 		level->element = ELEMENT_OTHER;
 }
 
-static void on_close(struct printer *pr, const struct pgw_token *token)
+static void on_close(struct pgw_printer *pr, const struct pgw_token *token)
 {
 	if (pr->n_too_deep) {
 		pr->n_too_deep--;
@@ -228,7 +201,7 @@ static void on_close(struct printer *pr, const struct pgw_token *token)
 	}
 }
 
-static void on_punct(struct printer *pr, const struct pgw_token *token)
+static void on_punct(struct pgw_printer *pr, const struct pgw_token *token)
 {
 	pr->value_may_follow = false;
 	switch (*token->at) {
@@ -273,7 +246,7 @@ static bool is_value_word(const struct pgw_token *token)
 	}
 }
 
-static bool is_constant(const struct printer *pr, const struct pgw_token *token)
+static bool is_constant(const struct pgw_printer *pr, const struct pgw_token *token)
 {
 	switch (token->kind) {
 	case PGW_TOK_STRING:
@@ -307,14 +280,14 @@ static bool operand_follows(const struct pgw_token *word)
 	return false;
 }
 
-static bool is_sign_of_operand(const struct printer *pr, const struct pgw_token *token)
+static bool is_sign_of_operand(const struct pgw_printer *pr, const struct pgw_token *token)
 {
 	if (token->len != 1 || (*token->at != '-' && *token->at != '+'))
 		return false;
 	return pr->value_may_follow || (pr->word.at && operand_follows(&pr->word));
 }
 
-static void on_operator(struct printer *pr, const struct pgw_token *token)
+static void on_operator(struct pgw_printer *pr, const struct pgw_token *token)
 {
 	if (is_sign_of_operand(pr, token)) {
 		pr->value_may_follow = true;
@@ -326,7 +299,7 @@ static void on_operator(struct printer *pr, const struct pgw_token *token)
 }
 
 /* A semicolon at the end, or a row of them, makes no other statement. */
-static void settle_semicolons(struct printer *pr)
+static void settle_semicolons(struct pgw_printer *pr)
 {
 	if (!pr->n_semicolons)
 		return;
@@ -336,7 +309,7 @@ static void settle_semicolons(struct printer *pr)
 	pr->level->element = ELEMENT_OTHER;
 }
 
-static void on_token(struct printer *pr, const struct pgw_token *token)
+void pgw_printer_token(struct pgw_printer *pr, const struct pgw_token *token)
 {
 	bool constant = is_constant(pr, token);
 
@@ -361,24 +334,34 @@ static void on_token(struct printer *pr, const struct pgw_token *token)
 	pr->word.at = NULL;
 }
 
+void pgw_printer_begin(struct pgw_printer *pr)
+{
+	pr->level = pr->levels;
+	pr->n_too_deep = 0;
+	pr->n_semicolons = 0;
+	pr->sign.at = NULL;
+	pr->word.at = NULL;
+	pr->value_may_follow = false;
+	begin_level(pr->level, ';', false);
+	pr->level->element = ELEMENT_OTHER; /* a list without brackets is not folded */
+}
+
+struct pgw_hash128 pgw_printer_end(struct pgw_printer *pr)
+{
+	settle_sign(pr, false);
+	while (pr->level != pr->levels)
+		close_level(pr);
+	return pgw__settle(pr->level->sum);
+}
+
 struct pgw_hash128 pgw_fingerprint(const char *sql, size_t n)
 {
 	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
 	struct pgw_token token;
-	struct printer pr;
+	struct pgw_printer printer;
 
-	pr.level = pr.levels;
-	pr.n_too_deep = 0;
-	pr.n_semicolons = 0;
-	pr.sign.at = NULL;
-	pr.word.at = NULL;
-	pr.value_may_follow = false;
-	begin_level(pr.level, ';', false);
-	pr.level->element = ELEMENT_OTHER; /* a list without brackets is not folded */
+	pgw_printer_begin(&printer);
 	while ((token = pgw_lex(&lexer)).kind != PGW_TOK_END)
-		on_token(&pr, &token);
-	settle_sign(&pr, false);
-	while (pr.level != pr.levels)
-		close_level(&pr);
-	return pgw__settle(pr.level->sum);
+		pgw_printer_token(&printer, &token);
+	return pgw_printer_end(&printer);
 }
