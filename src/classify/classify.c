@@ -12,6 +12,7 @@
 #include "classify/features.h"
 #include "classify/rules.h"
 #include "pgw/annotation.h"
+#include "pgw/printer.h"
 
 #define PRIORITY_DEFAULT 5
 #define PRIORITY_MAX 10
@@ -43,6 +44,31 @@ bool query_class_parse(const char *text, size_t n, enum query_class *class_r)
 	for (unsigned i = 0; i < N_QUERY_CLASSES; i++)
 		if (strlen(class_names[i]) == n && memcmp(class_names[i], text, n) == 0) {
 			*class_r = (enum query_class)i;
+			return true;
+		}
+	return false;
+}
+
+static const char *const source_names[N_CLASS_SOURCES] = {
+	[SOURCE_DEFAULT] = "default",
+	[SOURCE_LEARNED] = "learned",
+	[SOURCE_BUILT_IN] = "built-in",
+	[SOURCE_RULE] = "rule",
+	[SOURCE_SETTING] = "setting",
+	[SOURCE_ANNOTATION] = "annotation",
+};
+
+const char *class_source_name(enum class_source source)
+{
+	MUST(source < N_CLASS_SOURCES);
+	return source_names[source];
+}
+
+bool class_source_parse(const char *text, enum class_source *source_r)
+{
+	for (unsigned i = 0; i < N_CLASS_SOURCES; i++)
+		if (strcmp(source_names[i], text) == 0) {
+			*source_r = (enum class_source)i;
 			return true;
 		}
 	return false;
@@ -101,6 +127,11 @@ void classify_feature_names(uint64_t features, struct strbuf *out)
 		}
 }
 
+bool classify_declares_cursor(uint64_t features)
+{
+	return (features & FEATURE(CURSOR)) != 0;
+}
+
 /* ---- statements ---- */
 
 /* The operator's rule that decides; NULL: none does. */
@@ -123,6 +154,7 @@ NOINLINE static const struct rule *operators_rule(const struct classifier *class
 struct decision {
 	const struct rule *rule;
 	enum query_class class;
+	enum class_source source;
 };
 
 static struct decision decide(const struct classifier *classifier,
@@ -133,9 +165,13 @@ static struct decision decide(const struct classifier *classifier,
 			? operators_rule(classifier, session, features, result)
 			: NULL;
 	if (rule != NULL && !rule->keeps_class)
-		return (struct decision){rule, rule->class};
+		return (struct decision){rule, rule->class, SOURCE_RULE};
 	const struct rule *built_in = rules_built_in(features);
-	return (struct decision){rule != NULL ? rule : built_in, built_in->class};
+	/* A rule that only limits or ranks leaves the class to others; one that names the lane does not. */
+	enum class_source source = rule != NULL && rule->has_lane ? SOURCE_RULE
+				   : rules_is_last(built_in)	  ? SOURCE_DEFAULT
+								  : SOURCE_BUILT_IN;
+	return (struct decision){rule != NULL ? rule : built_in, built_in->class, source};
 }
 
 static void deny_by(const struct rule *rule, struct classify_result *result)
@@ -184,11 +220,12 @@ static void merge_kind(
  * itself asks for by SET pglane.class, if it does. */
 static bool read_statements(const struct classifier *classifier,
 	const struct classify_session *session, const char *sql, size_t n,
-	struct classify_result *result, uint8_t *asked_r)
+	struct classify_result *result, uint8_t *asked_r, struct pgw_printer *printer)
 {
 	struct reader reader;
 	reader_init(&reader, &classifier->words, sql, n, session->backslash_escapes);
 	reader.catalog = session->catalog;
+	reader_init(&reader, &classifier->words, sql, n, session->backslash_escapes, printer);
 
 	struct decision heaviest = {0};
 	unsigned n_statements = 0;
@@ -222,6 +259,7 @@ static bool read_statements(const struct classifier *classifier,
 			deny_by(heaviest.rule, result);
 	}
 	result->class = heaviest.class;
+	result->source = (uint8_t)heaviest.source;
 	result->priority = heaviest.rule->priority != 0 ? heaviest.rule->priority : PRIORITY_DEFAULT;
 	result->rule = heaviest.rule->name;
 	result->has_lane = heaviest.rule->has_lane;
@@ -246,6 +284,7 @@ static void apply_class(const char *value, struct classify_result *result)
 	if (query_class_parse(value, strlen(value), &class)) {
 		result->class = class;
 		result->rule = "annotation";
+		result->source = SOURCE_ANNOTATION;
 		result->annotated = true;
 		result->has_lane = false;
 	} else {
@@ -335,11 +374,13 @@ static void apply_setting(const struct classify_session *session, uint8_t asked,
 		return;
 	result->class = asked < N_QUERY_CLASSES ? (enum query_class)asked : session->class;
 	result->rule = "setting";
+	result->source = SOURCE_SETTING;
 	result->has_lane = false;
 }
 
-void classify(const struct classifier *classifier, const struct classify_session *session,
-	const char *sql, size_t n, struct classify_result *result_r)
+static inline void classify_text(const struct classifier *classifier,
+	const struct classify_session *session, const char *sql, size_t n,
+	struct classify_result *result_r, struct pgw_printer *printer)
 {
 	uint8_t asked = UINT8_MAX;
 	/* field by field: clearing the names would cost more than some statements do */
@@ -357,8 +398,23 @@ void classify(const struct classifier *classifier, const struct classify_session
 	if (UNLIKELY(classifier->asks_organization))
 		read_organization(session, sql, n, result_r);
 	bool has_comment =
-		read_statements(classifier, session, sql, n, result_r, &asked);
+		read_statements(classifier, session, sql, n, result_r, &asked, printer);
 	apply_setting(session, asked, result_r);
 	if (has_comment)
 		apply_annotations(session, sql, n, result_r);
+}
+
+void classify(const struct classifier *classifier, const struct classify_session *session,
+	const char *sql, size_t n, struct classify_result *result_r)
+{
+	classify_text(classifier, session, sql, n, result_r, NULL);
+}
+
+void classify_printed(const struct classifier *classifier, const struct classify_session *session,
+	const char *sql, size_t n, struct classify_result *result_r, struct pgw_hash128 *print_r)
+{
+	struct pgw_printer printer;
+	pgw_printer_begin(&printer);
+	classify_text(classifier, session, sql, n, result_r, &printer);
+	*print_r = pgw_printer_end(&printer);
 }

@@ -64,6 +64,11 @@ struct classify_session {
 	int64_t now_s;		/* since 1970 UTC. Both are read only if classifier_asks_time() */
 };
 
+/* What gave a statement its class; the stronger ones are behind. */
+enum class_source { SOURCE_DEFAULT, SOURCE_LEARNED, SOURCE_BUILT_IN, SOURCE_RULE, SOURCE_SETTING, SOURCE_ANNOTATION, N_CLASS_SOURCES };
+const char *class_source_name(enum class_source source);
+bool class_source_parse(const char *text, enum class_source *source_r);
+
 /* What a text does to pglane.class. */
 enum class_change {
 	CLASS_KEPT,
@@ -88,6 +93,7 @@ struct classify_result {
 	uint8_t changed_class;	/* if change: enum query_class; N_QUERY_CLASSES: none any more */
 	bool annotated;		/* an annotation gave the class */
 	uint8_t actions;	/* enum annotation_action; whether the user may annotate or not */
+	uint8_t source;		/* enum class_source */
 	bool bad_annotation;	/* malformed or not allowed; counted */
 	bool has_organization;
 	char organization[37];	/* if has_organization; else not written */
@@ -108,6 +114,10 @@ bool classifier_asks_time(const struct classifier *classifier); /* a rule has ho
 
 /* Never fails: any bytes get a decision. sql need not end in NUL. */
 void classify(const struct classifier *classifier, const struct classify_session *session, const char *sql, size_t n, struct classify_result *result_r);
+/* The same, with the statement's fingerprint, of the same pass of the lexer: pgw_fingerprint(), but that literals end where the session has them end. */
+void classify_printed(const struct classifier *classifier, const struct classify_session *session, const char *sql, size_t n,
+	struct classify_result *result_r, struct pgw_hash128 *print_r);
+bool classify_declares_cursor(uint64_t features);
 /* Appends names of the set feature bits, comma-separated. */
 struct strbuf;
 void classify_feature_names(uint64_t features, struct strbuf *out);

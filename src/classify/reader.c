@@ -33,10 +33,17 @@ static inline void read_item(struct reader *reader, struct item *item)
 		item->key = item->word->key;
 }
 
+/* Apart: the tokens of a batch once more, while they are near. */
+NOINLINE static void print(const struct reader *reader, const struct item *item)
+{
+	for (; item < reader->limit && item->token.kind != PGW_TOK_END; item++)
+		pgw_printer_token(reader->printer, &item->token);
+}
+
 /* Reads up to the end, whose item stands there twice, or until the room is full. */
 static void fill(struct reader *reader, struct item *item)
 {
-	struct item *end = reader->items + READER_ITEMS - 1;
+	struct item *end = reader->items + READER_ITEMS - 1, *first = item;
 	enum pgw_token_kind kind;
 	do {
 		read_item(reader, item);
@@ -48,6 +55,8 @@ static void fill(struct reader *reader, struct item *item)
 	}
 	reader->limit = item;
 	reader->now = reader->items;
+	if (reader->printer != NULL)
+		print(reader, first);
 }
 
 void reader_refill(struct reader *reader)
@@ -57,10 +66,11 @@ void reader_refill(struct reader *reader)
 }
 
 void reader_init(struct reader *reader, const struct words *words, const char *sql, size_t n,
-	bool backslash_escapes)
+	bool backslash_escapes, struct pgw_printer *printer)
 {
 	reader->words = words;
 	reader->catalog = NULL;
+	reader->printer = printer;
 	reader->lexer = pgw_lexer_on(sql, n);
 	reader->lexer.standard_conforming_strings = !backslash_escapes;
 	fill(reader, reader->items);

@@ -9,6 +9,7 @@
 #include "classify/catalog.h"
 #include "classify/names.h"
 #include "classify/words.h"
+#include "pgw/printer.h"
 #include "pgw/sqllex.h"
 
 struct item {
@@ -29,13 +30,14 @@ struct reader {
 	const struct catalog *catalog; /* NULL, until it is set behind reader_init() */
 	struct item *now;
 	struct item *limit; /* behind the last item that has been read */
+	struct pgw_printer *printer; /* is given each token; NULL: nobody wants the fingerprint */
 	struct pgw_lexer lexer;
 	struct item items[READER_ITEMS];
 };
 
-/* `now` is the first token afterwards. The reader must stay where it is. */
+/* `now` is the first token afterwards. The reader must stay where it is. printer: begun, or NULL. */
 void reader_init(struct reader *reader, const struct words *words, const char *sql, size_t n,
-	bool backslash_escapes);
+	bool backslash_escapes, struct pgw_printer *printer);
 /* Private: the current item is the last one; it becomes the first of the next batch. */
 void reader_refill(struct reader *reader);
 

@@ -112,6 +112,11 @@ const struct rule *rules_built_in_at(unsigned i)
 	return i < N_ELEMENTS(built_in) ? &built_in[i] : NULL;
 }
 
+bool rules_is_last(const struct rule *rule)
+{
+	return rule == &built_in[N_ELEMENTS(built_in) - 1];
+}
+
 const struct rule *rules_built_in(uint64_t features)
 {
 	const struct rule *rule = built_in;

@@ -60,6 +60,7 @@ bool rule_features_match(const struct rule *rule, uint64_t features);
 
 /* The first built-in rule that matches: the last one always does. */
 const struct rule *rules_built_in(uint64_t features);
+bool rules_is_last(const struct rule *built_in); /* "default": no other matched */
 /* The i-th built-in rule, in order; NULL behind the last. For documentation and tests. */
 const struct rule *rules_built_in_at(unsigned i);
 

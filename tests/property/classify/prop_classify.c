@@ -11,6 +11,9 @@
  *  - each name is folded, looked up, and judged as by the plain comparisons of naive.h;
  *  - a catalog that knows names, and says nothing of the tables at hand, changes nothing; and the
  *    first two hold with one that does.
+ *  - with the fingerprint beside it the decision is the same, and the fingerprint is that of a pass
+ *    of its own;
+ *  - each name is folded, looked up, and judged as by the plain comparisons of naive.h.
  */
 #include "classify/classify.h"
 
@@ -164,7 +167,7 @@ static void assert_same(const struct classify_result *a, const struct classify_r
 	const char *what, const char *sql, size_t n)
 {
 	bool same = a->class == b->class && a->priority == b->priority && a->kind == b->kind &&
-		    a->effects == b->effects && a->features == b->features &&
+		    a->source == b->source && a->effects == b->effects && a->features == b->features &&
 		    strcmp(a->rule, b->rule) == 0 && a->bad_annotation == b->bad_annotation &&
 		    a->has_organization == b->has_organization &&
 		    strcmp(a->prepared_name, b->prepared_name) == 0 &&
@@ -209,6 +212,21 @@ static void check_batches(const char *sql, size_t n)
 		!first.has_organization && first.priority == again.priority)
 		assert_same(&first, &again, "other batches", sql, n);
 	mem_free(text);
+}
+
+static void check_printed(const char *sql, size_t n)
+{
+	const struct classify_session session = {
+		.user = "app", .database = "app", .application_name = "",
+		.may_annotate = true, .max_priority = 10,
+	};
+	struct classify_result first = judge(sql, n, false, 0x77), printed;
+	struct pgw_hash128 print, own = pgw_fingerprint(sql, n);
+	dirty_stack(0x88);
+	classify_printed(classifier, &session, sql, n, &printed, &print);
+	assert_same(&first, &printed, "with its fingerprint", sql, n);
+	if (print.lo != own.lo || print.hi != own.hi)
+		fail_msg("another fingerprint: %.*s", (int)n, sql);
 }
 
 /* Words in capitals or not, wider gaps; every token stays what it is. */
@@ -348,6 +366,7 @@ static void check(const char *sql, size_t n)
 	classifier = ruled;
 	check_place(sql, n);
 	classifier = plain;
+	check_printed(sql, n);
 	check_batches(sql, n);
 	check_spelling(sql, n);
 	check_names(sql, n);

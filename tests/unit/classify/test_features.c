@@ -25,10 +25,10 @@ static uint64_t features_of(const char *sql)
 	char *exact = mem_dup(sql, n);
 	struct reader reader;
 	struct statement statement;
-	reader_init(&reader, &words, exact, n, false);
+	reader_init(&reader, &words, exact, n, false, NULL);
 	assert_true(features_next(&reader, &statement));
 	assert_false(features_next(&reader, &statement));
-	reader_init(&reader, &words, exact, n, false);
+	reader_init(&reader, &words, exact, n, false, NULL);
 	assert_true(features_next(&reader, &statement));
 	mem_free(exact);
 	return statement.features;
