@@ -17,6 +17,8 @@ enum argument {
 	ARGUMENT_WORDS,	   /* any words, ignored: BEGIN ISOLATION LEVEL … */
 	ARGUMENT_SETTING,  /* key = value, key TO value */
 	ARGUMENT_SQL,	   /* [ON database], then the rest of the text as it stands, comments included */
+	ARGUMENT_FILTERS,  /* words and key=value pairs, in any order, perhaps none */
+	ARGUMENT_SQL,	   /* the rest of the text as it stands, comments included */
 };
 
 /* What a command does to the console's own session. */
@@ -41,11 +43,20 @@ struct command {
 extern const struct command commands[];
 extern const unsigned n_commands;
 
+/* A word of ARGUMENT_FILTERS. Never empty but for the value of a pair. */
+struct filter {
+	char *key; /* NULL: it stands alone */
+	char *value;
+};
+
 /* A parsed text. */
 struct request {
 	const struct command *command; /* NULL: an empty text */
 	char *argument;		       /* of SET: the key; "" when there is none, NULL for an empty text */
 	char *value;		       /* of SET; of EXPLAIN ROUTE: the database; else NULL */
+	char *value;		       /* of SET; else NULL */
+	struct filter *filters;
+	unsigned n_filters;
 };
 
 /* false: *fault_r says what the client is told, and nothing is to be released. */

@@ -101,6 +101,8 @@ static void add_catalog(struct run *run)
 
 /* As its own user would be classed who may annotate with the highest priority; on the database that was named, if one was. */
 static void classify_for(const struct run *run, struct classify_result *result_r)
+/* As its own user would be classed who may annotate with the highest priority. */
+static void classify_for(const struct run *run, struct classify_result *result_r, struct pgw_hash128 *print_r)
 {
 	const char *sql = run->request.argument, *database = run->request.value;
 	struct classify_session session = {
@@ -114,7 +116,7 @@ static void classify_for(const struct run *run, struct classify_result *result_r
 	};
 
 	session.utc_offset_s = run->worker->utc_offset_s;
-	classify(run->worker->settings->classifier, &session, sql, strlen(sql), result_r);
+	classify_printed(run->worker->settings->classifier, &session, sql, strlen(sql), result_r, print_r);
 }
 
 void explain_route(struct run *run)
@@ -123,7 +125,9 @@ void explain_route(struct run *run)
 	struct lane_reading readings[LANE_MAX];
 	struct lane_totals totals;
 	struct classify_result result;
-	struct strbuf features = STRBUF_INIT;
+	struct strbuf features = STRBUF_INIT, learned_for = STRBUF_INIT;
+	struct pgw_hash128 print;
+	char id[FINGERPRINT_ID_BYTES];
 	const struct config_lane *lane;
 	char spill[80];
 	unsigned index;
@@ -134,7 +138,10 @@ void explain_route(struct run *run)
 		return;
 	}
 	(void)lane_read(run->cluster->ledger, readings, &totals);
-	classify_for(run, &result);
+	classify_for(run, &result, &print);
+	fingerprint_id_text(print, id);
+	if (lessons_learned_for(run->cluster->lessons, print, &learned_for))
+		classify_learned(&result);
 	classify_feature_names(result.features, &features);
 	index = lane_of(config, &result);
 	lane = &config->lanes[index];
@@ -152,6 +159,9 @@ void explain_route(struct run *run)
 	add_number(run, "free_permits", free_permits(&readings[index]));
 	add_number(run, "waiting", readings[index].waiting);
 	add(run, "now", outcome(config, &result, readings, spill));
+	add(run, "fingerprint", id);
+	add(run, "learned_for", learned_for.data);
+	strbuf_release(&learned_for);
 	strbuf_release(&features);
 	run_done(run);
 }

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 #define ARGUMENT_MAX_BYTES 1024u /* of one word; EXPLAIN ROUTE's text has the message's bound */
+#define FILTERS_MAX 16u		 /* there are fewer to choose from */
 #define QUOTED_MAX_BYTES 300u	 /* of a text that is no command, in the error */
 
 enum token_kind { TOKEN_END, TOKEN_SEMICOLON, TOKEN_WORD, TOKEN_QUOTED, TOKEN_STRING, TOKEN_EQUALS, TOKEN_COMMA, TOKEN_OTHER };
@@ -194,6 +195,35 @@ static bool parse_word(struct scan *scan, struct request *request)
 	return request->argument && at_end(scan);
 }
 
+/* What a filter may hold is the command's to say; here it only must be one. */
+static bool parse_filter(struct scan *scan, const struct token *word, struct request *request)
+{
+	struct scan ahead = *scan;
+	struct token sign = next_token(&ahead), value = *word;
+	struct filter *filter;
+
+	request->filters = mem_realloc(request->filters, (request->n_filters + 1) * sizeof(*request->filters));
+	filter = &request->filters[request->n_filters++];
+	filter->key = NULL;
+	if (sign.kind == TOKEN_EQUALS) {
+		value = next_token(&ahead);
+		filter->key = token_text(word);
+		*scan = ahead;
+	}
+	filter->value = is_name(&value) || value.kind == TOKEN_STRING ? token_text(&value) : NULL;
+	return filter->value && (filter->key || sign.kind != TOKEN_EQUALS);
+}
+
+static bool parse_filters(struct scan *scan, struct request *request)
+{
+	struct token word;
+
+	for (word = next_token(scan); is_name(&word) && request->n_filters < FILTERS_MAX; word = next_token(scan))
+		if (!parse_filter(scan, &word, request))
+			return false;
+	return word.kind == TOKEN_END || (word.kind == TOKEN_SEMICOLON && next_token(scan).kind == TOKEN_END);
+}
+
 static bool parse_words(struct scan *scan)
 {
 	struct token token;
@@ -234,6 +264,8 @@ static bool parse_argument(struct scan *scan, struct request *request)
 		return parse_word(scan, request);
 	case ARGUMENT_WORDS:
 		return parse_words(scan);
+	case ARGUMENT_FILTERS:
+		return parse_filters(scan, request);
 	case ARGUMENT_SQL:
 		return parse_sql(scan, request);
 	case ARGUMENT_NONE:
@@ -294,5 +326,10 @@ void request_release(struct request *request)
 {
 	mem_free(request->argument);
 	mem_free(request->value);
+	for (unsigned i = 0; i < request->n_filters; i++) {
+		mem_free(request->filters[i].key);
+		mem_free(request->filters[i].value);
+	}
+	mem_free(request->filters);
 	memset(request, 0, sizeof(*request));
 }

@@ -17,6 +17,7 @@ extern const struct column annotations_columns[3];
 extern const struct column searches_columns[25];
 extern const struct column lanes_columns[19], classes_columns[10], queue_columns[9], budget_columns[7], explain_columns[2];
 extern const struct column catalog_columns[7];
+extern const struct column fingerprints_columns[21];
 
 void show_pools(struct run *run);
 void show_stats(struct run *run);
@@ -47,6 +48,7 @@ void show_outbox(struct run *run);
 void show_annotations(struct run *run);
 void show_searches(struct run *run);
 void show_catalog(struct run *run);
+void show_fingerprints(struct run *run);
 void explain_route(struct run *run);
 
 void control_pause(struct run *run);
@@ -58,6 +60,7 @@ void control_disable(struct run *run);
 void control_enable(struct run *run);
 void control_wait_close(struct run *run);
 void control_reload(struct run *run);
+void control_reset_fingerprint(struct run *run);
 void control_shutdown(struct run *run);
 void control_set(struct run *run);
 void control_retry_outbox(struct run *run);

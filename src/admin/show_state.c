@@ -187,7 +187,7 @@ static void add_nouns(struct strbuf *out)
 	for (unsigned i = 0; i < n_commands; i++) {
 		const struct command *command = &commands[i];
 
-		if (strcmp(command->verb, "SHOW") != 0 || command->usage == NULL)
+		if (strcmp(command->verb, "SHOW") != 0 || command->usage == NULL || command->usage[0])
 			continue;
 		if (out->len - line_start + strlen(command->noun) > HELP_COLUMNS) {
 			line_start = out->len;
@@ -204,7 +204,7 @@ static void add_verbs(struct strbuf *out)
 	for (unsigned i = 0; i < n_commands; i++) {
 		const struct command *command = &commands[i];
 
-		if (strcmp(command->verb, "SHOW") != 0 && command->usage)
+		if (command->usage && (command->usage[0] || strcmp(command->verb, "SHOW") != 0))
 			strbuf_addf(out, "\n\t%s%s%s", command->verb, command->usage[0] ? " " : "", command->usage);
 	}
 }

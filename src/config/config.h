@@ -141,6 +141,9 @@ struct config {
 	char **rules;			/* the lines of [rules], in order, NULL-terminated */
 	char **rule_places;		/* "FILE:LINE" of each, for the mistakes that only their compiler can see */
 	unsigned n_rules;
+	bool workload_detection;	/* statements are counted by fingerprint, and learned from */
+	uint32_t bulk_rows;		/* a run that returns more teaches; 0: none does */
+	uint32_t max_fingerprints;	/* each worker's */
 	/* protocol and memory */
 	uint64_t max_packet_bytes, inspect_limit_bytes;
 	uint32_t max_prepared_statements;

@@ -130,6 +130,9 @@ static const struct schema_row main_rows[] = {
 		"The most server connections open at any instant, for all databases and users "
 		"together, pglane's own included. The "
 		"permits of all lanes must add up to it."),
+	MAIN("bulk_rows", GROUP_LANES, COUNT(0, COUNT_MAX), bulk_rows, "10000", NULL, 0,
+		"With workload_detection: a run that returns more rows than this is one of training. "
+		"0: rows teach nothing."),
 	MAIN("cancel_grace", GROUP_LANES, TIME, cancel_grace_us, "5", NULL, 0,
 		"How long a server may take to answer the cancel of a statement that exceeded its "
 		"lane's limit; then its connection is closed."),
@@ -240,6 +243,9 @@ static const struct schema_row main_rows[] = {
 		"The most servers of each pool of a database. 0: the lanes and the budget decide."),
 	MAIN("max_noted_entities", GROUP_PROTOCOL, COUNT(1, 1000000), max_noted_entities, "10000", NULL, 0,
 		"The most rows that a statement with ml_entity='type' may return; one that returns more fails."),
+	MAIN("max_fingerprints", GROUP_LANES, COUNT(0, 1000000), max_fingerprints, "2000", NULL, 0,
+		"With workload_detection: how many statements each worker keeps statistics of, at up to "
+		"1.5 kB each; the least recently used goes first. 0: none."),
 	MAIN("max_packet_size", GROUP_PROTOCOL, SIZE(1024, INT32_MAX), max_packet_bytes,
 		"2147483647", NULL, 0,
 		"The largest protocol message that is let through, either way."),
@@ -492,6 +498,10 @@ static const struct schema_row main_rows[] = {
 	MAIN("workers", GROUP_PROCESS, COUNT_OR_AUTO(1, 63), workers, "auto", NULL, SCHEMA_BOOT,
 		"Data-plane threads. auto: half of the processors, at least one; Postgres needs "
 		"the others."),
+	MAIN("workload_detection", GROUP_LANES, SWITCH, workload_detection, "0", NULL, 0,
+		"Keep statistics of statements by fingerprint (SHOW FINGERPRINTS), and send those to the "
+		"class training whose runs keep returning more than bulk_rows, or running as long as "
+		"hop_after of their lane, where nothing else gives their class."),
 };
 
 static const struct schema_row database_rows[] = {

@@ -454,6 +454,8 @@ static void open_cluster(struct daemon *daemon)
 	cluster->started_wall_us = clock_wall_us();
 	cluster->next_key = (uint32_t)rng_u64();
 	rng_bytes(cluster->mock_key, sizeof(cluster->mock_key));
+	cluster->hash_seed = rng_u64();
+	cluster->lessons = lessons_new();
 	cluster->reload = order_reload;
 	cluster->set = order_set;
 	cluster->refresh_catalog = order_refresh;
@@ -512,6 +514,7 @@ static void close_cluster(struct daemon *daemon)
 	loop_release(&daemon->loop);
 	registry_close();
 	lane_ledger_free(&cluster->ledger);
+	lessons_free(&cluster->lessons);
 	listeners_close(&cluster->listeners);
 }
 

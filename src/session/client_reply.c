@@ -225,6 +225,7 @@ static bool hop(struct client *client, uint64_t now_us)
 	if (!lane_hop(client->worker->cluster->ledger, &client->ticket, (unsigned)to, now_us))
 		return false;
 	STAT_ADD(client->worker->classes[client->class].n_hops, 1);
+	tally_hop(client->server);
 	return true;
 }
 

@@ -43,6 +43,7 @@ enum expect_flag {
 
 struct expect {
 	uint8_t kind;
+	uint8_t counted; /* QUERY, EXECUTE: enum counted (tally.h); `hash` is the key of its statement then */
 	uint16_t flags;
 	uint32_t n_names; /* of the client's pending names: it gave or took so many, in order */
 	struct pgw_hash128 hash; /* BIND: of the copy it uses; else of the flag COPY */

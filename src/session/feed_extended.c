@@ -54,9 +54,8 @@ static bool message_decides(
 	if (frame->type == PGW_PARSE &&
 		pgw_view_parse(frame->body, frame->n_available, &parse) == PGW_OK) {
 		session = feed_session(client);
-		classify(client->worker->settings->classifier, &session, parse.query,
-			parse.n_query_bytes, &result);
-		*route_r = feed_route(client, &result);
+		*route_r = feed_decide(
+			client, &session, parse.query, parse.n_query_bytes, &result);
 	} else if (frame->type == PGW_BIND &&
 		   pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind) ==
 			   PGW_OK &&
@@ -433,9 +432,8 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 			frame->n_body_bytes);
 		return feed_fail_batch(feed, frame, &fault);
 	}
-	classify(feed->worker->settings->classifier, &session, (const char *)frame->body + 1,
+	route = feed_decide(client, &session, (const char *)frame->body + 1,
 		frame->n_available - 1, &result);
-	route = feed_route(client, &result);
 	route.kind = STATEMENT_WORK;
 	if (UNLIKELY(route.actions & ACTION_SEARCH)) { /* its Bind would not find the annotation */
 		pgw_fault_set(&fault, PGW_FAULT_SEARCH_UNSUPPORTED, NULL,
@@ -602,6 +600,9 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 			expect.flags = EXPECT_REPLAY;
 	}
 	expect_push(&client->server->expects, expect);
+	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_BIND});
+	if (UNLIKELY(feed->worker->detects))
+		tally_bound(client->server, bind.portal, statement ? &statement->route : NULL);
 	if (statement == NULL && bind.n_statement_bytes == 0 &&
 		!client_is(client, CLIENT_BIG_UNNAMED)) {
 		/* It has none; the server's may be another client's: a name that no server has

@@ -112,6 +112,7 @@ enum step feed_target(struct feed *feed, const struct pgw_frame *frame)
 enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
+	struct expect expect = {.kind = EXPECT_EXECUTE};
 	struct pgw_execute execute;
 	enum step step;
 
@@ -134,6 +135,9 @@ enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
 		search_executed(client);
 	if (UNLIKELY(client_is(client, CLIENT_BOUND_DEALLOCATE | CLIENT_BOUND_DEALLOCATE_ALL)))
 		return feed_execute_deallocate(feed, frame);
-	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_EXECUTE});
+	if (UNLIKELY(feed->worker->detects) && frame->n_available == frame->n_body_bytes &&
+		pgw_view_execute(frame->body, frame->n_body_bytes, &execute) == PGW_OK)
+		tally_executed(client->server, &expect, execute.portal);
+	expect_push(&client->server->expects, expect);
 	return feed_forward(feed, frame);
 }

@@ -52,12 +52,38 @@ struct statement_route feed_route(const struct client *client, const struct clas
 		.actions = result->actions,
 		.change = result->change,
 		.changed_class = result->changed_class,
+		.source = result->source,
 		.effects = result->effects,
 		.timeout_ms = result->timeout_ms,
 		.deny = result->deny,
 		.deny_rule = result->deny_rule,
 		.log_rule = result->log_rule,
 	};
+}
+
+NOINLINE static struct statement_route decide_counted(struct client *client,
+	const struct classify_session *session, const char *sql, size_t n,
+	struct classify_result *result_r)
+{
+	struct statement_route route;
+	struct pgw_hash128 print;
+
+	classify_printed(
+		client->worker->settings->classifier, session, sql, n, result_r, &print);
+	route = feed_route(client, result_r);
+	route.print = print;
+	route.declares = classify_declares_cursor(result_r->features);
+	tally_route(client, &route, sql, n);
+	return route;
+}
+
+struct statement_route feed_decide(struct client *client, const struct classify_session *session,
+	const char *sql, size_t n, struct classify_result *result_r)
+{
+	if (UNLIKELY(client->worker->detects))
+		return decide_counted(client, session, sql, n, result_r);
+	classify(client->worker->settings->classifier, session, sql, n, result_r);
+	return feed_route(client, result_r);
 }
 
 struct statement_route feed_session_route(const struct client *client)
@@ -84,11 +110,15 @@ void feed_route_statement(struct client *client, struct statement *statement)
 	if (LIKELY(route->settings == settings->serial && route->pool == client->pool->id &&
 		   route->params.lo == params.lo && route->params.hi == params.hi &&
 		   route->xact_class == client->xact_class &&
-		   route->now_s == asked_time(client)))
+		   route->now_s == asked_time(client))) {
+		if (UNLIKELY(client->worker->detects))
+			tally_route_again(
+				client, route, statement->text, statement->n_query - 1);
 		return;
+	}
 	session = feed_session(client);
-	classify(settings->classifier, &session, statement->text, statement->n_query - 1, &result);
-	*route = feed_route(client, &result);
+	*route = feed_decide(
+		client, &session, statement->text, statement->n_query - 1, &result);
 	route->settings = settings->serial;
 	route->pool = client->pool->id;
 	route->params = params;

@@ -464,6 +464,8 @@ void link_server_lost(struct server *server, const char *why)
 	has_state = pin_is_kept(client) || pin_is_asking(client);
 	if (client->state == CLIENT_SEARCHING)
 		search_drop(client);
+	if (UNLIKELY(server->tally.is_used))
+		tally_lost(server);
 	unlink_pair(client, server);
 	(void)!lane_release(
 		client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());
@@ -520,6 +522,8 @@ void link_abort_transaction(struct client *client)
 		client_disconnect(client, "transaction aborted in the middle of a message");
 		return;
 	}
+	if (UNLIKELY(server->tally.is_used))
+		tally_transaction_end(server);
 	unlink_pair(client, server);
 	(void)!lane_release(
 		client->worker->cluster->ledger, &client->ticket, NULL, clock_mono_us());

@@ -20,6 +20,9 @@ struct pool *pool_of(struct worker *worker, const char *database, const char *us
 	pool->id = worker_new_id(worker);
 	pool->worker = worker;
 	pool->shared = registry_pool(database, user);
+	pool->hash = pgw_hash128_more(
+		pgw_hash128(database, strlen(database), worker->cluster->hash_seed), user,
+		strlen(user));
 	for (i = 0; i < N_SERVER_STATES; i++)
 		TAILQ_INIT(&pool->servers[i]);
 	TAILQ_INIT(&pool->waiting);

@@ -12,6 +12,7 @@
 #include "io/stream.h"
 #include "session/expect.h"
 #include "session/pool.h"
+#include "session/tally.h"
 
 enum server_flag {
 	SERVER_SKIP_SWALLOW = 1 << 0,	  /* skip_bytes are dropped */
@@ -59,6 +60,7 @@ struct server {
 	TAILQ_ENTRY(server) link; /* of pool->servers[state] */
 	struct expect_queue expects;
 	struct pgw_hash128 stale;	 /* a copy that was forgotten, see replay.h */
+	struct tally tally; /* of its replies */
 	struct param_set *params;	 /* what its session has */
 	struct param_set *params_before; /* of a change that is under way: what holds if it fails */
 	struct server_copies copies;

@@ -34,25 +34,48 @@ static bool is_watched(const struct expect *front, uint8_t type)
  * simple queries, spend their time in. Rows and COPY data always pass; what describes and ends a
  * result does when nothing but ReadyForQuery settles its reply.
  */
-static const uint8_t *skip_passing(const uint8_t *at, const uint8_t *end, bool of_query)
+enum { PASSES_ROW = 1, PASSES_RESULT = 2 };
+static const uint8_t passing_kinds[256] = {
+	[PGW_DATA_ROW] = PASSES_ROW,
+	[PGW_COPY_DATA] = PASSES_ROW,
+	[PGW_ROW_DESCRIPTION] = PASSES_RESULT,
+	[PGW_COMMAND_COMPLETE] = PASSES_RESULT,
+	[PGW_EMPTY_QUERY_RESPONSE] = PASSES_RESULT,
+};
+
+/* Bytes of the message at `at` if it is whole and passes; else 0. */
+static inline size_t passing_bytes(const uint8_t *at, const uint8_t *end, unsigned passing)
 {
-	enum { ROW = 1, RESULT = 2 };
-	static const uint8_t kinds[256] = {
-		[PGW_DATA_ROW] = ROW,
-		[PGW_COPY_DATA] = ROW,
-		[PGW_ROW_DESCRIPTION] = RESULT,
-		[PGW_COMMAND_COMPLETE] = RESULT,
-		[PGW_EMPTY_QUERY_RESPONSE] = RESULT,
-	};
-	unsigned passing = of_query ? ROW | RESULT : ROW;
+	uint32_t length;
 
-	while (end - at >= PGW_HEADER_BYTES && (kinds[*at] & passing)) {
-		uint32_t length = (uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 |
-				  (uint32_t)at[3] << 8 | at[4];
+	if (end - at < PGW_HEADER_BYTES || !(passing_kinds[*at] & passing))
+		return 0;
+	length = (uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 8 | at[4];
+	if (length < 4 || (size_t)(end - at) < (size_t)length + 1)
+		return 0;
+	return (size_t)length + 1;
+}
 
-		if (length < 4 || (size_t)(end - at) < (size_t)length + 1)
-			break;
-		at += (size_t)length + 1;
+static const uint8_t *skip_passing(const uint8_t *at, const uint8_t *end, unsigned passing)
+{
+	size_t n;
+
+	while ((n = passing_bytes(at, end, passing)) > 0)
+		at += n;
+	return at;
+}
+
+/* The same of a reply that is counted: rows by their headers, command tags by their numbers. */
+NOINLINE static const uint8_t *count_passing(
+	struct tally *tally, const uint8_t *at, const uint8_t *end, unsigned passing)
+{
+	size_t n;
+
+	for (; (n = passing_bytes(at, end, passing)) > 0; at += n) {
+		if (passing_kinds[*at] == PASSES_ROW)
+			tally_row(tally, n);
+		else if (*at == PGW_COMMAND_COMPLETE)
+			tally_tag(tally, at + PGW_HEADER_BYTES, n - PGW_HEADER_BYTES);
 	}
 	return at;
 }
@@ -97,7 +120,11 @@ static bool walk_one(struct walk *walk)
 		bool of_query = front->kind == EXPECT_QUERY &&
 				!server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH) &&
 				!(walk->client && walk->client->commit_class != 0);
-		const uint8_t *rows = skip_passing(walk->at, walk->end, of_query);
+		unsigned passing = of_query ? PASSES_ROW | PASSES_RESULT : PASSES_ROW;
+		const uint8_t *rows =
+			UNLIKELY(front->counted)
+				? count_passing(&server->tally, walk->at, walk->end, passing)
+				: skip_passing(walk->at, walk->end, passing);
 
 		if (walk->client)
 			gather_ref(walk_out(walk), walk->at, (size_t)(rows - walk->at));

@@ -191,13 +191,23 @@ static void said_again(struct server *server)
 	client_set(client, CLIENT_REPLAYED);
 	replay_close_stale(server);
 	replay_input(client);
+/* ReadyForQuery: a counted Query is over, and perhaps its transaction. */
+NOINLINE static void settle_tally(struct server *server, const struct expect *expect, bool ran)
+{
+	if (expect->counted && ran)
+		tally_end(server, expect, false);
+	if (server->expects.n == 0)
+		server->tally.began_us = 0;
+	if (server->xact == PGW_XACT_IDLE)
+		tally_transaction_end(server);
 }
 
 static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 {
 	struct server *server = walk->server;
 	struct expect_queue *expects = &server->expects;
-	bool failed = server_is(server, SERVER_BATCH_FAILED);
+	bool failed = server_is(server, SERVER_BATCH_FAILED),
+	     ran = !server_is(server, SERVER_SETUP_FAILED);
 	struct expect expect;
 	enum pgw_xact xact;
 	uint32_t n = 0;
@@ -216,6 +226,8 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	if (LIKELY(!(expect.flags & EXPECT_SWALLOW)))
 		expects->n_of_batch = 0;
 	server->xact = (uint8_t)xact;
+	if (UNLIKELY(server->tally.is_used))
+		settle_tally(server, &expect, ran);
 	server_unset(server, SERVER_BATCH_FAILED);
 	server_unset(server, SERVER_COPY_IN);
 	if (UNLIKELY(expect.n_names) && failed)
@@ -346,6 +358,8 @@ void walk_batch_paused(struct server *server)
 {
 	struct client *client = server->client;
 
+	if (server->expects.n == 0)
+		server->tally.began_us = 0; /* no time passes for what comes next */
 	if (server->expects.n == 0 && client && client->state == CLIENT_LINKED)
 		client_statement_ends(client, loop_now_us(&server->worker->loop), false);
 }
@@ -410,6 +424,9 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 		server_set(server, SERVER_RETIRE);
 	if (walk->client && !swallow) {
 		STAT_ADD(walk->worker->classes[walk->client->class].n_errors, 1);
+		if (UNLIKELY(server->tally.is_used))
+			tally_error(server, client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
+						    strcmp(view.sqlstate, "57014") == 0);
 		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
 			     strcmp(view.sqlstate, "57014") == 0))
 			send_lane_timeout(walk);
@@ -429,6 +446,15 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 	return true;
 }
 
+/* Of a counted reply, what did not pass in one piece with others. */
+NOINLINE static void count_message(struct server *server, const struct pgw_frame *frame)
+{
+	if (frame->type == PGW_DATA_ROW || frame->type == PGW_COPY_DATA)
+		tally_row(&server->tally, PGW_HEADER_BYTES + (uint64_t)frame->n_body_bytes);
+	else if (frame->type == PGW_COMMAND_COMPLETE)
+		tally_tag(&server->tally, frame->body, frame->n_available);
+}
+
 /* Messages that belong to the reply at the front; `ends` when it is the last of it. */
 static bool on_reply(
 	struct walk *walk, const struct pgw_frame *frame, enum expect_kind kind, bool ends)
@@ -445,6 +471,10 @@ static bool on_reply(
 	kept = UNLIKELY(watched) ? write_sync_keeps(walk, frame, front)
 				 : (front->flags & EXPECT_SWALLOW) != 0;
 	if (!kept && LIKELY(!server_is(server, SERVER_SETUP_FAILED)))
+	if (UNLIKELY(front->counted))
+		count_message(server, frame);
+	if (!(front->flags & EXPECT_SWALLOW) &&
+		LIKELY(!server_is(server, SERVER_SETUP_FAILED)))
 		walk_forward(walk, frame);
 	if (!ends || front->kind == EXPECT_QUERY)
 		return true;
@@ -453,6 +483,8 @@ static bool on_reply(
 	watched &= kind == EXPECT_EXECUTE;
 	if (UNLIKELY(front->n_names) && server->client)
 		client_names_confirmed(server->client, front->n_names);
+	if (UNLIKELY(front->counted))
+		tally_end(server, front, frame->type == PGW_PORTAL_SUSPENDED);
 	expect_pop(&server->expects);
 	if (UNLIKELY(watched))
 		write_sync_reply_over(walk);

@@ -27,6 +27,9 @@ struct statement_route {
 	bool has_lane; /* a rule's, not that of the class */
 	bool annotated; /* its class comes from an annotation */
 	uint8_t actions; /* enum annotation_action */
+	uint8_t source; /* enum class_source */
+	uint8_t counted; /* enum counted; NOT while workload_detection is off */
+	bool declares;	/* a cursor */
 	uint8_t change, changed_class; /* enum class_change */
 	uint32_t effects;
 	uint32_t timeout_ms; /* a rule's; 0: the lane's */
@@ -36,6 +39,7 @@ struct statement_route {
 	uint64_t settings, pool;
 	int64_t now_s; /* 0: no rule asks for the time */
 	struct pgw_hash128 params;
+	struct pgw_hash128 print; /* its fingerprint, where it is counted */
 };
 
 struct statement {

@@ -261,6 +261,7 @@ static void on_change(struct mail *mail, void *owner)
 
 	settings_unref(&worker->settings);
 	worker->settings = change->settings;
+	tally_settings(worker);
 	for (pool = worker->pools; pool; pool = pool->next)
 		lane_pool_limit(
 			worker->cluster->ledger, pool->shared->lane_pool, pool_size_of(pool));
@@ -372,6 +373,8 @@ void worker_init(
 	TAILQ_INIT(&worker->clients);
 	LIST_INIT(&worker->cancels);
 	statement_table_init(&worker->statements);
+	fingerprints_init(&worker->fingerprints);
+	tally_settings(worker);
 	worker->rx = mem_alloc(WORKER_RX_BYTES);
 	worker->period_began_us = clock_mono_us();
 	ticker_open(&worker->janitor, &worker->loop, on_janitor, worker);
@@ -411,6 +414,7 @@ void worker_release(struct worker *worker)
 	worker->loop.stopping = false;
 	pool_free_all(worker);
 	statement_table_release(&worker->statements);
+	fingerprints_release(&worker->fingerprints);
 	ticker_close(&worker->janitor);
 	resolver_free(&worker->resolver);
 	mailbox_close(&worker->mailbox);

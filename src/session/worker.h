@@ -16,6 +16,7 @@
 #include "io/listener.h"
 #include "io/mailbox.h"
 #include "io/netaddr.h"
+#include "classify/learned.h"
 #include "lane/lane.h"
 #include "record/outbox.h"
 #include "record/search.h"
@@ -119,6 +120,8 @@ struct worker {
 	int64_t wall_s; /* the second for which utc_offset_s was asked */
 	int32_t utc_offset_s;
 	struct class_stats classes[N_QUERY_CLASSES];
+	bool detects; /* workload_detection: statements are counted, see tally.h */
+	struct fingerprints fingerprints;
 	struct worker_counters counters;
 	struct replay_ring replay;
 	struct annotation_stats annotations;
@@ -141,6 +144,8 @@ struct cluster {
 	struct listeners listeners;
 	const struct console_ops *console;
 	uint8_t mock_key[32]; /* for unknown users' SCRAM salts */
+	uint64_t hash_seed;   /* of pools' hashes */
+	struct lessons *lessons; /* shared by all: guarded inside */
 	uint64_t started_wall_us;
 	uint32_t n_clients;  /* atomic: logged in or logging in, cancels apart */
 	uint32_t n_watching; /* atomic: workers that accept; the last one closes the listeners */

@@ -83,6 +83,7 @@
 	X(CONSOLE_NO_DATABASE, "ERROR", "3D000", "no such database", "Databases are named in [databases].")                              \
 	X(CONSOLE_OWN_DATABASE, "ERROR", "55000", "not possible for the console's own database", "")                                     \
 	X(CONSOLE_NO_CLIENT, "ERROR", "22023", "client not found", "See the column id of SHOW CLIENTS.")                                 \
+	X(CONSOLE_NO_FINGERPRINT, "ERROR", "22023", "fingerprint not found", "See the column id of SHOW FINGERPRINTS.")                  \
 	X(CONSOLE_PAUSED, "ERROR", "55000", "already suspended/paused", "")                                                              \
 	X(CONSOLE_NOT_PAUSED, "ERROR", "55000", "pooler is not paused/suspended", "")                                                    \
 	X(CONSOLE_DATABASE_NOT_PAUSED, "ERROR", "55000", "database is not paused", "")                                                   \
@@ -97,6 +98,7 @@
 	X(RELOAD_NOTICE, "NOTICE", "00000", "configuration was reloaded", "")                                                            \
 	X(CONSOLE_USAGE, "NOTICE", "00000", "Console usage", "")                                                                         \
 	X(SET_IGNORED, "NOTICE", "00000", "SET ignored", "")                                                                             \
+	X(FINGERPRINTS_OFF, "NOTICE", "00000", "no statement is counted", "Set workload_detection = on.")                               \
 	X(QUEUED_NOTICE, "NOTICE", "00000", "waiting for a permit of the lane", "")                                                      \
 	X(LOGIN_NOTICE, "NOTICE", "00000", "", "")
 

@@ -42,6 +42,47 @@ static void refuse(const char *text)
 	assert_null(request.value);
 }
 
+/* expected: "key=value key= value", with - for a word that stands alone. */
+static void filters(const char *text, const char *expected)
+{
+	struct request request;
+	char found[200] = "";
+	size_t n = 0;
+
+	if (!parse(&request, text))
+		fail_msg("not understood: %s", text);
+	for (unsigned i = 0; i < request.n_filters; i++)
+		n += (size_t)snprintf(found + n, sizeof(found) - n, "%s%s=%s", i > 0 ? " " : "",
+			request.filters[i].key ? request.filters[i].key : "-",
+			request.filters[i].value);
+	assert_string_equal(found, expected);
+	request_release(&request);
+}
+
+static void test_filters(void **state)
+{
+	filters("SHOW FINGERPRINTS", "");
+	filters("SHOW FINGERPRINTS;", "");
+	filters("show fingerprints 20", "-=20");
+	filters("SHOW FINGERPRINTS class=training 5;", "class=training -=5");
+	filters("SHOW FINGERPRINTS user = 'a b' /* who */ database=\"d\"\"1\" -- end", "user=a b database=d\"1");
+	filters("SHOW FINGERPRINTS user=''", "user=");
+	filters("SHOW FINGERPRINTS a b c d e f g h i j k l m n o p", "-=a -=b -=c -=d -=e -=f -=g -=h -=i -=j -=k -=l -=m -=n -=o -=p");
+	refuse("SHOW FINGERPRINTS a b c d e f g h i j k l m n o p q");
+	refuse("SHOW FINGERPRINTS class=");
+	refuse("SHOW FINGERPRINTS class=;");
+	refuse("SHOW FINGERPRINTS =training");
+	refuse("SHOW FINGERPRINTS class==training");
+	refuse("SHOW FINGERPRINTS 1, 2");
+	refuse("SHOW FINGERPRINTS 'text'");
+	refuse("SHOW FINGERPRINTS 1; 2");
+	refuse("SHOW FINGERPRINTS \"open");
+	check("RESET FINGERPRINT ALL", "RESET", "FINGERPRINT", "ALL");
+	check("reset fingerprint 0123456789abcdef;", "RESET", "FINGERPRINT", "0123456789abcdef");
+	refuse("RESET FINGERPRINT a b");
+	refuse("RESET ALL");
+}
+
 static void test_show(void **state)
 {
 	check("SHOW POOLS", "SHOW", "POOLS", "");
@@ -299,6 +340,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_show),
+		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_control),
 		cmocka_unit_test(test_set),
 		cmocka_unit_test(test_route_on_a_database),
