@@ -26,6 +26,7 @@ const struct column dns_zones_columns[3] = { COLUMN_T("zonename"), COLUMN_Q("ser
 
 struct counts {
 	uint64_t n_clients, n_logging_in, n_servers, n_local_pools, n_statements, n_statement_bytes;
+	uint64_t n_fingerprints, n_fingerprint_bytes;
 	uint64_t n_pools, n_databases; /* of all workers together */
 };
 
@@ -46,6 +47,8 @@ static void visit_counts(struct run *run, struct worker *worker)
 	}
 	counts->n_statements += worker->statements.n;
 	counts->n_statement_bytes += worker->statements.n_bytes;
+	counts->n_fingerprints += worker->fingerprints.n;
+	counts->n_fingerprint_bytes += fingerprints_bytes(&worker->fingerprints);
 }
 
 static void count_pool(void *arg, struct shared_pool *pool)
@@ -133,6 +136,7 @@ static void finish_mem(struct run *run)
 	add_objects(run, "client_cache", sizeof(struct client), counts->n_clients);
 	add_objects(run, "server_cache", sizeof(struct server), counts->n_servers);
 	add_objects(run, "statement_cache", counts->n_statements ? counts->n_statement_bytes / counts->n_statements : 0, counts->n_statements);
+	add_objects(run, "fingerprint_cache", counts->n_fingerprints ? counts->n_fingerprint_bytes / counts->n_fingerprints : 0, counts->n_fingerprints);
 	user_names_release(&users);
 	run_done(run);
 }

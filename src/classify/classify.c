@@ -153,8 +153,7 @@ NOINLINE static const struct rule *operators_rule(const struct classifier *class
 
 struct decision {
 	const struct rule *rule;
-	enum query_class class;
-	enum class_source source;
+	const struct rule *giver; /* of the class: the rule, or a built-in one in its place */
 };
 
 static struct decision decide(const struct classifier *classifier,
@@ -165,13 +164,17 @@ static struct decision decide(const struct classifier *classifier,
 			? operators_rule(classifier, session, features, result)
 			: NULL;
 	if (rule != NULL && !rule->keeps_class)
-		return (struct decision){rule, rule->class, SOURCE_RULE};
+		return (struct decision){rule, rule};
 	const struct rule *built_in = rules_built_in(features);
-	/* A rule that only limits or ranks leaves the class to others; one that names the lane does not. */
-	enum class_source source = rule != NULL && rule->has_lane ? SOURCE_RULE
-				   : rules_is_last(built_in)	  ? SOURCE_DEFAULT
-								  : SOURCE_BUILT_IN;
-	return (struct decision){rule != NULL ? rule : built_in, built_in->class, source};
+	return (struct decision){rule != NULL ? rule : built_in, built_in};
+}
+
+/* A rule that only ranks or limits leaves the class to others; one that names the lane does not. */
+static inline uint8_t source_of(struct decision decision)
+{
+	if (decision.giver->is_operators || decision.rule->has_lane)
+		return SOURCE_RULE;
+	return decision.giver->is_last ? SOURCE_DEFAULT : SOURCE_BUILT_IN;
 }
 
 static void deny_by(const struct rule *rule, struct classify_result *result)
@@ -246,7 +249,7 @@ static bool read_statements(const struct classifier *classifier,
 			decide(classifier, session, statement.features, result);
 		if (!statement.is_transaction)
 			deny_by(decision.rule, result);
-		if (heaviest.rule == NULL || decision.class > heaviest.class) {
+		if (heaviest.rule == NULL || decision.giver->class > heaviest.giver->class) {
 			heaviest = decision;
 			result->features = statement.features;
 		}
@@ -258,8 +261,8 @@ static bool read_statements(const struct classifier *classifier,
 		if (session->only_session)
 			deny_by(heaviest.rule, result);
 	}
-	result->class = heaviest.class;
-	result->source = (uint8_t)heaviest.source;
+	result->class = heaviest.giver->class;
+	result->source = source_of(heaviest);
 	result->priority = heaviest.rule->priority != 0 ? heaviest.rule->priority : PRIORITY_DEFAULT;
 	result->rule = heaviest.rule->name;
 	result->has_lane = heaviest.rule->has_lane;

@@ -466,7 +466,7 @@ bool rule_parse(const char *text, unsigned number, struct classifier_lanes lanes
 	struct rule *rule_r, char error[static 256])
 {
 	struct line line = {.text = text, .at = text, .lanes = lanes, .error = error};
-	*rule_r = (struct rule){0};
+	*rule_r = (struct rule){.is_operators = true};
 	snprintf(rule_r->name, sizeof(rule_r->name), "rules:%u", number);
 	if (read_rule(&line, rule_r))
 		return true;

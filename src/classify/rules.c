@@ -92,7 +92,7 @@ static const struct rule built_in[] = {
 	{ .name = "labelled-events", .class = QUERY_TRAINING,
 	  .all = F(EVENTS) | F(LABEL_COLUMN) | F(WHERE), .none = NO_EXTRACTION | F(WRITE) },
 
-	{ .name = "default", .class = QUERY_DEFAULT },
+	{ .name = "default", .class = QUERY_DEFAULT, .is_last = true },
 };
 /* clang-format on */
 
@@ -110,11 +110,6 @@ bool rule_features_match(const struct rule *rule, uint64_t features)
 const struct rule *rules_built_in_at(unsigned i)
 {
 	return i < N_ELEMENTS(built_in) ? &built_in[i] : NULL;
-}
-
-bool rules_is_last(const struct rule *rule)
-{
-	return rule == &built_in[N_ELEMENTS(built_in) - 1];
 }
 
 const struct rule *rules_built_in(uint64_t features)

@@ -39,7 +39,9 @@ struct rule {
 	uint64_t any;	  /* one of which must be; 0: no such condition */
 	uint64_t none;	  /* that must not be */
 	char name[RULE_NAME_BYTES];
+	bool is_last; /* the built-in one that always matches */
 	/* from here only in operators' rules */
+	bool is_operators;
 	bool keeps_class; /* no CLASS: that of the built-in table */
 	bool only_logs;	  /* goes on to the next rule */
 	bool logs;
@@ -60,7 +62,6 @@ bool rule_features_match(const struct rule *rule, uint64_t features);
 
 /* The first built-in rule that matches: the last one always does. */
 const struct rule *rules_built_in(uint64_t features);
-bool rules_is_last(const struct rule *built_in); /* "default": no other matched */
 /* The i-th built-in rule, in order; NULL behind the last. For documentation and tests. */
 const struct rule *rules_built_in_at(unsigned i);
 

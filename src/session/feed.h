@@ -86,9 +86,21 @@ enum step feed_pass_target(struct feed *feed, const struct pgw_frame *frame);
 /* The route of a whole session, from its facts alone: in session pooling, and where there is no text. */
 struct statement_route feed_session_route(const struct client *client);
 struct statement_route feed_route(const struct client *client, const struct classify_result *result);
-/* Of a text: classify(), and what was learned of such statements. */
-struct statement_route feed_decide(struct client *client, const struct classify_session *session,
-	const char *sql, size_t n, struct classify_result *result_r);
+/* With workload_detection: the statement is counted, too, and what was learned of such ones decides
+ * where nothing else does. */
+struct statement_route feed_decide_counted(struct client *client,
+	const struct classify_session *session, const char *sql, size_t n,
+	struct classify_result *result_r);
+/* Of a text. */
+static inline struct statement_route feed_decide(struct client *client,
+	const struct classify_session *session, const char *sql, size_t n,
+	struct classify_result *result_r)
+{
+	if (UNLIKELY(client->worker->detects))
+		return feed_decide_counted(client, session, sql, n, result_r);
+	classify(client->worker->settings->classifier, session, sql, n, result_r);
+	return feed_route(client, result_r);
+}
 /* Of a statement that is kept: decided anew only when something it hangs on is another. */
 void feed_route_statement(struct client *client, struct statement *statement);
 /* A rule denies it: the error comes in its turn. */

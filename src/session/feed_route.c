@@ -61,7 +61,7 @@ struct statement_route feed_route(const struct client *client, const struct clas
 	};
 }
 
-NOINLINE static struct statement_route decide_counted(struct client *client,
+struct statement_route feed_decide_counted(struct client *client,
 	const struct classify_session *session, const char *sql, size_t n,
 	struct classify_result *result_r)
 {
@@ -75,15 +75,6 @@ NOINLINE static struct statement_route decide_counted(struct client *client,
 	route.declares = classify_declares_cursor(result_r->features);
 	tally_route(client, &route, sql, n);
 	return route;
-}
-
-struct statement_route feed_decide(struct client *client, const struct classify_session *session,
-	const char *sql, size_t n, struct classify_result *result_r)
-{
-	if (UNLIKELY(client->worker->detects))
-		return decide_counted(client, session, sql, n, result_r);
-	classify(client->worker->settings->classifier, session, sql, n, result_r);
-	return feed_route(client, result_r);
 }
 
 struct statement_route feed_session_route(const struct client *client)

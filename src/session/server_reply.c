@@ -422,11 +422,12 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 		swallow = true; /* it will be said again */
 	if (UNLIKELY(has_other_copies(front, &view)))
 		server_set(server, SERVER_RETIRE);
+	if (UNLIKELY(server->tally.is_used) && !swallow)
+		tally_error(server, walk->client &&
+					    client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
+					    strcmp(view.sqlstate, "57014") == 0);
 	if (walk->client && !swallow) {
 		STAT_ADD(walk->worker->classes[walk->client->class].n_errors, 1);
-		if (UNLIKELY(server->tally.is_used))
-			tally_error(server, client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
-						    strcmp(view.sqlstate, "57014") == 0);
 		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
 			     strcmp(view.sqlstate, "57014") == 0))
 			send_lane_timeout(walk);

@@ -22,8 +22,12 @@ static struct pgw_lexer lexer_on(const struct client *client, const char *sql, s
 
 static bool is_fetch(struct pgw_lexer lexer)
 {
-	struct pgw_token token = pgw_lex(&lexer);
+	struct pgw_token token;
 
+	/* Nearly always told by a byte; space and comments are the lexer's. */
+	if (lexer.at < lexer.end && *lexer.at >= 'A' && (*lexer.at | 0x20) != 'f')
+		return false;
+	token = pgw_lex(&lexer);
 	return pgw_word_is(&token, "fetch");
 }
 
