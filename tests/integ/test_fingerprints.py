@@ -119,6 +119,20 @@ def test_pipeline_counts_each_statement_by_itself(start):
     assert [row["calls"] for row in shown(proxy) if row["query"] == "SELECT ?"] == [1]
 
 
+def test_pipeline_shares_its_time_out(start):
+    """A statement's time begins when the one before it ended; none passes while the client thinks."""
+    proxy = detecting(start)
+    with proxy.client() as client:
+        client.exchange(parse("", "SELECT pg_sleep(0.2)"), bind("", ""), execute(), parse("", "SELECT 'behind'"), bind("", ""), execute())
+        client.send(parse("s", "SELECT 1 AS thought"), bind("", "s"), execute(), FLUSH)
+        assert client.receive_until("C")
+        assert proxy.run("SELECT pg_sleep(0.3) AS other")
+        assert client.exchange(bind("", "s"), execute()).rows
+    rows = {row["query"]: row for row in shown(proxy)}
+    assert rows["SELECT pg_sleep(?)"]["total_us"] >= 200000 > rows["SELECT ?"]["total_us"]
+    assert rows["SELECT ? AS thought"]["total_us"] < 300000
+
+
 def test_errors_of_parse_and_of_bind_are_of_their_statement(start):
     proxy = detecting(start)
     with proxy.client() as client:
@@ -623,6 +637,7 @@ def test_settings_change_while_it_runs(start):
         assert client.exchange(bind("", "s"), execute()).value == "kept"
         bulk(client)
         assert {row["query"]: row["calls"] for row in shown(proxy)} == {"SELECT ?": 1, of(proxy, "SELECT g")["query"]: 1}
+        assert of(proxy, "SELECT g")["chosen"] == "default"
 
 
 def test_many_at_once(start):

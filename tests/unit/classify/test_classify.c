@@ -91,6 +91,49 @@ static void test_precedence(void **state)
 	classifier_free(&ruled);
 }
 
+/* What may be learned of: only what nothing but the last built-in rule gave its class. */
+static void test_source(void **state)
+{
+	static const char *const rules[] = {"lane ml if user=l", "training if user=c",
+		"priority 3 timeout 1s if user=p", "default if user=d"};
+	static const struct {
+		const char *user, *sql;
+		enum class_source source;
+	} cases[] = {
+		{"app", "SELECT 1", SOURCE_DEFAULT},
+		{"app", "", SOURCE_DEFAULT},
+		{"app", "SELECT 1; SELECT 2", SOURCE_DEFAULT},
+		{"app", SEARCH, SOURCE_BUILT_IN},
+		{"app", "CREATE TABLE t (a int)", SOURCE_BUILT_IN},
+		{"app", "SELECT 1; " SEARCH, SOURCE_BUILT_IN},
+		{"l", "SELECT 1", SOURCE_RULE},
+		{"l", SEARCH, SOURCE_RULE},
+		{"c", "SELECT 1", SOURCE_RULE},
+		{"d", "SELECT 1", SOURCE_RULE},
+		{"p", "SELECT 1", SOURCE_DEFAULT},
+		{"p", SEARCH, SOURCE_BUILT_IN},
+		{"c", "SET LOCAL pglane.class = vector; SELECT 1", SOURCE_SETTING},
+		{"c", "/*ml_class='default'*/ SELECT 1", SOURCE_ANNOTATION},
+		{"app", "/*ml_priority='3'*/ SELECT 1", SOURCE_DEFAULT},
+	};
+	struct classifier *classifier = new_classifier(rules, N_ELEMENTS(rules));
+	for (unsigned i = 0; i < N_ELEMENTS(cases); i++) {
+		struct classify_session session = anybody;
+		session.user = cases[i].user;
+		struct classify_result r = judge(classifier, &session, cases[i].sql);
+		if (r.source != cases[i].source)
+			fail_msg("%s by %s: %s", cases[i].sql, cases[i].user,
+				class_source_name((enum class_source)r.source));
+		enum class_source parsed;
+		assert_true(class_source_parse(class_source_name(cases[i].source), &parsed));
+		assert_int_equal(parsed, cases[i].source);
+	}
+	enum class_source none;
+	assert_false(class_source_parse("", &none));
+	assert_false(class_source_parse("Learned", &none));
+	classifier_free(&classifier);
+}
+
 /* What rules do beside a class, and what of it an annotation or a setting takes away. */
 static void test_actions(void **state)
 {
@@ -585,6 +628,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_precedence),
+		cmocka_unit_test(test_source),
 		cmocka_unit_test(test_actions),
 		cmocka_unit_test(test_transactions_end),
 		cmocka_unit_test(test_only_session),
