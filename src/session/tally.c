@@ -145,12 +145,13 @@ static void close_open(struct server *server)
 	count(server, tally->open_key, &tally->open);
 }
 
-static void open_run(struct server *server, struct pgw_hash128 key)
+static void open_run(struct server *server, struct pgw_hash128 key, bool is_cursor)
 {
 	struct tally *tally = &server->tally;
 
 	close_open(server);
 	tally->is_open = true;
+	tally->is_cursor = is_cursor;
 	tally->open_key = key;
 	memset(&tally->open, 0, sizeof(tally->open));
 }
@@ -190,7 +191,7 @@ void tally_end(struct server *server, const struct expect *expect, bool suspende
 	if (server->client == NULL || server->client->state == CLIENT_GONE)
 		run->failed = true;
 	if (UNLIKELY(suspended && !is_open_run(tally, expect->hash)))
-		open_run(server, expect->hash);
+		open_run(server, expect->hash, false);
 	if (UNLIKELY(is_open_run(tally, expect->hash))) {
 		add_to_open(tally, run);
 		if (!goes_on || run->failed)
@@ -232,9 +233,11 @@ static void mark(struct server *server, struct expect *expect, uint8_t counted,
 		tally->n_tagged = 0;
 	}
 	if (UNLIKELY(counted == COUNTED_DECLARE))
-		open_run(server, key);
-	expect->counted = counted == COUNTED_FETCH && !tally->is_open ? COUNTED_RUN : counted;
-	expect->hash = expect->counted == COUNTED_FETCH ? tally->open_key : key;
+		open_run(server, key, true);
+	if (counted == COUNTED_FETCH && !(tally->is_open && tally->is_cursor))
+		counted = COUNTED_RUN; /* from a cursor of which nothing is known */
+	expect->counted = counted;
+	expect->hash = counted == COUNTED_FETCH ? tally->open_key : key;
 }
 
 void tally_queried(

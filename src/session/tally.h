@@ -32,6 +32,7 @@ struct tally {
 	struct fingerprint_run run; /* the reply under way */
 	/* A run that goes on over several replies. */
 	bool is_open;
+	bool is_cursor; /* it is a DECLARE's */
 	struct pgw_hash128 open_key;
 	struct fingerprint_run open;
 	/* The portals that were bound last, without and with a name. */

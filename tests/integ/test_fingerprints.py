@@ -174,6 +174,22 @@ def test_cursor_is_one_run(start, extended):
     assert len(shown(proxy)) == 1, "FETCH has no row of its own"
 
 
+def test_fetch_from_a_cursor_that_nobody_declared_here(start):
+    """WITH HOLD, of a transaction before; also while a portal is open: it is a statement like any other."""
+    proxy = detecting(start)
+    with proxy.client() as client:
+        client.query("BEGIN")
+        client.query("DECLARE c CURSOR WITH HOLD FOR SELECT g FROM generate_series(1, 50) g")
+        assert len(client.query("FETCH 10 FROM c").rows) == 10
+        client.query("COMMIT")
+        client.query("BEGIN")
+        client.exchange(parse("", "SELECT h FROM generate_series(1, 50) h"), bind("p", ""), execute("p", 20))
+        assert len(client.query("FETCH 5 FROM c").rows) == 5
+        client.query("COMMIT")
+    rows = {row["query"].split(" ")[0]: (row["calls"], row["rows"]) for row in shown(proxy)}
+    assert rows == {"DECLARE": (1, 10), "SELECT": (1, 20), "FETCH": (1, 5)}
+
+
 def test_copy_and_writes(start, cluster):
     cluster.run("CREATE TABLE fingerprints_t (a int); GRANT ALL ON fingerprints_t TO app", "app")
     proxy = detecting(start)
