@@ -16,9 +16,8 @@ enum argument {
 	ARGUMENT_OPTIONAL, /* one word; who needs it says so itself */
 	ARGUMENT_WORDS,	   /* any words, ignored: BEGIN ISOLATION LEVEL … */
 	ARGUMENT_SETTING,  /* key = value, key TO value */
-	ARGUMENT_SQL,	   /* [ON database], then the rest of the text as it stands, comments included */
 	ARGUMENT_FILTERS,  /* words and key=value pairs, in any order, perhaps none */
-	ARGUMENT_SQL,	   /* the rest of the text as it stands, comments included */
+	ARGUMENT_SQL,	   /* [ON database], then the rest of the text as it stands, comments included */
 };
 
 /* What a command does to the console's own session. */
@@ -54,7 +53,6 @@ struct request {
 	const struct command *command; /* NULL: an empty text */
 	char *argument;		       /* of SET: the key; "" when there is none, NULL for an empty text */
 	char *value;		       /* of SET; of EXPLAIN ROUTE: the database; else NULL */
-	char *value;		       /* of SET; else NULL */
 	struct filter *filters;
 	unsigned n_filters;
 };

@@ -100,8 +100,6 @@ static void add_catalog(struct run *run)
 }
 
 /* As its own user would be classed who may annotate with the highest priority; on the database that was named, if one was. */
-static void classify_for(const struct run *run, struct classify_result *result_r)
-/* As its own user would be classed who may annotate with the highest priority. */
 static void classify_for(const struct run *run, struct classify_result *result_r, struct pgw_hash128 *print_r)
 {
 	const char *sql = run->request.argument, *database = run->request.value;

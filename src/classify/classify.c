@@ -226,9 +226,8 @@ static bool read_statements(const struct classifier *classifier,
 	struct classify_result *result, uint8_t *asked_r, struct pgw_printer *printer)
 {
 	struct reader reader;
-	reader_init(&reader, &classifier->words, sql, n, session->backslash_escapes);
-	reader.catalog = session->catalog;
 	reader_init(&reader, &classifier->words, sql, n, session->backslash_escapes, printer);
+	reader.catalog = session->catalog;
 
 	struct decision heaviest = {0};
 	unsigned n_statements = 0;

@@ -59,7 +59,8 @@ struct statement *feed_find_statement(struct client *client, const char *name, s
 bool feed_within_memory(
 	struct feed *feed, const struct pgw_parse *parse, struct pgw_fault *fault);
 /* The Query is sent, with what goes ahead of it. */
-enum step feed_send_query(struct feed *feed, const struct pgw_frame *frame, uint32_t effects);
+enum step feed_send_query(
+	struct feed *feed, const struct pgw_frame *frame, const struct statement_route *route);
 /* What a Query that was sent to the server means to its client. */
 void feed_query_sent(struct client *client, struct expect expect);
 void feed_reply_complete(struct client *client, const char *tag); /* and ReadyForQuery */

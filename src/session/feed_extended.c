@@ -600,7 +600,6 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 			expect.flags = EXPECT_REPLAY;
 	}
 	expect_push(&client->server->expects, expect);
-	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_BIND});
 	if (UNLIKELY(feed->worker->detects))
 		tally_bound(client->server, bind.portal, statement ? &statement->route : NULL);
 	if (statement == NULL && bind.n_statement_bytes == 0 &&

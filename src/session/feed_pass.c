@@ -30,11 +30,12 @@ static bool may_ask(const char *sql, size_t n)
 	return UNLIKELY(has_comment(sql, n)) && entity_is_asked_for(sql, n);
 }
 
+/* The session has a route of its own. */
+static const struct statement_route any;
+
 /* true: it has a server, and may go on to it. */
 static bool may_pass(struct feed *feed, const struct pgw_frame *frame, enum step *step_r)
 {
-	static const struct statement_route any; /* the session has its own */
-
 	if (feed_session_refused(feed, frame, step_r))
 		return false;
 	*step_r = feed_want_server(feed, frame, &any);
@@ -74,7 +75,7 @@ enum step feed_pass_query(struct feed *feed, const struct pgw_frame *frame)
 	} else if (UNLIKELY(feed->client->sync != NULL)) {
 		feed->client->sync->marks.n = 0;
 	}
-	return may_pass(feed, frame, &step) ? feed_send_query(feed, frame, 0) : step;
+	return may_pass(feed, frame, &step) ? feed_send_query(feed, frame, &any) : step;
 }
 
 /* The name means this statement now, or none that is kept; both if the server agrees. */

@@ -181,8 +181,7 @@ void feed_query_sent(struct client *client, struct expect expect)
 	client_statement_begins(client, 0);
 }
 
-enum step feed_send_query(struct feed *feed, const struct pgw_frame *frame, uint32_t effects)
-static enum step send_query(
+enum step feed_send_query(
 	struct feed *feed, const struct pgw_frame *frame, const struct statement_route *route)
 {
 	struct client *client = feed->client;
@@ -190,28 +189,12 @@ static enum step send_query(
 
 	if (UNLIKELY(client->sync != NULL))
 		expect.flags = write_sync_query_ahead(client);
-	feed_query_sent(client, expect);
-	if (UNLIKELY(effects & EFFECT_DEALLOCATE_ALL))
 	if (UNLIKELY(route->counted))
 		tally_queried(client->server, &expect, route);
 	feed_query_sent(client, expect);
 	if (UNLIKELY(route->effects & EFFECT_DEALLOCATE_ALL))
 		server_set(client->server, SERVER_STATEMENTS_GOING);
 	return feed_forward(feed, frame);
-}
-
-/* Session pooling: the session has its lane, the statement passes as it is. */
-static enum step pass_query(struct feed *feed, const struct pgw_frame *frame)
-{
-	static const struct statement_route any;
-	enum step step;
-
-	if (feed_session_refused(feed, frame, &step))
-		return step;
-	step = feed_want_server(feed, frame, &any);
-	return step == STEP_NEXT && feed->client->state == CLIENT_LINKED
-		       ? send_query(feed, frame, &any)
-		       : step;
 }
 
 enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
@@ -238,7 +221,6 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	route = feed_decide(client, &session, sql, n, &result);
 	if (result.bad_annotation)
 		STAT_ADD(feed->worker->counters.n_bad_annotations, 1);
-	route = feed_route(client, &result);
 	if (UNLIKELY(result.actions & ACTION_NOTE)) {
 		if (write_sync_refused(feed, frame, &route, sql, n, &step))
 			return step;
@@ -271,6 +253,5 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	setting_note(client, &route, sql, n);
 	if (UNLIKELY(client->search != NULL) && (route.actions & ACTION_SEARCH))
 		search_place(client);
-	return feed_send_query(feed, frame, result.effects);
-	return send_query(feed, frame, &route);
+	return feed_send_query(feed, frame, &route);
 }

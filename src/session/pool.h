@@ -37,7 +37,6 @@ struct pool {
 	 * what classify() said holds on as long as it is the same. */
 	uint64_t id;
 	const struct catalog *catalog; /* of its database, worker->catalogs'; NULL: nothing is known */
-	uint64_t id; /* no other pool has had it: an address may come again */
 	struct pgw_hash128 hash; /* of its names; the same on all workers, and nobody else's to know */
 	struct shared_pool *shared;
 	struct server_list servers[N_SERVER_STATES];

@@ -191,6 +191,8 @@ static void said_again(struct server *server)
 	client_set(client, CLIENT_REPLAYED);
 	replay_close_stale(server);
 	replay_input(client);
+}
+
 /* ReadyForQuery: a counted Query is over, and perhaps its transaction. */
 NOINLINE static void settle_tally(struct server *server, const struct expect *expect, bool ran)
 {
@@ -471,11 +473,9 @@ static bool on_reply(
 	watched = (front->flags & EXPECT_WATCH) != 0;
 	kept = UNLIKELY(watched) ? write_sync_keeps(walk, frame, front)
 				 : (front->flags & EXPECT_SWALLOW) != 0;
-	if (!kept && LIKELY(!server_is(server, SERVER_SETUP_FAILED)))
 	if (UNLIKELY(front->counted))
 		count_message(server, frame);
-	if (!(front->flags & EXPECT_SWALLOW) &&
-		LIKELY(!server_is(server, SERVER_SETUP_FAILED)))
+	if (!kept && LIKELY(!server_is(server, SERVER_SETUP_FAILED)))
 		walk_forward(walk, frame);
 	if (!ends || front->kind == EXPECT_QUERY)
 		return true;

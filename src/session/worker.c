@@ -276,7 +276,7 @@ void worker_change_settings(struct worker *worker, struct settings *settings)
 	mailbox_post(&worker->mailbox, &change->mail, on_change);
 }
 
-struct lesson {
+struct catalog_lesson {
 	struct mail mail;
 	struct catalogs *catalogs;
 };
@@ -284,7 +284,7 @@ struct lesson {
 /* The old ones go when no pool looks at them any more. */
 static void on_lesson(struct mail *mail, void *owner)
 {
-	struct lesson *lesson = CONTAINER_OF(mail, struct lesson, mail);
+	struct catalog_lesson *lesson = CONTAINER_OF(mail, struct catalog_lesson, mail);
 	struct worker *worker = owner;
 	struct catalogs *old = worker->catalogs;
 	struct pool *pool;
@@ -298,7 +298,7 @@ static void on_lesson(struct mail *mail, void *owner)
 
 void worker_change_catalogs(struct worker *worker, struct catalogs *catalogs)
 {
-	struct lesson *lesson = mem_zalloc(sizeof(*lesson));
+	struct catalog_lesson *lesson = mem_zalloc(sizeof(*lesson));
 
 	lesson->catalogs = catalogs_ref(catalogs);
 	mailbox_post(&worker->mailbox, &lesson->mail, on_lesson);

@@ -10,10 +10,9 @@
  *    statements before it, which shift the batches;
  *  - each name is folded, looked up, and judged as by the plain comparisons of naive.h;
  *  - a catalog that knows names, and says nothing of the tables at hand, changes nothing; and the
- *    first two hold with one that does.
+ *    first two hold with one that does;
  *  - with the fingerprint beside it the decision is the same, and the fingerprint is that of a pass
- *    of its own;
- *  - each name is folded, looked up, and judged as by the plain comparisons of naive.h.
+ *    of its own.
  */
 #include "classify/classify.h"
 
