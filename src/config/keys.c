@@ -241,11 +241,11 @@ static const struct schema_row main_rows[] = {
 	MAIN("max_db_connections", GROUP_POOLING, COUNT(0, COUNT_MAX), max_db_connections, "0",
 		NULL, 0,
 		"The most servers of each pool of a database. 0: the lanes and the budget decide."),
-	MAIN("max_noted_entities", GROUP_PROTOCOL, COUNT(1, 1000000), max_noted_entities, "10000", NULL, 0,
-		"The most rows that a statement with ml_entity='type' may return; one that returns more fails."),
 	MAIN("max_fingerprints", GROUP_LANES, COUNT(0, 1000000), max_fingerprints, "2000", NULL, 0,
 		"With workload_detection: how many statements each worker keeps statistics of, at up to "
 		"1.5 kB each; the least recently used goes first. 0: none."),
+	MAIN("max_noted_entities", GROUP_PROTOCOL, COUNT(1, 1000000), max_noted_entities, "10000", NULL, 0,
+		"The most rows that a statement with ml_entity='type' may return; one that returns more fails."),
 	MAIN("max_packet_size", GROUP_PROTOCOL, SIZE(1024, INT32_MAX), max_packet_bytes,
 		"2147483647", NULL, 0,
 		"The largest protocol message that is let through, either way."),

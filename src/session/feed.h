@@ -27,7 +27,7 @@ struct feed {
 
 enum step feed_query(struct feed *feed, const struct pgw_frame *frame); /* feed_simple.c */
 enum step feed_parse(struct feed *feed, const struct pgw_frame *frame); /* feed_extended.c */
-enum step feed_bind(struct feed *feed, const struct pgw_frame *frame);
+enum step feed_bind(struct feed *feed, const struct pgw_frame *frame);	/* feed_bind.c */
 /* feed_portal.c: Describe and Close, Execute */
 enum step feed_target(struct feed *feed, const struct pgw_frame *frame);
 enum step feed_execute(struct feed *feed, const struct pgw_frame *frame);
@@ -36,7 +36,11 @@ enum step feed_skip_message(struct feed *feed,
 	const struct pgw_frame *frame); /* drops it, also what has not come yet */
 enum step feed_forward(struct feed *feed, const struct pgw_frame *frame);
 enum step feed_violation(struct feed *feed, enum pgw_err err);
-/* Between feed_extended.c and feed_portal.c. */
+/* Between feed_extended.c, feed_bind.c and feed_portal.c. */
+/* A BEGIN alone in its batch is answered here, as the simple protocol's is, and travels with the first statement. `at` is where
+ * its Bind must be; parsed: its Parse is answered, too. false: it is none. */
+bool feed_defer_lone_begin(
+	struct feed *feed, const struct statement *statement, const uint8_t *at, bool parsed);
 /* A server for the batch, in the lane of this statement. STEP_NEXT: there is one. */
 enum step feed_want_server(
 	struct feed *feed, const struct pgw_frame *frame, const struct statement_route *given);

@@ -18,6 +18,7 @@ NOT_ROWS = {"TEXT_BYTES", "ENUM"}  # other names that begin with PGW_FAULT_
 
 # (file, SQLSTATE): what a server's answer is compared with, and why we have to know it.
 COMPARED = {
+    ("src/session/replay.c", "0A000"): "what PostgreSQL says of a stale copy, with the name of its routine",
     ("src/service/sampler.c", "42P01"): "the table is not there: a log line says what to load",
     ("src/service/sampler.c", "42703"): "a column is not there: the same",
     ("src/service/sampler.c", "42501"): "no permission: a log line says what to grant",
