@@ -85,9 +85,9 @@ void catalog_reader_add(struct catalog_reader *reader, const char *database, con
 			    "are not read",
 			CATALOG_DATABASES_MAX, database);
 	}
-	if (target == NULL || user == NULL || target->user ||
-		!can_log_in(reader, database, user))
-		return;
+	if (target == NULL || user == NULL || target->user || reader->config->catalog_user ||
+		reader->config->metrics_user || !can_log_in(reader, database, user))
+		return; /* nobody, or nobody new, or others go before */
 	target->user = mem_strdup(user);
 	if (target->failed)
 		target->due_us = 0; /* perhaps that one may */
@@ -284,8 +284,8 @@ static void on_failed(void *arg, const struct pgconn_error *error)
 	struct catalog_reader *reader = arg;
 
 	CHECK_MAGIC(reader, READER_MAGIC);
-	catalog_target_failed(reader->current, error->text,
-		is_final(reader, error) ? reader->config->catalog_period_us : 0, clock_mono_us());
+	catalog_target_failed(reader->current, error->text, is_final(reader, error),
+		reader->config->catalog_period_us, clock_mono_us());
 	close_connection(reader);
 }
 
@@ -419,8 +419,8 @@ static void begin(struct catalog_reader *reader)
 		break;
 	case PERMIT_REFUSED:
 		target->began_us = clock_mono_us();
-		catalog_target_failed(
-			target, "the queue of its lane is full", 0, target->began_us);
+		catalog_target_failed(target, "the queue of its lane is full", false,
+			reader->config->catalog_period_us, target->began_us);
 		publish(reader);
 		break;
 	}

@@ -4,7 +4,7 @@
  * RELOAD and when asked. A connection is opened for one reading and closed again; between readings
  * nothing is held. What was learned is published as an immutable struct catalogs. While a database
  * is away, or refuses, what is known of it stays, and the next attempt is put off, twice as long
- * each time up to a minute, with jitter; the log says so once a minute.
+ * each time up to a catalog_period, with jitter; the log says so once a minute.
  *
  * Asked as catalog_user, else the entry's own user, else metrics_user, else a user whose clients are
  * there, if the auth_file has the password in plain text. No right but CONNECT is needed.

@@ -120,24 +120,24 @@ static void complain(struct catalog_target *target, const char *text, uint64_t n
 }
 
 /* Between half and all of a delay that doubles. */
-static uint64_t next_delay_us(struct catalog_target *target)
+static uint64_t next_delay_us(struct catalog_target *target, uint64_t period_us)
 {
 	uint64_t delay_us = (uint64_t)CATALOG_RETRY_MIN_US << MIN_OF(target->n_failures, 16u);
 
 	target->n_failures++;
-	delay_us = MIN_OF(delay_us, (uint64_t)CATALOG_RETRY_MAX_US);
+	delay_us = MIN_OF(delay_us, MAX_OF(period_us, (uint64_t)CATALOG_RETRY_MAX_US));
 	return delay_us / 2 + rng_u64() % (delay_us / 2);
 }
 
-void catalog_target_failed(struct catalog_target *target, const char *text, uint64_t at_least_us,
-	uint64_t now_us)
+void catalog_target_failed(struct catalog_target *target, const char *text, bool is_final,
+	uint64_t period_us, uint64_t now_us)
 {
-	uint64_t delay_us = next_delay_us(target);
+	uint64_t delay_us = next_delay_us(target, period_us);
 
 	complain(target, text, now_us);
 	note_problem(target, text);
 	target->failed = true;
-	target->due_us = now_us + MAX_OF(delay_us, at_least_us);
+	target->due_us = now_us + (is_final ? period_us : delay_us);
 }
 
 void catalog_target_unreadable(struct catalog_target *target, const char *text, uint64_t due_us)

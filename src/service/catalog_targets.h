@@ -11,7 +11,7 @@
 #include "classify/catalog.h"
 
 #define CATALOG_RETRY_MIN_US 1000000u
-#define CATALOG_RETRY_MAX_US 60000000u
+#define CATALOG_RETRY_MAX_US 60000000u /* or a period, if that is longer */
 
 struct catalog_target {
 	TAILQ_ENTRY(catalog_target) link;
@@ -49,9 +49,10 @@ struct catalogs *catalog_targets_known(const struct catalog_targets *targets) WA
 
 /* To be read at once, and anew if it is being read. */
 void catalog_target_wanted(struct catalog_target *target, uint64_t now_us);
-/* The reading failed; the next one is put off, by at_least_us or more. */
-void catalog_target_failed(struct catalog_target *target, const char *text, uint64_t at_least_us,
-	uint64_t now_us);
+/* The reading failed; the next one is put off, longer each time up to a period. is_final: by a
+ * period at once. */
+void catalog_target_failed(struct catalog_target *target, const char *text, bool is_final,
+	uint64_t period_us, uint64_t now_us);
 /* Nobody is there who could ask: not a thing that another attempt would change before due_us. */
 void catalog_target_unreadable(struct catalog_target *target, const char *text, uint64_t due_us);
 /* Takes over the reference to fresh. */

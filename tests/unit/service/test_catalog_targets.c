@@ -9,6 +9,7 @@
 
 #define NOW_US 1000000000u
 #define MINUTE_US 60000000u
+#define PERIOD_US (5 * UINT64_C(60000000))
 
 static struct catalog *one_vector(const char *table)
 {
@@ -70,32 +71,35 @@ static void failures_are_put_off_longer_and_longer(void **state)
 	uint64_t most_us = CATALOG_RETRY_MIN_US;
 
 	for (unsigned i = 0; i < 40; i++) {
-		catalog_target_failed(target, "connection refused", 0, NOW_US);
+		catalog_target_failed(target, "connection refused", false, PERIOD_US, NOW_US);
 		assert_in_range(target->due_us - NOW_US, most_us / 2, most_us);
-		most_us = MIN_OF(2 * most_us, (uint64_t)CATALOG_RETRY_MAX_US);
+		most_us = MIN_OF(2 * most_us, PERIOD_US);
 	}
 	assert_true(target->failed);
 	assert_string_equal(target->problem, "connection refused");
+	/* a short period is no reason to ask without a pause */
+	catalog_target_failed(target, "connection refused", false, 1, NOW_US);
+	assert_in_range(target->due_us - NOW_US, CATALOG_RETRY_MAX_US / 2, CATALOG_RETRY_MAX_US);
 	/* who asks does not wait for that, and the count begins anew */
 	catalog_target_wanted(target, NOW_US);
 	assert_int_equal(target->due_us, 0);
-	catalog_target_failed(target, "connection refused", 0, NOW_US);
+	catalog_target_failed(target, "connection refused", false, PERIOD_US, NOW_US);
 	assert_in_range(target->due_us - NOW_US, CATALOG_RETRY_MIN_US / 2, CATALOG_RETRY_MIN_US);
-	catalog_target_failed(target, "statement timeout", 5 * MINUTE_US, NOW_US);
-	assert_int_equal(target->due_us - NOW_US, 5 * MINUTE_US);
+	catalog_target_failed(target, "statement timeout", true, PERIOD_US, NOW_US);
+	assert_int_equal(target->due_us - NOW_US, PERIOD_US);
 }
 
 static void the_log_hears_of_it_once_a_minute(void **state)
 {
 	struct catalog_target *target = catalog_targets_list(*state, "shop");
 
-	catalog_target_failed(target, "away", 0, NOW_US);
+	catalog_target_failed(target, "away", false, PERIOD_US, NOW_US);
 	assert_int_equal(target->complained_us, NOW_US);
-	catalog_target_failed(target, "away", 0, NOW_US + MINUTE_US - 1);
+	catalog_target_failed(target, "away", false, PERIOD_US, NOW_US + MINUTE_US - 1);
 	assert_int_equal(target->complained_us, NOW_US);
-	catalog_target_failed(target, "away", 0, NOW_US + MINUTE_US);
+	catalog_target_failed(target, "away", false, PERIOD_US, NOW_US + MINUTE_US);
 	assert_int_equal(target->complained_us, NOW_US + MINUTE_US);
-	catalog_target_failed(target, "refused", 0, NOW_US + MINUTE_US + 1);
+	catalog_target_failed(target, "refused", false, PERIOD_US, NOW_US + MINUTE_US + 1);
 	assert_int_equal(target->complained_us, NOW_US + MINUTE_US + 1);
 }
 
@@ -108,7 +112,7 @@ static void what_is_known_stays_through_failures(void **state)
 	catalog_target_read(target, one_vector("items"), false, 7);
 	assert_int_equal(target->due_us, 7);
 	assert_null(target->problem);
-	catalog_target_failed(target, "away", 0, NOW_US);
+	catalog_target_failed(target, "away", false, PERIOD_US, NOW_US);
 	catalogs = catalog_targets_known(targets);
 	assert_string_equal(catalogs_find(catalogs, "shop")->problem, "away");
 	assert_true(catalogs_find(catalogs, "shop")->refreshed_wall_us > 0);
