@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "base/mem.h"
 #include "base/strbuf.h"
+#include "classify/catalog.h"
 #include "classify/classify.h"
 #include "config/config.h"
 #include "config/load.h"
@@ -24,7 +25,8 @@ static const char usage[] = "usage: pglane route [-0] [CONFIG.ini]\n"
 			    "prints class, lane, priority, timeout (ms) and rule of each.\n"
 			    "  Keys \"user\", \"database\" and \"application_name\" are what "
 			    "[users] and [rules] are asked about,\n"
-			    "  \"time\" (2026-03-31T22:15, local) when; now without it.\n"
+			    "  \"time\" (2026-03-31T22:15, local) when; now without it; \"columns\" what the\n"
+			    "  database's catalog says: {\"[schema.]table.column\": \"vector(384)\", …}.\n"
 			    "  -0  statements are plain text, separated by NUL\n"
 			    "  CONFIG.ini  lanes, users and rules; the built-in lanes without it\n";
 
@@ -39,6 +41,7 @@ struct question {
 	size_t n;
 	const char *user, *database, *application_name;
 	time_t time;
+	struct catalog *catalog; /* NULL: nothing is known */
 };
 
 static struct config *load_config(const char *file)
@@ -95,6 +98,7 @@ static struct classify_session session_of(
 		.application_name = question->application_name,
 		.may_annotate = true,
 		.max_priority = 10,
+		.catalog = question->catalog,
 		.now_s = question->time,
 	};
 	struct tm local;
@@ -161,6 +165,64 @@ static bool read_time(const char *text, time_t *time_r)
 	return true;
 }
 
+/* ---- what is known of columns ---- */
+
+/* vector(384), public.halfvec: the catalog goes by the type's name, too. */
+static bool is_vector_type(const char *type)
+{
+	static const char *const types[] = {"vector", "halfvec", "sparsevec"};
+	size_t n = strcspn(type, "([");
+	const char *dot = memrchr(type, '.', n), *name = dot != NULL ? dot + 1 : type;
+	n -= (size_t)(name - type);
+	for (unsigned i = 0; i < N_ELEMENTS(types); i++)
+		if (strlen(types[i]) == n && memcmp(types[i], name, n) == 0)
+			return type[strcspn(type, "[")] == '\0'; /* an array of them is none */
+	return false;
+}
+
+/* [schema.]table.column, cut apart in place. */
+static bool read_column(char *text, const char *type, struct catalog_column *column_r)
+{
+	char *dot = strrchr(text, '.');
+	if (dot == NULL)
+		return false;
+	*dot = '\0';
+	*column_r = (struct catalog_column){.schema = "public",
+		.table = text,
+		.name = dot + 1,
+		.type = type,
+		.is_vector = is_vector_type(type)};
+	dot = strchr(text, '.');
+	if (dot != NULL) {
+		*dot = '\0';
+		column_r->schema = text;
+		column_r->table = dot + 1;
+	}
+	return column_r->schema[0] != '\0' && column_r->table[0] != '\0' &&
+	       column_r->name[0] != '\0' && strchr(column_r->table, '.') == NULL;
+}
+
+/* false: they are not what they should be. */
+static bool read_columns(const cJSON *row, struct catalog **catalog_r)
+{
+	const cJSON *object = cJSON_GetObjectItemCaseSensitive(row, "columns"), *item;
+	struct catalog_column columns[CATALOG_COLUMNS_MAX];
+	unsigned n = 0;
+	if (object == NULL)
+		return true;
+	if (!cJSON_IsObject(object))
+		return false;
+	cJSON_ArrayForEach(item, object)
+	{
+		if (!cJSON_IsString(item) || (n < CATALOG_COLUMNS_MAX &&
+			!read_column(item->string, item->valuestring, &columns[n])))
+			return false;
+		n += n < CATALOG_COLUMNS_MAX;
+	}
+	*catalog_r = catalog_new(columns, n);
+	return true;
+}
+
 static const char *read_question(const cJSON *row, struct question *question_r)
 {
 	if (!cJSON_IsObject(row))
@@ -180,6 +242,8 @@ static const char *read_question(const cJSON *row, struct question *question_r)
 	const char *when = string_of(row, "time");
 	if (when == NULL || !read_time(when, &question_r->time))
 		return "\"time\" must be a string like 2026-03-31T22:15";
+	if (!read_columns(row, &question_r->catalog))
+		return "\"columns\" must be an object like {\"items.embedding\": \"vector(384)\"}";
 	return NULL;
 }
 
@@ -192,7 +256,7 @@ static bool answer_json(const struct route *route, const char *line, size_t n, u
 {
 	if (is_blank(line) && strlen(line) == n)
 		return true;
-	struct question question;
+	struct question question = {0};
 	const char *end = NULL;
 	cJSON *row = strlen(line) == n ? cJSON_ParseWithOpts(line, &end, false) : NULL;
 	const char *wrong =
@@ -201,6 +265,7 @@ static bool answer_json(const struct route *route, const char *line, size_t n, u
 		answer(route, &question);
 	else
 		fprintf(stderr, "line %lu: %s\n", number, wrong);
+	catalog_unref(&question.catalog);
 	cJSON_Delete(row);
 	return wrong == NULL;
 }

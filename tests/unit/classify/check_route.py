@@ -111,6 +111,21 @@ lane training timeout 90s if database=crm
         self.assertEqual((answers, code), ([], 1))
         self.assertEqual(error.count("2026-03-31T22:15"), 2)
 
+    def test_columns(self):
+        """What the catalog would say comes with the line."""
+        columns = {"items.v": "vector(3)", "notes.v": "text", "crm.docs.h": "public.halfvec(8)", "notes.embedding": "text", "many.vs": "vector[]"}
+        nearest = "SELECT id FROM {} ORDER BY {} <-> $1"
+        asked = [("items", "v"), ("notes", "v"), ("crm.docs", "h"), ("notes", "embedding"), ("scratch", "embedding"), ("many", "vs")]
+        answers, error, code = route([{"sql": nearest.format(*names), "columns": columns} for names in asked] + [{"sql": nearest.format("items", "v")}])
+        self.assertEqual((error, code), ("", 0))
+        self.assertEqual([a["class"] for a in answers], ["vector", "default", "vector", "default", "vector", "default", "default"])
+        for wrong in ([], "x", {"v": "vector"}, {"a.b.c.v": "vector"}, {"items.v": 1}, {".v": "vector"}, {"items.": "vector"}):
+            answers, error, code = route([{"sql": "SELECT 1", "columns": wrong}])
+            self.assertEqual((answers, code), ([], 1), wrong)
+            self.assertIn("\"columns\"", error)
+        many = {f"t.c{n}": "text" for n in range(5000)}
+        self.assertEqual(route([{"sql": "SELECT 1", "columns": many}])[0][0]["class"], "default")
+
     def test_bad_config(self):
         answers, error, code = route("", config="[rules]\nfast if spatial\n")
         self.assertEqual((answers, code), ([], 1))
