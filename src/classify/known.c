@@ -5,7 +5,8 @@
  * column whose name is in the catalog is only noted where it is met, as a bit of evidence of its
  * own, and what depends on that bit is decided when the statement has ended:
  *
- *  - a name that only vectors have is a vector, whatever the table;
+ *  - a name that only vectors have is a vector, whatever the table, unless the statement itself
+ *    gives it to something (AS);
  *  - otherwise the table decides that its qualifier names, or else those of its own query, or else
  *    those of the statement;
  *  - where these say nothing, or differ, the name is judged as if there were no catalog.
@@ -53,17 +54,19 @@ static unsigned evidence_of_verdict(enum catalog_verdict verdict)
 
 NOINLINE unsigned walk_known_column(struct walk *w, const struct operand_name *name)
 {
-	if (w->previous == KEY_AS) { /* an alias, of a column or of a table */
-		if (w->awaits_alias)
-			w->named[w->n_named - 1].alias = name->token;
-		w->awaits_alias = false;
-		return 0;
-	}
+	if (w->previous == KEY_AS && w->awaits_alias)
+		w->named[w->n_named - 1].alias = name->token;
+	w->awaits_alias = false;
 	if (w->n_named > 0 && w->named[w->n_named - 1].alias.at == name->token.at)
 		return 0;
 	const struct catalog_name *found = catalog_name(w->catalog, &name->token);
 	if (found == NULL)
 		return 0;
+	if (w->previous == KEY_AS) {
+		if (w->n_aliased < ALIASED_MAX)
+			w->aliased[w->n_aliased++] = found;
+		return 0;
+	}
 	if (w->n_known == KNOWN_MAX)
 		return evidence_of_verdict(verdict_of_all(found));
 	struct known_column *known = &w->known[w->n_known];
@@ -168,9 +171,17 @@ static enum catalog_verdict verdict_of_tables(
 	return verdict;
 }
 
+static bool is_aliased(const struct walk *w, const struct catalog_name *name)
+{
+	for (unsigned i = 0; i < w->n_aliased; i++)
+		if (w->aliased[i] == name)
+			return true;
+	return false;
+}
+
 static enum catalog_verdict verdict_of(const struct walk *w, const struct known_column *known)
 {
-	if (known->name->n_vectors == known->name->n)
+	if (known->name->n_vectors == known->name->n && !is_aliased(w, known->name))
 		return CATALOG_VECTOR;
 	if (known->qualifier.kind != PGW_TOK_END) {
 		const struct named_table *table = qualified_table(w, known);

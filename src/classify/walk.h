@@ -26,6 +26,7 @@
 #define KNOWN_MAX 16
 #define NAMED_MAX 32
 #define DEFERRED_MAX 16
+#define ALIASED_MAX 8 /* names it knows that the statement gives to something itself */
 
 /* Evidence about an operand. */
 enum evidence {
@@ -170,13 +171,14 @@ struct walk {
 	/* of known.c: */
 	bool awaits_alias; /* AS follows the last of named */
 	uint16_t n_scopes;
-	unsigned n_known, n_named, n_deferred;
+	unsigned n_known, n_named, n_deferred, n_aliased;
 	/* what follows is not cleared at the start: there is too much of it */
 	struct level levels[DEPTH_MAX];
 	struct pgw_token ctes[CTE_MAX];
 	struct known_column known[KNOWN_MAX];
 	struct named_table named[NAMED_MAX];
 	struct deferred deferred[DEFERRED_MAX];
+	const struct catalog_name *aliased[ALIASED_MAX];
 };
 
 static inline struct level *walk_top(struct walk *w)

@@ -91,6 +91,12 @@ static void a_name_that_only_vectors_have(void **state)
 	DEFAULT("SELECT x FROM items WHERE id = $1");
 	DEFAULT("SELECT id FROM items ORDER BY title <-> $1");
 	DEFAULT("SELECT a <-> $1 AS x FROM trips");
+	/* unless the statement itself calls something else so */
+	DEFAULT("WITH t AS (SELECT title AS x FROM books) SELECT * FROM t ORDER BY x <-> $1");
+	DEFAULT("SELECT * FROM (SELECT title AS x FROM books) t ORDER BY t.x <-> $1");
+	LEARNED("SELECT * FROM (SELECT x AS x FROM items) t ORDER BY t.x <-> $1");
+	LEARNED("SELECT i.x <-> $1 AS x FROM items i");
+	LEARNED("SELECT 1 FROM items AS x ORDER BY x.x <-> $1");
 }
 
 static void the_table_decides(void **state)
