@@ -315,6 +315,8 @@ static void shut_down(struct daemon *daemon, enum shutdown_mode mode)
 	metrics_close(&daemon->metrics);
 	forwarding_drain(daemon->forwarding);
 	catalogs_close(&daemon->catalogs);
+	if (mode == SHUTDOWN_IMMEDIATE) /* else who is still served still writes */
+		forwarding_drain(daemon->forwarding);
 	for (i = 0; i < daemon->cluster.n_workers; i++)
 		worker_drain(&daemon->cluster.workers[i]);
 }
@@ -349,8 +351,10 @@ static void on_quiet(struct mail *mail, void *owner)
 	struct daemon *daemon = owner;
 
 	mem_free(mail);
-	if (++daemon->n_quiet == daemon->cluster.n_workers)
-		forwarding_await(daemon->forwarding, end_loop, daemon);
+	if (++daemon->n_quiet < daemon->cluster.n_workers)
+		return;
+	forwarding_drain(daemon->forwarding);
+	forwarding_await(daemon->forwarding, end_loop, daemon);
 }
 
 static void worker_is_quiet(void *arg, unsigned worker)

@@ -15,7 +15,7 @@ struct forwarding *forwarding_open(struct loop *loop, struct permits *permits, s
 void forwarding_change(struct forwarding *forwarding, struct config *config); /* RELOAD, SET */
 /* done is called once; forwarding may be NULL: it has ended. */
 void forwarding_order(struct forwarding *forwarding, enum outbox_order order, const char *argument, outbox_done *done, void *arg);
-/* Shutdown has begun: what has been sent is waited for. */
+/* Nothing more is begun; what has been sent is waited for. */
 void forwarding_drain(struct forwarding *forwarding);
 /* Calls then once nothing flies any more, or FORWARDING_PATIENCE_US later; from here or later. forwarding_close() may come first. */
 #define FORWARDING_PATIENCE_US 3000000u

@@ -521,6 +521,21 @@ def test_shutdown_ends_what_flies(forward, outbox, weaviate, events, how):
     assert set(events()) == {id_of(key)} and outbox.count() == 0
 
 
+def test_forwarding_goes_on_while_clients_are_waited_for(forward, outbox, events):
+    """Who is still served still writes."""
+    proxy = forward()
+    with proxy.client() as client:
+        client.query("SELECT 1")
+        proxy.send_signal(signal.SIGTERM)
+        system.eventually(lambda: "shutting down" in proxy.log_text(), 20)
+        key, = outbox.insert()
+        system.eventually(lambda: id_of(key) in events(), 20)
+        outbox.wait_empty()
+        assert proxy.process.poll() is None
+    assert proxy.process.wait(20) == 0
+    assert outbox.run("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pglane outbox' AND datname = current_database()") == [(0,)]
+
+
 def test_shutdown_does_not_wait_for_ever(forward, outbox, weaviate, events):
     outbox.insert()
     weaviate.lay({"do": "hold", "call": BATCH})
