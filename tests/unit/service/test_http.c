@@ -2,36 +2,20 @@
 /* Requests against a server of a few lines, which does by the path of a request what it is told to. */
 #include "service/http.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "unit/service/fakehttp.h"
 
 #define LONG_US 20000000u
 #define SHORT_US 300000u
-#define REQUEST_MAX_BYTES (12u << 20)
-
-struct server {
-	int listener;
-	uint16_t port;
-	pthread_t thread;
-	int n_connections; /* atomic */
-	int closing;	   /* atomic */
-	int n_cut;	   /* atomic: requests that were read and not answered */
-};
 
 struct test {
-	struct server server;
+	struct fakehttp server;
+	int n_cut; /* atomic: requests that were read and not answered */
 	struct loop loop;
 	struct http *http;
 	struct http_call *call;
@@ -43,126 +27,37 @@ struct test {
 	char url[128];
 };
 
-/* ---- the server: one connection at a time ---- */
-
-static void say(int fd, const char *text, size_t n)
-{
-	(void)!send(fd, text, n, MSG_NOSIGNAL);
-}
-
-static void answer(int fd, const char *body, size_t n)
-{
-	char head[128];
-	int n_head = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", n);
-
-	say(fd, head, (size_t)n_head);
-	say(fd, body, n);
-}
-
-/* Waits for the client to go. */
-static void be_silent(struct server *server, int fd)
-{
-	struct pollfd wait = { .fd = fd, .events = POLLIN };
-	char byte;
-
-	while (!__atomic_load_n(&server->closing, __ATOMIC_RELAXED))
-		if (poll(&wait, 1, 20) > 0 && recv(fd, &byte, 1, 0) <= 0)
-			return;
-}
+/* ---- the server ---- */
 
 /* false: the connection is to be closed. */
-static bool act(struct server *server, int fd, const char *request, size_t n)
+static bool act(struct fakehttp *server, int fd, const char *request, size_t n)
 {
 	static const char half[] = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789";
-	static const char down[] = "HTTP/1.1 503 Down\r\nContent-Length: 4\r\n\r\ndown";
 	const char *path = strchr(request, ' ') + 1;
 
 	if (strncmp(path, "/cut", 4) == 0) {
-		__atomic_add_fetch(&server->n_cut, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&((struct test *)server->arg)->n_cut, 1, __ATOMIC_RELAXED);
 		return false;
 	}
 	if (strncmp(path, "/silent", 7) == 0) {
-		be_silent(server, fd);
+		fakehttp_be_silent(server, fd);
 		return false;
 	}
 	if (strncmp(path, "/half", 5) == 0) {
-		say(fd, half, sizeof(half) - 1);
+		fakehttp_say(fd, half, sizeof(half) - 1);
 		return false;
 	}
 	if (strncmp(path, "/head", 5) == 0) {
-		say(fd, half, 20);
+		fakehttp_say(fd, half, 20);
 		return false;
 	}
 	if (strncmp(path, "/503", 4) == 0)
-		say(fd, down, sizeof(down) - 1);
+		fakehttp_answer(fd, 503, "down", 4);
 	else if (strncmp(path, "/empty", 6) == 0)
-		answer(fd, "", 0);
+		fakehttp_answer(fd, 200, "", 0);
 	else
-		answer(fd, request, n);
+		fakehttp_answer(fd, 200, request, n);
 	return true;
-}
-
-static void serve(struct server *server, int fd, char *buf)
-{
-	size_t n = 0;
-
-	for (;;) {
-		char *end = memmem(buf, n, "\r\n\r\n", 4), *length;
-		size_t n_all;
-		ssize_t more;
-
-		if (end) {
-			length = memmem(buf, (size_t)(end - buf), "Content-Length: ", 16);
-			n_all = (size_t)(end - buf) + 4 + (length ? strtoul(length + 16, NULL, 10) : 0);
-			if (n >= n_all) {
-				if (!act(server, fd, buf, n_all))
-					return;
-				n -= n_all;
-				continue;
-			}
-		}
-		more = recv(fd, buf + n, REQUEST_MAX_BYTES - n, 0);
-		if (more <= 0)
-			return;
-		n += (size_t)more;
-	}
-}
-
-static void *run_server(void *arg)
-{
-	struct server *server = arg;
-	char *buf = malloc(REQUEST_MAX_BYTES);
-	int fd;
-
-	while ((fd = accept(server->listener, NULL, NULL)) >= 0) {
-		__atomic_add_fetch(&server->n_connections, 1, __ATOMIC_RELAXED);
-		serve(server, fd, buf);
-		close(fd);
-	}
-	free(buf);
-	return NULL;
-}
-
-static void open_server(struct server *server)
-{
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof(addr);
-
-	memset(server, 0, sizeof(*server));
-	server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	MUST(bind(server->listener, (struct sockaddr *)&addr, sizeof(addr)) == 0);
-	MUST(listen(server->listener, 8) == 0);
-	MUST(getsockname(server->listener, (struct sockaddr *)&addr, &n) == 0);
-	server->port = ntohs(addr.sin_port);
-	MUST(pthread_create(&server->thread, NULL, run_server, server) == 0);
-}
-
-static void close_server(struct server *server)
-{
-	__atomic_store_n(&server->closing, 1, __ATOMIC_RELAXED);
-	(void)shutdown(server->listener, SHUT_RDWR);
-	MUST(pthread_join(server->thread, NULL) == 0);
-	close(server->listener);
 }
 
 /* ---- the client ---- */
@@ -216,7 +111,7 @@ static int set_up(void **state)
 	/* Nobody listens there: who looked at it would fail. */
 	setenv("http_proxy", "http://127.0.0.1:1", 1);
 	setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
-	open_server(&test->server);
+	fakehttp_open(&test->server, act, test);
 	loop_init(&test->loop);
 	test->http = http_new(&test->loop);
 	*state = test;
@@ -229,7 +124,7 @@ static int tear_down(void **state)
 
 	http_free(&test->http);
 	loop_release(&test->loop);
-	close_server(&test->server);
+	fakehttp_close(&test->server);
 	mem_free(test->body);
 	mem_free(test->error);
 	mem_free(test);
@@ -291,12 +186,12 @@ static void what_cannot_have_been_heard(void **state)
 {
 	struct test *test = *state;
 
-	close_server(&test->server);
+	fakehttp_close(&test->server);
 	get(test, "/x", LONG_US);
 	assert_int_equal(test->result, HTTP_NOT_SENT);
 	assert_int_equal(test->status, 0);
 	assert_non_null(test->error);
-	open_server(&test->server);
+	fakehttp_open(&test->server, act, test);
 	(void)snprintf(test->url, sizeof(test->url), "https://127.0.0.1:%u/x", test->server.port);
 	ask(test, (struct http_request){ 0 }); /* it does not speak TLS */
 	assert_int_equal(test->result, HTTP_NOT_SENT);
@@ -332,7 +227,7 @@ static void a_write_is_sent_once(void **state)
 		(void)snprintf(test->url, sizeof(test->url), "http://127.0.0.1:%u/cut", test->server.port);
 		ask(test, (struct http_request){ .method = with_body ? "POST" : "DELETE", .body = with_body ? "{}" : NULL, .n_body = 2 * with_body, .is_write = true });
 		assert_int_equal(test->result, HTTP_UNKNOWN);
-		assert_int_equal(__atomic_load_n(&test->server.n_cut, __ATOMIC_RELAXED), 1 + with_body);
+		assert_int_equal(__atomic_load_n(&test->n_cut, __ATOMIC_RELAXED), 1 + with_body);
 	}
 	get(test, "/hello", LONG_US);
 	assert_int_equal(test->result, HTTP_ANSWERED);
