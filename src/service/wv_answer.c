@@ -104,9 +104,14 @@ static struct wv_verdict read_transport(const struct http_answer *answer)
 
 struct wv_verdict wv_read_delete(const struct http_answer *answer)
 {
+	struct wv_verdict verdict;
+
 	if (answer->result == HTTP_ANSWERED && answer->status == 404)
 		return wv_verdict(WV_DONE, NULL, NULL);
-	return read_transport(answer);
+	verdict = read_transport(answer);
+	if (verdict.outcome == WV_DONE && answer->status != 204) /* 200 and nothing: a handler of the server crashed */
+		return wv_verdict(WV_RETRY, "answer", "a deletion is told by 204, and it said something else");
+	return verdict;
 }
 
 /* ---- a batch's objects ---- */

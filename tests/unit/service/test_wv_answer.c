@@ -168,7 +168,7 @@ static void deletes(void **state)
 		unsigned status;
 		enum wv_outcome outcome;
 	} cases[] = {
-		{ 204, WV_DONE }, { 404, WV_DONE }, { 200, WV_DONE }, { 401, WV_REFUSED }, { 403, WV_REFUSED }, { 422, WV_PARK },
+		{ 204, WV_DONE }, { 404, WV_DONE }, { 200, WV_RETRY }, { 202, WV_RETRY }, { 401, WV_REFUSED }, { 403, WV_REFUSED }, { 422, WV_PARK },
 		{ 500, WV_RETRY }, { 503, WV_STORE }, { 504, WV_UNKNOWN },
 	};
 
