@@ -85,7 +85,7 @@ static struct wv_verdict read_status(const struct http_answer *answer)
 }
 
 /* WV_DONE: there is an answer, with a status of 2xx. */
-static struct wv_verdict read_transport(const struct http_answer *answer)
+struct wv_verdict wv_read_status(const struct http_answer *answer)
 {
 	switch (answer->result) {
 	case HTTP_NOT_SENT:
@@ -108,7 +108,7 @@ struct wv_verdict wv_read_delete(const struct http_answer *answer)
 
 	if (answer->result == HTTP_ANSWERED && answer->status == 404)
 		return wv_verdict(WV_DONE, NULL, NULL);
-	verdict = read_transport(answer);
+	verdict = wv_read_status(answer);
 	if (verdict.outcome == WV_DONE && answer->status != 204) /* 200 and nothing: a handler of the server crashed */
 		return wv_verdict(WV_RETRY, "answer", "a deletion is told by 204, and it said something else");
 	return verdict;
@@ -202,7 +202,7 @@ static struct wv_verdict split_if_many(struct wv_verdict verdict, unsigned n)
 
 struct wv_verdict wv_read_batch(const struct http_answer *answer, unsigned n, const char *const *ids, struct wv_verdict *verdicts_r)
 {
-	struct wv_verdict verdict = read_transport(answer);
+	struct wv_verdict verdict = wv_read_status(answer);
 	cJSON *json;
 
 	if (verdict.outcome != WV_DONE)

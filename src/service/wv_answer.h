@@ -41,6 +41,8 @@ struct wv_verdict {
 struct wv_verdict wv_read_batch(const struct http_answer *answer, unsigned n, const char *const *ids, struct wv_verdict *verdicts_r);
 /* The answer to the DELETE of one object: that it is not there is what was wanted. */
 struct wv_verdict wv_read_delete(const struct http_answer *answer);
+/* The answer to anything else, by its status alone: 2xx is WV_DONE, and 404 is WV_PARK. */
+struct wv_verdict wv_read_status(const struct http_answer *answer);
 /* A verdict of our own about an object. */
 struct wv_verdict wv_verdict(enum wv_outcome outcome, const char *reason, const char *text);
 

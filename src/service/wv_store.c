@@ -60,15 +60,15 @@ static void work(struct wv_store *store)
 static void on_probed(void *arg, const struct http_answer *answer)
 {
 	struct wv_store *store = arg;
-	struct wv_verdict verdict = wv_read_delete(answer); /* by its status alone */
+	struct wv_verdict verdict = wv_read_status(answer);
 
 	CHECK_MAGIC(store, WV_STORE_MAGIC);
 	store->probe = NULL;
-	if (verdict.outcome == WV_DONE && answer->status != 404) {
+	if (verdict.outcome == WV_DONE) {
 		work(store);
 		return;
 	}
-	if (verdict.outcome == WV_DONE)
+	if (answer->status == 404)
 		verdict = wv_verdict(WV_STORE, "server", "404: is weaviate_url the address of a Weaviate?");
 	take_trouble(store, &verdict);
 	rest(store);
