@@ -279,6 +279,8 @@ static void fail_flight(struct forwarder *forwarder, struct flight *flight, cons
 
 static bool has_work(const struct forwarder *forwarder)
 {
+	if (forwarder->is_kept_out)
+		return false;
 	return !TAILQ_EMPTY(&forwarder->flights) || !TAILQ_EMPTY(&forwarder->orders) ||
 		(forwarder_is_on(forwarder) && !forwarder->is_paused && !forwarder->is_draining);
 }
@@ -461,6 +463,17 @@ struct forwarder *forwarder_new(struct loop *loop, struct config *config, const 
 	wv_guard_change(forwarder->guard, config);
 	forwarder_look_around(forwarder);
 	return forwarder;
+}
+
+void forwarder_allow(struct forwarder *forwarder, bool is_allowed)
+{
+	CHECK_MAGIC(forwarder, FORWARDER_MAGIC);
+	if (forwarder->is_kept_out == !is_allowed)
+		return;
+	log_info(is_allowed ? "the outbox's database is not paused any more" : "the outbox's database is paused: nothing is forwarded");
+	forwarder->is_kept_out = !is_allowed;
+	forwarder->is_due = true;
+	forwarder_look_around(forwarder);
 }
 
 void forwarder_granted(struct forwarder *forwarder)

@@ -19,6 +19,8 @@ struct forwarder;
 
 struct forwarder *forwarder_new(struct loop *loop, struct config *config, const struct permit_ops *permits, void *permit); /* references config */
 void forwarder_change(struct forwarder *forwarder, struct config *config);
+/* May it have a connection? Not while the database is paused: what it has is closed as soon as nothing is under way on it. At first it may. */
+void forwarder_allow(struct forwarder *forwarder, bool is_allowed);
 void forwarder_granted(struct forwarder *forwarder); /* the permit is there, after PERMIT_WAITS */
 /*
  * What the console asks. argument: of OUTBOX_RETRY, "TYPE", "TYPE:KEY" or "" for all. done is called once, from here or later; at the latest when the forwarder

@@ -30,6 +30,8 @@ static const char *state_word(const struct forwarder *forwarder)
 		return "draining";
 	if (forwarder->is_paused)
 		return "paused";
+	if (forwarder->is_kept_out)
+		return "database_paused";
 	if (wv_store_refuses(forwarder->store))
 		return "refused";
 	if (!wv_store_works(forwarder->store))
@@ -189,6 +191,9 @@ void forwarder_order(struct forwarder *forwarder, enum outbox_order what, const 
 	} else if (forwarder->is_draining || config_outbox_database(forwarder->config) == NULL) {
 		TAILQ_INSERT_TAIL(&forwarder->orders, order, link);
 		forwarder_fail_order(forwarder, order, forwarder->is_draining ? "pglane is shutting down" : "outbox_database is not set");
+	} else if (forwarder->is_kept_out) {
+		TAILQ_INSERT_TAIL(&forwarder->orders, order, link);
+		forwarder_fail_order(forwarder, order, "the outbox's database is paused");
 	} else {
 		enqueue(forwarder, order);
 	}

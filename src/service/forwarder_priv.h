@@ -53,7 +53,7 @@ struct forwarder {
 	uint64_t asked_us; /* JOB_LEASE */
 	unsigned n_asked;  /* the most notes, or keys */
 	struct timer poll;
-	bool is_due, is_paused, is_draining;
+	bool is_due, is_paused, is_draining, is_kept_out;
 	unsigned span_max; /* less than outbox_batch after requests that were not answered in time */
 	struct complaint database, weaviate, class;
 	struct outbox_meter meter;

@@ -189,10 +189,7 @@ void pglink_granted(struct pglink *link)
 {
 	CHECK_MAGIC(link, PGLINK_MAGIC);
 	MUST(link->state == PGLINK_EXPECT_PERMIT);
-	if (link->is_wanted)
-		connect_now(link);
-	else
-		give_back(link);
+	connect_now(link);
 }
 
 static void on_poke(struct task *task)
@@ -219,6 +216,10 @@ void pglink_want(struct pglink *link, bool is_wanted)
 	link->is_wanted = is_wanted;
 	if (!is_wanted)
 		timer_stop(&link->retry);
+	if (!is_wanted && link->state == PGLINK_EXPECT_PERMIT) {
+		link->permits->cancel(link->permit);
+		link->state = PGLINK_RESTS;
+	}
 	pglink_poke(link);
 }
 

@@ -621,6 +621,26 @@ def test_its_connection_is_one_of_the_budget(forward, outbox, events):
     system.eventually(lambda: id_of(key) in events(), 20)
 
 
+@pytest.mark.parametrize("what", ["", " box"])
+def test_a_paused_database_is_left_alone(forward, outbox, events, what):
+    """Who has PAUSE's answer may restart or drop the database: no connection of the forwarder's is left, and none is made before RESUME."""
+    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pglane outbox' AND datname = current_database()"
+    proxy = forward()
+    first, = outbox.insert()
+    system.eventually(lambda: id_of(first) in events(), 20)
+    with proxy.console() as console:
+        console.run(f"PAUSE{what}")
+        assert outbox.run(ours) == [(0,)]
+        key, = outbox.insert()
+        gone = time.monotonic()
+        system.eventually(lambda: time.monotonic() > gone + 1, 5)
+        shown = console.show("OUTBOX")[0]
+        assert outbox.run(ours) == [(0,)] and outbox.count() == 1 and shown["state"] == "database_paused" and shown["waiting"] is None
+        console.run(f"RESUME{what}")
+    system.eventually(lambda: id_of(key) in events(), 20)
+    assert "cannot be forwarded" not in proxy.log_text()
+
+
 def test_off_holds_nothing(start):
     proxy = start()
     with proxy.console() as console:
