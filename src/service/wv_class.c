@@ -75,6 +75,18 @@ static void check_keys(const struct check *check, const cJSON *object, const cha
 				item->string);
 }
 
+/* Readers of JSON do not agree on which of the two counts. */
+static void check_no_key_twice(const struct check *check, const cJSON *json)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, json) {
+		if (cJSON_IsObject(json) && cJSON_GetObjectItemCaseSensitive(json, item->string) != item)
+			fault(check, item->string, "the key \"%s\" is there twice in one object", item->string);
+		check_no_key_twice(check, item);
+	}
+}
+
 static bool is_name(const char *name)
 {
 	size_t n = 0;
@@ -182,13 +194,28 @@ static void check_properties(const struct check *check, const cJSON *list, bool 
 	}
 }
 
+static void check_named_vectors(const struct check *check, const cJSON *named)
+{
+	const cJSON *vector;
+
+	if (!cJSON_IsObject(named)) {
+		fault(check, "vectorConfig", "vectorConfig is no JSON object: {\"NAME\": {...}}");
+		return;
+	}
+	cJSON_ArrayForEach(vector, named)
+		if (!cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(vector, "vectorizer")))
+			fault(check, vector->string, "vector %s needs \"vectorizer\": {\"MODULE\": {...}}", vector->string);
+}
+
 /* Without a model and its size, an update of the server may choose another: old and new vectors would not be comparable. */
 static void check_vectorizer(const struct check *check, const cJSON *json)
 {
 	const cJSON *vectorizer = cJSON_GetObjectItemCaseSensitive(json, "vectorizer");
 	const cJSON *module_config = cJSON_GetObjectItemCaseSensitive(json, "moduleConfig");
 
-	if (cJSON_GetObjectItemCaseSensitive(json, "vectorConfig") != NULL) {
+	const cJSON *named = cJSON_GetObjectItemCaseSensitive(json, "vectorConfig");
+	if (named != NULL) {
+		check_named_vectors(check, named);
 		if (vectorizer != NULL)
 			fault(check, "vectorizer", "a class has vectorizer or vectorConfig, not both");
 		return;
@@ -234,6 +261,7 @@ static void check_class(const struct check *check, const cJSON *json)
 			"class %s: a name begins with a capital and is made of letters, digits and _",
 			name->valuestring);
 	check_keys(check, json, class_keys, "a class");
+	check_no_key_twice(check, json);
 	check_vectorizer(check, json);
 	check_distance(check, json);
 	if (!cJSON_IsArray(properties) || properties->child == NULL)

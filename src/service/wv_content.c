@@ -61,7 +61,7 @@ static const cJSON *first_difference(const cJSON *properties, const cJSON *a, co
 			return value;
 	}
 	cJSON_ArrayForEach(value, b)
-		if (!is_nothing(value) && !cJSON_HasObjectItem(a, value->string))
+		if (!is_nothing(value) && cJSON_GetObjectItemCaseSensitive(a, value->string) == NULL)
 			return value;
 	return NULL;
 }
@@ -132,8 +132,8 @@ static void add_value(struct strbuf *why, const cJSON *value)
 bool wv_content_equals(
 	const cJSON *class, const cJSON *sent, const cJSON *found, struct strbuf *why)
 {
-	const cJSON *value =
-		first_difference(cJSON_GetObjectItemCaseSensitive(class, "properties"), sent, found);
+	const cJSON *value = first_difference(cJSON_GetObjectItemCaseSensitive(class, "properties"),
+		cJSON_IsObject(sent) ? sent : NULL, cJSON_IsObject(found) ? found : NULL);
 
 	if (value == NULL)
 		return true;

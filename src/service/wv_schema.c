@@ -70,7 +70,7 @@ static void compare_module(const struct pair *pair, bool stops, const char *modu
 	const cJSON *wanted = get(get(pair->wanted, "moduleConfig"), module);
 	const cJSON *found = get(get(pair->found, "moduleConfig"), module);
 
-	for (const cJSON *item = wanted ? wanted->child : NULL; item != NULL; item = item->next) {
+	for (const cJSON *item = cJSON_IsObject(wanted) ? wanted->child : NULL; item != NULL; item = item->next) {
 		const cJSON *other = get(found, item->string);
 		if (cJSON_Compare(item, other, true))
 			continue;
