@@ -21,6 +21,7 @@
 #include "daemon/process.h"
 #include "daemon/searches.h"
 #include "io/netaddr.h"
+#include "service/wv_class.h"
 #include "session/client.h"
 #include "session/worker.h"
 
@@ -61,11 +62,24 @@ static struct settings *load_settings(const char *file, struct strbuf *problems_
 	return settings;
 }
 
+/* Files that the forwarder will read. Where they came with pglane nobody has changed them. */
+static bool check_classes(const struct config *config, struct strbuf *faults)
+{
+	struct wv_classes classes = {0};
+	bool ok = config->weaviate_url == NULL || config->weaviate_classes == NULL ||
+		wv_classes_load(config->weaviate_classes, &classes, faults);
+
+	wv_classes_release(&classes);
+	return ok;
+}
+
 int daemon_check(const char *config_file)
 {
 	struct strbuf problems = STRBUF_INIT;
 	struct settings *settings = load_settings(config_file, &problems);
 
+	if (settings && !check_classes(settings->config, &problems))
+		settings_unref(&settings);
 	fputs(problems.data, settings ? stdout : stderr);
 	if (settings)
 		printf("%s: ok\n", config_file);

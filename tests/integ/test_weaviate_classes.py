@@ -4,10 +4,12 @@
 import itertools
 import json
 import shutil
+import subprocess
 
 import pytest
 
 from harness import schema, system
+from harness.proxy import command
 from harness.weaviate_tool import Tool, make_template
 
 TYPE, NAME = "service_event", "ServiceEventVector"
@@ -176,6 +178,18 @@ def test_weaviate_is_away_at_the_start(setup):
         wait_log(proxy, "the outbox waits for Weaviate")
     wait_log(proxy, f"{WAITS}{NAME}.customerId")
     assert setup.sql("SELECT count(*) FROM ml_vector_dead") == [(0,)]
+
+
+def test_check_tells_of_bad_classes(program, tmp_path):
+    (tmp_path / "classes").mkdir()
+    (tmp_path / "classes/A.json").write_text('{"class": "A", "vectorizer": "none",\n"properties": [{"name": "a", "dataType": ["string"]}]}')
+    ini = tmp_path / "pglane.ini"
+    ini.write_text("[pglane]\nweaviate_url = http://127.0.0.1:1\nweaviate_classes = classes\n[databases]\napp = host=127.0.0.1\n")
+    done = subprocess.run(command(program, "--check", ini), capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and "A.json:2: property a: type string is split into words" in done.stderr, done
+    (tmp_path / "classes/A.json").write_text('{"class": "A", "vectorizer": "none", "properties": [{"name": "a", "dataType": ["uuid"]}]}')
+    done = subprocess.run(command(program, "--check", ini), capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done
 
 
 # ---- with the tool ----
