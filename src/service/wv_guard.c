@@ -118,7 +118,7 @@ static void on_schema(void *arg, const struct http_answer *answer)
 	}
 	bool is_known = answer->result == HTTP_ANSWERED && answer->status == 200;
 	if (!is_known || has_objections(guard))
-		loop_timer(guard->loop, &guard->timer, WV_GUARD_PERIOD_US, on_timer);
+		loop_timer(guard->loop, &guard->timer, is_known ? WV_GUARD_PERIOD_US : WV_GUARD_RETRY_PERIOD_US, on_timer);
 	guard->has_looked = true;
 	guard->looked(guard->arg);
 }

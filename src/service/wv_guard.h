@@ -14,7 +14,8 @@
 #include "config/config.h"
 #include "service/http.h"
 
-#define WV_GUARD_PERIOD_US 5000000u /* while a class does not pass, or the server did not answer */
+#define WV_GUARD_PERIOD_US 1000000u	   /* while a class does not pass: somebody is about to make it */
+#define WV_GUARD_RETRY_PERIOD_US 30000000u /* while the server does not say what it has */
 
 struct wv_guard;
 
