@@ -60,7 +60,7 @@ static bool load_config(struct tool *tool)
 	return tool->config != NULL;
 }
 
-/* The sections [collection:NAME] say who has tenants. */
+/* The sections [collection:NAME] say who has tenants; of those without a file others take care. */
 static bool load_classes(struct tool *tool)
 {
 	struct strbuf faults = STRBUF_INIT;
@@ -71,10 +71,7 @@ static bool load_classes(struct tool *tool)
 	for (unsigned i = 0; ok && i < tool->config->n_collections; i++) {
 		const struct config_collection *collection = &tool->config->collections[i];
 		struct wv_class *class = wv_classes_find(&tool->classes, collection->name);
-		if (class == NULL)
-			ok = tool_complain("%s: [collection:%s]: %s has no class of that name", tool->options->config_file,
-				     collection->name, config_weaviate_classes(tool->config));
-		else
+		if (class != NULL)
 			wv_class_set_tenants(class, collection->organization == ORGANIZATION_TENANT);
 	}
 	return ok;

@@ -84,7 +84,7 @@ def test_init_makes_verifies_and_is_harmless_again(make, weaviate):
 
 
 def test_init_of_some_and_dry_run(make, weaviate):
-    tool = make()
+    tool = make(sections={"collection:MadeElsewhere": {"organization": "none"}})
     said, _ = tool.run("init", EVENTS, "--dry-run")
     assert re.search(rf"{EVENTS} +would be made", said)
     assert weaviate.must("GET", "/v1/schema")["classes"] == []
