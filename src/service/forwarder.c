@@ -430,6 +430,8 @@ static void on_classes_looked_at(void *arg)
 	struct forwarder *forwarder = arg;
 
 	CHECK_MAGIC(forwarder, FORWARDER_MAGIC);
+	if (forwarder->class_name && wv_guard_objection(forwarder->guard, forwarder->class_name) == NULL)
+		complaint_end(&forwarder->class, "no objects wait for their class any more");
 	forwarder_wake_senders(forwarder);
 	forwarder_look_around(forwarder);
 }
@@ -558,6 +560,7 @@ void forwarder_free(struct forwarder **forwarder_p, uint64_t patience_us)
 	forwarder_drop_all(forwarder);
 	pglink_free(&forwarder->link, patience_us);
 	wv_guard_free(&forwarder->guard);
+	mem_free(forwarder->class_name);
 	wv_store_free(&forwarder->store);
 	http_free(&forwarder->http);
 	config_unref(&forwarder->config);

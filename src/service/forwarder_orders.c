@@ -42,14 +42,14 @@ static const char *state_word(const struct forwarder *forwarder)
 static struct outbox_report begin_report(struct forwarder *forwarder)
 {
 	struct outbox_report report = { .state = state_word(forwarder), .n_flying = forwarder->n_flights };
-	const char *trouble = wv_store_trouble(forwarder->store);
+	const char *trouble = wv_store_works(forwarder->store) ? forwarder->class.text : wv_store_trouble(forwarder->store);
 
 	report.n_waiting = report.n_leased = report.n_failing = report.n_dead = report.oldest_age_us = OUTBOX_NULL;
 	outbox_meter_report(&forwarder->meter, &report, clock_mono_us());
 	if (forwarder->database.text[0] == '\0')
 		(void)snprintf(report.trouble, sizeof(report.trouble), "%s", trouble);
 	else
-		(void)snprintf(report.trouble, sizeof(report.trouble), "%.250s%s%s", forwarder->database.text, trouble[0] ? "; " : "", trouble);
+		(void)snprintf(report.trouble, sizeof(report.trouble), "%.250s%s%.250s", forwarder->database.text, trouble[0] ? "; " : "", trouble);
 	return report;
 }
 

@@ -56,6 +56,7 @@ struct forwarder {
 	bool is_due, is_paused, is_draining, is_kept_out;
 	unsigned span_max; /* less than outbox_batch after requests that were not answered in time */
 	struct complaint database, weaviate, class;
+	char *class_name; /* what the last is about */
 	struct outbox_meter meter;
 	void (*drained)(void *arg);
 	void *drained_arg;

@@ -111,6 +111,8 @@ static bool class_passes(struct forwarder *forwarder, const struct flight *fligh
 			continue;
 		if (complaint_is_news(&forwarder->class, objection))
 			log_warning("objects of %s wait in the outbox: %s: run pglane-weaviate init", flight->type, objection);
+		mem_free(forwarder->class_name);
+		forwarder->class_name = mem_strdup(collection);
 		return false;
 	}
 	return true;

@@ -6,18 +6,6 @@
 #include "tools/counts.h"
 #include "tools/tool.h"
 
-static int drop_class(struct tool *tool, const char *name)
-{
-	char path[300];
-	(void)snprintf(path, sizeof(path), "/v1/schema/%s", name);
-	int status = rest_call(tool->rest, "DELETE", path, NULL, NULL);
-
-	if (status != 200 && status != 204 && status != 404)
-		return tool_fail("%s", rest_why(tool->rest));
-	printf("%s is deleted\n", name);
-	return EXIT_FINE;
-}
-
 /* 1 it is there, 0 not, -1 that could not be found out and was told. */
 static int is_there(struct tool *tool, const char *name)
 {
@@ -30,6 +18,23 @@ static int is_there(struct tool *tool, const char *name)
 	if (class == NULL && status != 404)
 		(void)tool_complain("%s", rest_why(tool->rest));
 	return class != NULL ? 1 : status == 404 ? 0 : -1;
+}
+
+/* 200 is also what a handler that crashed seems to say: it is looked whether the class is gone. */
+static int drop_class(struct tool *tool, const char *name)
+{
+	char path[300];
+	(void)snprintf(path, sizeof(path), "/v1/schema/%s", name);
+	int status = rest_call(tool->rest, "DELETE", path, NULL, NULL);
+
+	if (status != 200 && status != 204 && status != 404)
+		return tool_fail("%s", rest_why(tool->rest));
+	int there = is_there(tool, name);
+	if (there > 0)
+		return tool_fail("%s is still there, although the server said it was deleted", name);
+	if (there == 0)
+		printf("%s is deleted\n", name);
+	return there == 0 ? EXIT_FINE : EXIT_TROUBLE;
 }
 
 int command_drop(struct tool *tool)

@@ -91,10 +91,15 @@ def test_objects_wait_for_their_class(setup):
     setup.touch()
     proxy = setup.start()
     wait_log(proxy, f"{WAITS}{NAME}: the class is missing: run pglane-weaviate init")
+    with proxy.console() as console:
+        assert console.show("OUTBOX")[0]["trouble"] == f"{NAME}: the class is missing"
     assert "CustomerBehaviorVector" not in proxy.log.read_text()  # nobody asked for it
     setup.tool().run("init")
     setup.wait_delivered()
     assert len(setup.weaviate.objects(NAME)) == 1
+    wait_log(proxy, "no objects wait for their class any more")
+    with proxy.console() as console:
+        assert console.show("OUTBOX")[0]["trouble"] == ""
 
 
 def test_objects_wait_while_their_class_is_another(setup):

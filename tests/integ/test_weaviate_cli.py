@@ -438,6 +438,19 @@ def test_drop_asks_first(tool, weaviate):
     assert "nothing to delete" in tool.run("drop", "--yes")[0]
 
 
+def test_a_deletion_that_crashed_is_none(tool, weaviate):
+    with weaviate.fault("empty", f"DELETE /v1/schema/{EVENTS}"):
+        _, complained = tool.run("drop", "--yes", EVENTS, status=2)
+    assert f"{EVENTS} is still there" in complained
+    weaviate.must("PATCH", f"/v1/objects/{EVENTS}/{object_id(EVENTS, tool.keys[0])}", {"class": EVENTS, "properties": {"eventType": "forged"}})
+    with weaviate.fault("empty", f"DELETE /v1/objects/{EVENTS}/.*"):
+        _, complained = tool.run("reconcile", "--repair", status=2)
+    assert "the answer makes no sense" in complained
+    assert last_line(tool.run("reconcile", "--repair")[0]) == "0 differences"
+    tool.deliver()
+    assert last_line(tool.run("reconcile")[0]) == "0 differences"
+
+
 def test_all_comes_back_after_a_drop(tool, weaviate):
     tool.run("drop", "--yes")
     tool.run("init")
