@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """Write sync: an annotated write is noted by its own transaction, and the client sees what it would have seen without."""
 
+import os
+import random
 import uuid
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from harness import schema, system, wire
 from harness.entities import EMPTY, make_database, note, notes
 from harness.proxy import Proxy
+from harness.relay import Relay
 from harness.wire import bind, close, copy_data, describe, execute, parse, query
 
 A, B, C = (str(uuid.UUID(int=n)) for n in (0xA, 0xB, 0xC))
@@ -183,6 +186,81 @@ def test_every_shape_is_noted_and_looks_as_without(cluster, database, proxy, sha
         assert comparable(seen) == comparable(wanted)
         assert notes(cluster, database, "item") == sorted(expected)
         assert client.query("SELECT 1").value == "1"
+
+
+class Counting(Relay):
+    """Notes which way bytes go."""
+
+    def __init__(self, port):
+        super().__init__(port)
+        self.ways = []
+
+    def taken(self, n, limited):
+        self.ways.append(limited)
+        return super().taken(n, limited)
+
+    def n_round_trips(self):
+        """How often PostgreSQL answered what came before."""
+        return sum(1 for before, after in zip(self.ways, self.ways[1:]) if after and not before)
+
+
+def through(relay):
+    return {"*": f"host=127.0.0.1 port={relay.port}"}
+
+
+@pytest.mark.parametrize("mode", ("transaction", "session"))
+def test_every_shape_however_the_bytes_come(cluster, database, start, mode):
+    """In pieces of any length, both ways between pglane and PostgreSQL."""
+    seed = int(os.environ.get("PGLANE_SEED", random.randrange(1 << 30)))
+    print(f"PGLANE_SEED={seed}")
+    relay = Relay(cluster.port, pieces=random.Random(seed))
+    try:
+        proxy = start(users={"app": "annotations=all"}, pool_mode=mode, databases=through(relay))
+        for shape, (steps, expected) in SHAPES.items():
+            cluster.run(EMPTY, database)
+            with direct(cluster, database) as client:
+                wanted = run_steps(client, steps)
+            cluster.run(EMPTY, database)
+            with proxy.client(database=database) as client:
+                assert comparable(run_steps(client, steps)) == comparable(wanted), shape
+            assert notes(cluster, database, "item") == sorted(expected), shape
+    finally:
+        relay.close()
+
+
+# what is sent at once, and how often PostgreSQL is waited for
+ROUND_TRIPS = {
+    "named, simple": ([query(note("item:" + A, "SELECT 1"))], 1),
+    "named, extended": ([*whole(note("item:" + A, "SELECT 1")), SYNC], 1),
+    "by parameter": ([*whole(note("item:$1", "SELECT $1::uuid"), (A,), (OID_UUID,)), SYNC], 1),
+    "ids in rows, simple": ([query(note("item", f"SELECT '{A}'::uuid AS id"))], 2),
+    "ids in rows, extended": ([*whole(note("item", f"SELECT '{A}'::uuid AS id")), SYNC], 2),
+    "not annotated": ([query("SELECT 1")], 1),
+}
+
+
+@pytest.mark.parametrize("shape", ROUND_TRIPS)
+def test_a_named_entity_costs_no_round_trip(cluster, database, start, shape):
+    messages, n_round_trips = ROUND_TRIPS[shape]
+    relay = Counting(cluster.port)
+    try:
+        proxy = start(users={"app": "annotations=all"}, workers=1, databases=through(relay))
+        with proxy.client(database=database) as client:
+            for _ in range(2):  # the second time the server knows our statement, and the client
+                relay.ways.clear()
+                client.send(*messages)
+                assert client.result().errors == []
+            assert relay.n_round_trips() == n_round_trips
+            if n_round_trips == 2:
+                client.query("BEGIN")
+                client.query("SELECT 1")
+                relay.ways.clear()
+                client.send(*messages)
+                client.result()
+                client.query("COMMIT")
+                assert relay.n_round_trips() == (2 if "simple" in shape else 3), "a Query's notes go with the COMMIT"
+    finally:
+        relay.close()
 
 
 # ---- what cannot be honoured ----
