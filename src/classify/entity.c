@@ -13,7 +13,7 @@
 #define KEY "ml_entity"
 #define TYPE_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
-enum verb { VERB_OTHER, VERB_SILENT, VERB_RETURNS, VERB_WRITES, VERB_COPY, VERB_CREATE };
+enum verb { VERB_OTHER, VERB_CALLS, VERB_SILENT, VERB_RETURNS, VERB_WRITES, VERB_COPY, VERB_CREATE };
 
 struct walker {
 	struct pgw_lexer lexer;
@@ -206,6 +206,7 @@ static bool settle(struct walker *w, uint32_t statement)
 
 		if (w->verb == VERB_SILENT)
 			return misplaced(w, "It neither reads nor writes rows.");
+		marks->may_commit |= w->verb == VERB_CALLS;
 		if (mark->source != ENTITY_RETURNED)
 			continue;
 		if (w->verb == VERB_COPY && w->from && w->n_table > 0) {
@@ -214,7 +215,8 @@ static bool settle(struct walker *w, uint32_t statement)
 			mark->n_table = w->n_table;
 			continue;
 		}
-		if (w->verb == VERB_COPY || w->verb == VERB_OTHER || w->verb == VERB_CREATE)
+		if (w->verb == VERB_COPY || w->verb == VERB_OTHER || w->verb == VERB_CALLS ||
+			w->verb == VERB_CREATE)
 			return misplaced(w, "It returns no rows in which the entities could be found.");
 		if (w->verb == VERB_WRITES && !w->returning) {
 			pgw_fault_set(w->fault, PGW_FAULT_ANNOTATION_KEY, NULL,
@@ -239,7 +241,7 @@ static enum verb verb_of(const struct pgw_token *token)
 		{"reset", VERB_SILENT}, {"show", VERB_SILENT}, {"savepoint", VERB_SILENT},
 		{"release", VERB_SILENT}, {"discard", VERB_SILENT}, {"deallocate", VERB_SILENT},
 		{"prepare", VERB_SILENT}, {"listen", VERB_SILENT}, {"unlisten", VERB_SILENT},
-		{"close", VERB_SILENT}};
+		{"close", VERB_SILENT}, {"call", VERB_CALLS}, {"do", VERB_CALLS}};
 	unsigned i;
 
 	if (token->kind == PGW_TOK_PUNCT && token->at[0] == '(')
@@ -329,6 +331,7 @@ bool entity_read(const char *sql, size_t n, bool backslash_escapes, bool is_cut,
 	marks_r->n = 0;
 	marks_r->n_statements = 0;
 	marks_r->has_returned = marks_r->has_parameter = marks_r->has_organization = false;
+	marks_r->may_commit = false;
 	w.lexer.standard_conforming_strings = !backslash_escapes;
 	w.lexer.want_comments = true;
 	while ((token = pgw_lex(&w.lexer)).kind != PGW_TOK_END)

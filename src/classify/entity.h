@@ -37,6 +37,7 @@ struct entity_mark {
 struct entity_marks {
 	unsigned n;
 	bool has_returned, has_parameter;
+	bool may_commit; /* CALL, DO: a procedure may end the transaction amid its work */
 	bool has_organization;
 	uint32_t n_statements;
 	uint8_t organization[ENTITY_UUID_BYTES];

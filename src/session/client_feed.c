@@ -145,8 +145,6 @@ static bool must_wait(const struct client *client, uint8_t type)
 		return false;
 	if (server_is(server, SERVER_RESET_SENT | SERVER_ROLLS_BACK)) /* it is not itself yet */
 		return true;
-	if (write_sync_is_busy(client))
-		return true;
 	if (UNLIKELY(pin_is_asking(client)) && !pin_is_kept(client)) /* the next may be of another lane */
 		return true;
 	if (server_is(server, SERVER_COPY_IN)) /* what may not come is not heard later either */
@@ -277,8 +275,8 @@ static enum step feed_one(struct feed *feed)
 	if (UNLIKELY(must_wait(client, frame.type)) &&
 		!(makes_room(client) && !must_wait(client, frame.type)))
 		return STEP_WAIT;
-	if (UNLIKELY(client->sync != NULL) && is_linked(client) && frame.type != PGW_TERMINATE)
-		write_sync_flush(client);
+	if (UNLIKELY(client->sync != NULL) && is_linked(client) && !write_sync_lets(client, frame.type))
+		return STEP_WAIT;
 	return feed_message(feed, &frame);
 }
 

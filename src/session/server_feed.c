@@ -22,13 +22,6 @@ static bool must_be_whole(uint8_t type)
 	       type == PGW_ERROR_RESPONSE || type == PGW_COMMAND_COMPLETE;
 }
 
-/* Those of a reply that is looked at. */
-static bool is_watched(const struct expect *front, uint8_t type)
-{
-	return UNLIKELY(front && (front->flags & EXPECT_WATCH)) &&
-	       (type == PGW_DATA_ROW || type == PGW_ROW_DESCRIPTION);
-}
-
 /*
  * Whole messages that only pass, as one piece: the loop that bulk results, and the answers to most
  * simple queries, spend their time in. Rows and COPY data always pass; what describes and ends a
@@ -136,8 +129,8 @@ static bool walk_one(struct walk *walk)
 	if (err == PGW_MORE)
 		return false;
 	if (err == PGW_OK &&
-		(must_be_whole(frame.type) || is_watched(front, frame.type) ||
-			(front && (front->flags & EXPECT_ANSWER))) &&
+		(must_be_whole(frame.type) ||
+			(front && (front->flags & (EXPECT_ANSWER | EXPECT_WATCH)))) &&
 		frame.n_available < MIN_OF(frame.n_body_bytes, WHOLE_MAX_BYTES))
 		return false;
 	server_unset(server, SERVER_SKIP_SWALLOW);

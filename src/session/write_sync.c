@@ -104,6 +104,11 @@ static bool check(struct client *client, bool simple, const struct statement_rou
 		return place_fault(fault,
 			"The string begins or ends a transaction, so that statement and note could be "
 			"committed apart.");
+	if (marks->may_commit && client->xact == XACT_NONE &&
+		!client_is(client, CLIENT_BATCH_HAS_XACT))
+		return place_fault(fault,
+			"What it calls may commit before it is done, and the note with it: begin a "
+			"transaction around it.");
 	if (simple && marks->has_parameter) {
 		pgw_fault_set(fault, PGW_FAULT_ANNOTATION_PARAMETER, NULL,
 			"A simple query has no parameters.");
@@ -276,6 +281,17 @@ void write_sync_flush(struct client *client)
 	sync->n_types = 0;
 	strbuf_release(&types);
 	strbuf_release(&ids);
+}
+
+bool write_sync_lets(struct client *client, uint8_t type)
+{
+	if (type == PGW_COPY_DATA || type == PGW_COPY_DONE || type == PGW_COPY_FAIL ||
+		type == PGW_TERMINATE)
+		return true;
+	if (client->sync->is_busy)
+		return false;
+	write_sync_flush(client);
+	return true;
 }
 
 /* Types whose ids will be known when the statement has run: what is wrong with them is said before. */

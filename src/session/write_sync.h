@@ -84,13 +84,10 @@ uint16_t write_sync_query_ahead(struct client *client);
 void write_sync_forget_portal(struct client *client, const char *portal);
 /* true: the Execute is of a portal whose rows are looked at, and *step_r says what became of it. */
 bool write_sync_execute(struct feed *feed, const struct pgw_frame *frame, enum step *step_r);
-/* Ids that are still to be noted, ahead of what comes next. */
+/* Notes what is still to be noted. */
 void write_sync_flush(struct client *client);
-
-static inline bool write_sync_is_busy(const struct client *client)
-{
-	return UNLIKELY(client->sync != NULL) && client->sync->is_busy;
-}
+/* The client's next message: what is to be noted goes ahead of it. false: it waits until what runs is answered. */
+bool write_sync_lets(struct client *client, uint8_t type);
 
 /* ---- what the server says ---- */
 

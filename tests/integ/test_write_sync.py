@@ -419,6 +419,24 @@ def test_transaction_control_in_a_string_is_refused(cluster, database, proxy):
         assert client.query("SELECT count(*) FROM items").value == "0"
 
 
+def test_a_procedure_that_may_commit_needs_a_transaction_around_it(cluster, database, proxy):
+    """Else its note could be committed, and followed, before its last change."""
+    cluster.run(f"CREATE OR REPLACE PROCEDURE commits() LANGUAGE plpgsql AS $$ BEGIN {INSERT_A}; COMMIT; UPDATE items SET name = 'late'; END $$;"
+                f"CREATE OR REPLACE PROCEDURE writes() LANGUAGE plpgsql AS $$ BEGIN {INSERT_A}; END $$", database)
+    with proxy.client(database=database) as client:
+        for sql in (note("item:" + A, "CALL commits()"), note("item:" + A, "DO $$ BEGIN COMMIT; END $$")):
+            refused(client, client.query(sql), "0A000", "I")
+            refused(client, client.extended(sql), "0A000", "I")
+        client.query("BEGIN")
+        assert client.query(note("item:" + A, "CALL commits()")).sqlstate == "2D000"
+        client.query("ROLLBACK")
+        assert cluster.run("SELECT * FROM ml_vector_outbox", database) == []
+        client.query("BEGIN")
+        assert client.query(note("item:" + A, "CALL writes()")).tags == ["CALL"]
+        assert client.query("COMMIT").tags == ["COMMIT"]
+    assert notes(cluster, database, "item") == [A]
+
+
 def test_what_cannot_run_in_a_transaction_says_so(cluster, database, proxy):
     with proxy.client(database=database) as client:
         answer = client.query(note("item:" + A, "VACUUM items"))

@@ -148,6 +148,21 @@ static void bad_values_are_refused(void **state)
 	refused("/*\"ml_entity\": \"x\"*/ SELECT 1", "22023");
 }
 
+static void what_may_commit_is_said(void **state)
+{
+	static const char *const texts[] = {"/*ml_entity='x:" A "'*/ CALL p()", "DO $$ $$ /*ml_entity='x:" A "'*/", "SELECT 1; CALL p() /*ml_entity='x:" A "'*/"};
+	struct entity_marks marks;
+	struct pgw_fault fault;
+
+	for (unsigned i = 0; i < N_ELEMENTS(texts); i++) {
+		assert_true(read_cut(texts[i], false, &marks, &fault));
+		assert_true(marks.may_commit);
+	}
+	assert_true(read_cut("CALL p(); SELECT 1 /*ml_entity='x:" A "'*/", false, &marks, &fault));
+	assert_false(marks.may_commit);
+	refused("/*ml_entity='x'*/ CALL p()", "0A000");
+}
+
 static void sixty_four_are_enough(void **state)
 {
 	struct strbuf sql = STRBUF_INIT;
@@ -206,6 +221,7 @@ int main(void)
 		cmocka_unit_test(a_cut_text_may_return),
 		cmocka_unit_test(what_writes_nothing_has_none),
 		cmocka_unit_test(bad_values_are_refused),
+		cmocka_unit_test(what_may_commit_is_said),
 		cmocka_unit_test(sixty_four_are_enough),
 		cmocka_unit_test(what_is_no_annotation_says_nothing),
 		cmocka_unit_test(uuids_are_read_as_postgresql_does),
