@@ -73,7 +73,7 @@ enum step feed_pass_query(struct feed *feed, const struct pgw_frame *frame)
 		if (write_sync_text_refused(feed, frame, sql, n, &step))
 			return step;
 	} else if (UNLIKELY(feed->client->sync != NULL)) {
-		feed->client->sync->marks.n = 0;
+		write_sync_no_marks(feed->client->sync);
 	}
 	return may_pass(feed, frame, &step) ? feed_send_query(feed, frame, &any) : step;
 }

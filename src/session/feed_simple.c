@@ -225,7 +225,7 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 		if (write_sync_refused(feed, frame, &route, sql, n, &step))
 			return step;
 	} else if (UNLIKELY(client->sync != NULL)) {
-		client->sync->marks.n = 0;
+		write_sync_no_marks(client->sync);
 	}
 	if (UNLIKELY(result.actions & ACTION_SEARCH) &&
 		search_is_misplaced(feed, frame, result.kind, &step))

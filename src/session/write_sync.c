@@ -55,8 +55,11 @@ void write_sync_free(struct write_sync **sync_p)
 static struct write_sync *sync_of(struct client *client)
 {
 	if (client->sync == NULL) {
-		client->sync = mem_zalloc(sizeof(*client->sync));
+		client->sync = mem_alloc(sizeof(*client->sync));
+		/* not its 9 kB of marks and types */
+		memset(client->sync, 0, offsetof(struct write_sync, marks));
 		strbuf_init(&client->sync->held);
+		write_sync_no_marks(client->sync);
 	}
 	return client->sync;
 }
@@ -137,27 +140,23 @@ bool write_sync_refused(struct feed *feed, const struct pgw_frame *frame,
 	struct write_sync *sync = sync_of(client);
 	struct pgw_fault fault;
 
-	sync->marks.n = 0;
-	sync->marks.has_returned = sync->marks.has_parameter = false;
+	write_sync_no_marks(sync);
 	/* What has failed is PostgreSQL's to refuse, and its end is not to be held up. */
 	if (route->kind == STATEMENT_ROLLBACK || client->xact == XACT_FAILED ||
 		(client->server && client->server->xact == PGW_XACT_FAILED))
 		return false;
-	if (!entity_read(sql, n, client->params->backslash_escapes,
-		    frame->n_available < frame->n_body_bytes, &sync->marks, &fault) ||
-		(sync->marks.n > 0 && !check(client, simple, route, &sync->marks, &fault))) {
-		sync->marks.n = 0;
-		*step_r = refuse(feed, frame, &fault);
-		return true;
-	}
 	/* Whether it is in a transaction is known when what is under way is answered; and if what is
 	 * ahead of it fails, nothing behind it is heard. */
-	if (simple && sync->marks.n > 0 && client->state == CLIENT_LINKED &&
-		client_is(client, CLIENT_AWAITS_READY)) {
+	if (simple && client->state == CLIENT_LINKED && client_is(client, CLIENT_AWAITS_READY)) {
 		*step_r = STEP_WAIT;
 		return true;
 	}
-	return false;
+	if (entity_read(sql, n, client->params->backslash_escapes,
+		    frame->n_available < frame->n_body_bytes, &sync->marks, &fault) &&
+		(sync->marks.n == 0 || check(client, simple, route, &sync->marks, &fault)))
+		return false;
+	*step_r = refuse(feed, frame, &fault);
+	return true;
 }
 
 bool write_sync_text_refused(struct feed *feed, const struct pgw_frame *frame, const char *sql,
@@ -171,7 +170,7 @@ bool write_sync_text_refused(struct feed *feed, const struct pgw_frame *frame, c
 	route = feed_route(feed->client, &result);
 	if (!(route.actions & ACTION_NOTE)) {
 		if (feed->client->sync)
-			feed->client->sync->marks.n = 0;
+			write_sync_no_marks(feed->client->sync);
 		return false;
 	}
 	return write_sync_refused(feed, frame, &route, sql, n, step_r);

@@ -41,7 +41,6 @@ struct noted {
 };
 
 struct write_sync {
-	struct entity_marks marks; /* of the text that was read last */
 	LIST_HEAD(, watched) portals;
 	unsigned n_portals;
 	struct watched *watching; /* whose rows are coming; NULL: nobody's */
@@ -53,11 +52,12 @@ struct write_sync {
 	bool is_broken; /* its rows cannot be noted: client->fault says why, and it is to fail */
 	bool has_organization;
 	uint8_t organization[ENTITY_UUID_BYTES];
-	char types[ENTITY_MARKS_MAX][ENTITY_TYPE_BYTES];
 	unsigned n_types;
 	struct noted *ids; /* to be noted */
 	uint32_t n_ids, cap_ids;
 	struct strbuf held; /* messages to the client, kept until it is known that they are true */
+	struct entity_marks marks; /* of the text that was read last */
+	char types[ENTITY_MARKS_MAX][ENTITY_TYPE_BYTES];
 };
 
 void write_sync_free(struct write_sync **sync); /* NULL is fine; nulls */
@@ -65,6 +65,13 @@ const char *write_sync_key(const struct client *client, const char *type); /* th
 void write_sync_note(struct write_sync *sync, const char *type, const uint8_t *id);
 
 /* ---- what the client says ---- */
+
+/* The text under way asks for no note. */
+static inline void write_sync_no_marks(struct write_sync *sync)
+{
+	sync->marks.n = 0;
+	sync->marks.has_returned = sync->marks.has_parameter = false;
+}
 
 /* Reads the annotations of the text into client->sync, if they ask for notes. true: the statement
  * is not sent, *step_r says what became of it. */

@@ -583,13 +583,13 @@ def test_names_of_session_pooling_are_followed(cluster, database, proxies):
 
 
 def test_queries_sent_without_waiting_in_session_pooling(cluster, database, proxies):
-    steps = [query("BEGIN"), query(ITEM_A), query("SELECT 1"), query(note("item", f"{INSERT_B} RETURNING id")), query("COMMIT"), query(note("weather:" + A, "SELECT 2")), query("SELECT 3"),
+    steps = [query("BEGIN"), query(ITEM_A), query(note("item:" + A, "DO $$ BEGIN END $$")), query(note("item", f"{INSERT_B} RETURNING id")), query("COMMIT"), query(note("weather:" + A, "SELECT 2")), query("SELECT 3"),
              query(RETURNING), query("SELECT 4"), *whole(note("item", f"INSERT INTO items (id) VALUES ('{C}') RETURNING id")), SYNC, *whole("SELECT 5"), SYNC]
     with proxies("session").client(database=database) as client:
         client.send(*steps)
         answers = [client.result() for _ in range(11)]
     assert [(answer.sqlstate, answer.tags) for answer in answers] == [
-        (None, ["BEGIN"]), (None, ["INSERT 0 1"]), (None, ["SELECT 1"]), (None, ["INSERT 0 1"]), (None, ["COMMIT"]), ("22023", []), (None, ["SELECT 1"]), ("23505", []), (None, ["SELECT 1"]),
+        (None, ["BEGIN"]), (None, ["INSERT 0 1"]), (None, ["DO"]), (None, ["INSERT 0 1"]), (None, ["COMMIT"]), ("22023", []), (None, ["SELECT 1"]), ("23505", []), (None, ["SELECT 1"]),
         (None, ["INSERT 0 1"]), (None, ["SELECT 1"])]
     assert notes(cluster, database, "item") == [A, B, C]
 
