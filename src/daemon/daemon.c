@@ -327,7 +327,6 @@ static void shut_down(struct daemon *daemon, enum shutdown_mode mode)
 	if (mode == SHUTDOWN_IMMEDIATE)
 		loop_timer(&daemon->loop, &daemon->deadline, QUIT_PATIENCE_US, on_deadline);
 	metrics_close(&daemon->metrics);
-	forwarding_drain(daemon->forwarding);
 	catalogs_close(&daemon->catalogs);
 	if (mode == SHUTDOWN_IMMEDIATE) /* else who is still served still writes */
 		forwarding_drain(daemon->forwarding);
