@@ -491,3 +491,107 @@ enum step feed_parse(struct feed *feed, const struct pgw_frame *frame)
 	return parse.n_name_bytes ? parse_named(feed, frame, &parse)
 				  : parse_unnamed(feed, frame, &parse);
 }
+
+/* ---- Bind ---- */
+
+/* The statement that `name` means to this client; NULL: none. */
+struct statement *feed_find_statement(struct client *client, const char *name, size_t n_name)
+{
+	struct statement *statement =
+		n_name ? client_names_find(client->names, name) : client->unnamed;
+
+	if (statement)
+		feed_route_statement(client, statement);
+	return statement;
+}
+
+static void send_bind(struct feed *feed, const struct pgw_frame *frame, const struct pgw_bind *bind,
+	const char *server_name)
+{
+	struct gather *out = &feed->worker->to_server;
+	size_t n_names = bind->n_portal_bytes + 1 + strlen(server_name) + 1;
+	struct pgw_writer writer = gather_writer(out, PGW_HEADER_BYTES + n_names);
+	uint32_t n_rest = frame->n_body_bytes - (uint32_t)bind->n_prefix_bytes;
+
+	pgw_write_u8(&writer, PGW_BIND);
+	pgw_write_u32(&writer, (uint32_t)(4 + n_names + n_rest));
+	pgw_write_cstr(&writer, bind->portal);
+	pgw_write_cstr(&writer, server_name);
+	gather_commit(out, &writer);
+	gather_ref(
+		out, frame->body + bind->n_prefix_bytes, frame->n_available - bind->n_prefix_bytes);
+	feed->client->skip_bytes = frame->n_body_bytes - frame->n_available;
+	feed->at += PGW_HEADER_BYTES + frame->n_available;
+}
+
+enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	struct expect expect = {.kind = EXPECT_BIND};
+	struct statement *statement;
+	struct pgw_bind bind;
+	enum pgw_err err;
+	enum step step;
+
+	if (client_is(client, CLIENT_SESSION))
+		return feed_pass_bind(feed, frame);
+	err = pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind);
+	if (err == PGW_MORE)
+		return frame->n_available > GATHER_SCRATCH_BYTES / 2
+			       ? feed_violation(feed, PGW_E_TOO_LONG)
+			       : STEP_MORE;
+	if (err != PGW_OK || bind.n_prefix_bytes > GATHER_SCRATCH_BYTES / 2)
+		return feed_violation(feed, err != PGW_OK ? err : PGW_E_TOO_LONG);
+	STAT_ADD(client->pool->stats.bind_count, 1);
+	statement = feed_find_statement(client, bind.statement, bind.n_statement_bytes);
+	if (feed_refused(feed, frame, statement, &step))
+		return step;
+	if (statement && UNLIKELY(statement->route.actions & ACTION_NOTE) &&
+		write_sync_bind_refused(feed, frame, &bind, &step))
+		return step;
+	if (statement && defer_begin(feed, statement, feed->at, false))
+		return STEP_NEXT;
+	if (statement && UNLIKELY(statement->route.actions & ACTION_SEARCH) &&
+		search_holds_bind(feed, frame, statement, &bind, &step))
+		return step;
+	if (statement) {
+		step = feed_want_server(feed, frame, &statement->route);
+		if (step != STEP_NEXT || client->state != CLIENT_LINKED)
+			return step;
+	} else if (client->state != CLIENT_LINKED) {
+		return feed_unknown_statement(feed, frame, bind.statement);
+	}
+	client_statement_begins(client, 0);
+	if (UNLIKELY(client->sync != NULL))
+		write_sync_bind(client, &bind,
+			statement && (statement->route.actions & ACTION_NOTE));
+	if (UNLIKELY(client->search != NULL) && statement &&
+		(statement->route.actions & ACTION_SEARCH))
+		search_place(client);
+	if (statement)
+		server_ensure_statement_as(client->server, statement, bind.n_statement_bytes > 0);
+	inject_evictions(client->server); /* not behind the Bind: its rest may still have to come */
+	if (statement && bind.n_statement_bytes > 0) {
+		expect.hash = statement->hash;
+		if (client->server->expects.n_of_batch == 0 && client->xact == XACT_NONE &&
+			!client_is(client, CLIENT_REPLAYED) && replay_keep(feed))
+			expect.flags = EXPECT_REPLAY;
+	}
+	expect_push(&client->server->expects, expect);
+	if (statement == NULL && bind.n_statement_bytes == 0 &&
+		!client_is(client, CLIENT_BIG_UNNAMED)) {
+		/* It has none; the server's may be another client's: a name that no server has
+		 * brings the error. */
+		send_bind(feed, frame, &bind, "pglane_no_such_unnamed_statement");
+		return STEP_NEXT;
+	}
+	if (statement) {
+		feed_log(client, &statement->route, statement->text, statement->n_query - 1);
+		setting_note(client, &statement->route, statement->text, statement->n_query - 1);
+	}
+	feed_bind_deallocate(client, statement, &bind);
+	if (statement == NULL || bind.n_statement_bytes == 0)
+		return feed_forward(feed, frame);
+	send_bind(feed, frame, &bind, statement->name);
+	return STEP_NEXT;
+}

@@ -25,6 +25,12 @@ static bool search_may_be_asked(const char *sql, size_t n)
 	return UNLIKELY(has_comment(sql, n)) && memmem(sql, n, "ml_", 3) != NULL;
 }
 
+static bool asks_for_nothing(const char *sql, size_t n)
+{
+	return LIKELY(!has_comment(sql, n)) ||
+	       (!entity_is_asked_for(sql, n) && !search_may_be_asked(sql, n));
+}
+
 static bool may_ask(const char *sql, size_t n)
 {
 	return UNLIKELY(has_comment(sql, n)) && entity_is_asked_for(sql, n);
@@ -116,7 +122,7 @@ enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
 		return STEP_MORE;
 	if (frame->n_available < frame->n_body_bytes ||
 		LIKELY(client->names == NULL && client->unnamed == NULL &&
-			!may_ask((const char *)frame->body, frame->n_available)))
+			asks_for_nothing((const char *)frame->body, frame->n_available)))
 		return feed_pass(feed, frame, EXPECT_PARSE);
 	err = pgw_view_parse(frame->body, frame->n_body_bytes, &parse);
 	if (err != PGW_OK)

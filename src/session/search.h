@@ -47,6 +47,9 @@ struct search_bind {
 bool search_holds(struct feed *feed, const struct pgw_frame *frame,
 	const struct statement_route *route, const char *sql, size_t n_sql,
 	const struct search_bind *bind, enum step *step_r);
+/* The same for a Bind, which is needed whole, for its values. */
+bool search_holds_bind(struct feed *feed, const struct pgw_frame *frame,
+	const struct statement *statement, const struct pgw_bind *view, enum step *step_r);
 /* true: the statement asks for a search and has no use for hits; refused. */
 bool search_is_misplaced(struct feed *feed, const struct pgw_frame *frame,
 	enum statement_kind kind, enum step *step_r);
