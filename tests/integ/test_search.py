@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: ISC
 """Searches that statements ask for by annotations: what reaches Weaviate, what the statement finds, and everything that can go wrong between."""
 
+import os
+import random
 import re
 import struct
+import threading
 import time
 import urllib.parse
 import uuid
@@ -845,3 +848,96 @@ def test_many_at_once(proxy, weaviate):
     assert [client.result().value for client in clients] == ["far" if i % 2 else "near" for i in range(40)]
     for client in clients:
         client.close()
+
+
+# ---- everything at once ----
+
+class Wanderer:
+    """A client that does this and that. What it is told is what its own search finds, or an error that it has earned."""
+
+    WANTED = {"[1,0,0]": "near", "[0,0,1]": "far", "[0.8,0.2,0]": "close"}
+    SHAPES = ("simple", "extended", "prepared", "transaction", "pipeline", "leave", "cancel", "bad", "plain")
+
+    def __init__(self, proxy, seed, log):
+        self.proxy, self.random, self.log, self.client = proxy, random.Random(seed), log, None
+
+    def wander(self, n):
+        for _ in range(n):
+            if self.client is None:
+                self.client = self.proxy.client()
+                assert self.client.exchange(parse("s", WITH_SEARCH)).errors == []
+            shape = self.random.choice(self.SHAPES)
+            self.log.append(shape)
+            getattr(self, shape)(*self.random.choice(list(self.WANTED.items())))
+        if self.client:
+            self.client.close()
+
+    def told(self, result, name):
+        assert result.errors and result.sqlstate in ("58000", "57014", "53300") or result.value == name, (result.errors, result.rows, name)
+        return result.sqlstate is None
+
+    def simple(self, vector, name):
+        self.told(self.client.query(near(vector=vector, limit=1)), name)
+
+    def extended(self, vector, name):
+        self.told(self.client.extended(WITH_SEARCH, [vector]), name)
+
+    def prepared(self, vector, name):
+        self.told(self.client.exchange(bind("", "s", [vector]), execute()), name)
+
+    def transaction(self, vector, name):
+        self.client.query("BEGIN")
+        if self.told(self.client.query(near(vector=vector, limit=1)), name):
+            assert self.client.query(NAMES).value == name
+        else:
+            assert self.client.query("SELECT 1").sqlstate == "25P02"
+        assert self.client.query(self.random.choice(["COMMIT", "ROLLBACK"])).status == "I"
+
+    def pipeline(self, vector, name):
+        self.client.send(query(near(vector=vector, limit=1)), query("SELECT 7"), bind("", "s", [vector]), execute(), SYNC, query("SELECT 8"))
+        self.told(self.client.result(), name)
+        assert self.client.result().value == "7"
+        self.told(self.client.result(), name)
+        assert self.client.result().value == "8"
+
+    def leave(self, vector, name):
+        self.client.send(self.random.choice([query(near(vector=vector, limit=1)), bind("", "s", [vector]) + execute() + SYNC, bind("", "s", [vector])]))
+        self.client.close()
+        self.client = None
+
+    def cancel(self, vector, name):
+        self.client.send(query(near(vector=vector, limit=1)))
+        self.proxy.cancel(self.client)
+        self.told(self.client.result(), name)
+
+    def bad(self, vector, name):
+        assert self.client.query(near(vector="[1,0]", limit=1)).sqlstate in ("22023", "58000", "53300")
+
+    def plain(self, vector, name):
+        assert self.client.query("SELECT count(*) FROM ml_vector_hits()").value == "0"
+
+
+def test_random_searches(start, weaviate):
+    seed = int(os.environ.get("PGLANE_SEED", 1))
+    print(f"PGLANE_SEED={seed}")
+    proxy = start(**settings(weaviate, search_requests=3, search_timeout="2s", search_breaker_failures=0, search_cache_ttl="50ms", default_pool_size=4))
+    call = "POST /v1/(graphql|search).*"
+    weaviate.lay({"do": "answer", "call": call, "status": 503, "skip": 20, "times": 20}, {"do": "slow", "call": call, "seconds": 0.05, "skip": 10, "times": 40},
+                 {"do": "cut", "call": call, "skip": 60, "times": 10})
+    logs, failures = [[] for _ in range(8)], []
+
+    def go(i):
+        try:
+            Wanderer(proxy, seed + i, logs[i]).wander(40)
+        except BaseException as error:  # also what pytest raises: it belongs to the test
+            failures.append((i, logs[i][-5:], error))
+    threads = [threading.Thread(target=go, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    system.eventually(lambda: in_use(proxy) == 0, 10, "the permits")
+    row = shown(proxy)
+    assert row["running"] == row["waiting"] == 0
+    assert row["searches"] == sum(row[key] for key in ("found", "refused", "failed", "timed_out")) + row["cache_hits"]
