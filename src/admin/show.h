@@ -18,6 +18,7 @@ extern const struct column searches_columns[25];
 extern const struct column lanes_columns[19], classes_columns[10], queue_columns[9], budget_columns[7], explain_columns[2];
 extern const struct column catalog_columns[7];
 extern const struct column fingerprints_columns[21];
+extern const struct column searches_columns[26];
 
 void show_pools(struct run *run);
 void show_stats(struct run *run);

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 
-const struct column searches_columns[25] = {
+const struct column searches_columns[26] = {
 	COLUMN_T("interface"),
 	COLUMN_T("breaker"),
 	COLUMN_I("running"),
@@ -30,6 +30,7 @@ const struct column searches_columns[25] = {
 	COLUMN_Q("to_count"),
 	COLUMN_Q("counted"),
 	COLUMN_Q("not_counted"),
+	COLUMN_Q("abandoned"),
 };
 
 static const char *breaker_of(const struct search_counters *counters)
@@ -88,6 +89,7 @@ void show_searches(struct run *run)
 	rows_number(rows, STAT_READ(counters->n_found_waiting));
 	rows_number(rows, STAT_READ(counters->n_found_counted));
 	rows_number(rows, STAT_READ(counters->n_found_dropped));
+	rows_number(rows, STAT_READ(counters->n_abandoned));
 	rows_end(rows);
 	run_done(run);
 }

@@ -385,6 +385,13 @@ static void ask_search(void *arg, struct search *search)
 	searches_ask(daemon->searches, search);
 }
 
+static void abandon_search(void *arg, uint64_t id)
+{
+	struct daemon *daemon = arg;
+
+	searches_abandon(daemon->searches, id);
+}
+
 /* ---- signals and turns ---- */
 
 static void pause_all(struct daemon *daemon, bool paused)
@@ -479,6 +486,7 @@ static void open_cluster(struct daemon *daemon)
 	cluster->shutdown = order_shutdown;
 	cluster->outbox = order_outbox;
 	cluster->search = ask_search;
+	cluster->search_abandon = abandon_search;
 	cluster->wake_control = wake_control;
 	cluster->quiet = worker_is_quiet;
 	cluster->daemon_arg = daemon;

@@ -24,7 +24,8 @@ struct searches {
 struct order {
 	struct mail mail;
 	struct searches *searches;
-	struct search *search;
+	struct search *search; /* NULL: the one with this id is nobody's any more, and perhaps no more */
+	uint64_t id;
 };
 
 static void on_done(void *arg)
@@ -37,12 +38,18 @@ static void on_order(struct mail *mail, void *owner)
 	struct order *order = CONTAINER_OF(mail, struct order, mail);
 	struct searches *searches = order->searches;
 	struct search *search = order->search;
+	uint64_t id = order->id;
 
 	CHECK_MAGIC(searches, SEARCHES_MAGIC);
 	mem_free(order);
+	if (search == NULL) {
+		if (searches->service)
+			search_service_abandon(searches->service, id);
+		return;
+	}
 	if (searches->service) {
-		search_service_ask(
-			searches->service, &search->request, &search->answer, on_done, search);
+		search_service_ask(searches->service, id, &search->request, &search->answer,
+			on_done, search);
 		return;
 	}
 	search->answer.outcome = SEARCH_UNAVAILABLE;
@@ -50,13 +57,24 @@ static void on_order(struct mail *mail, void *owner)
 	search_answered(search);
 }
 
-void searches_ask(struct searches *searches, struct search *search)
+static void post(struct searches *searches, struct search *search, uint64_t id)
 {
 	struct order *order = mem_zalloc(sizeof(*order));
 
 	order->searches = searches;
 	order->search = search;
+	order->id = id;
 	mailbox_post(searches->mailbox, &order->mail, on_order);
+}
+
+void searches_ask(struct searches *searches, struct search *search)
+{
+	post(searches, search, search->id);
+}
+
+void searches_abandon(struct searches *searches, uint64_t id)
+{
+	post(searches, NULL, id);
 }
 
 static void on_found(void *arg, const char *collection, const struct wv_found *found)

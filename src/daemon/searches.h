@@ -17,6 +17,7 @@ struct searches *searches_open(struct cluster *cluster, struct loop *loop, struc
 void searches_change(struct searches *searches, struct config *config);
 /* As cluster->search; any thread, from searches_open() to searches_free(). */
 void searches_ask(struct searches *searches, struct search *search);
+void searches_abandon(struct searches *searches, uint64_t id); /* as cluster->search_abandon */
 /* Every search that is under way goes back to its worker, and so does what comes yet: failed. The
  * permit of what counts hits goes back, too. */
 void searches_close(struct searches *searches);

@@ -56,6 +56,7 @@ struct search_answer {
 /* What the console shows; written by the control thread alone, read by any with STAT_READ(). */
 struct search_counters {
 	uint64_t n_asked, n_done, n_refused, n_failed, n_timed_out, n_broken; /* broken: the breaker was open */
+	uint64_t n_abandoned; /* nobody waited for them any more */
 	uint64_t n_hits, total_us, max_us;		 /* of those that Weaviate answered */
 	uint64_t n_running, n_waiting;
 	uint64_t n_cache_hits, n_cache_misses, n_cache_entries, cache_bytes, n_cache_evicted;

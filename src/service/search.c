@@ -20,6 +20,7 @@
 struct lookup { /* one search */
 	TAILQ_ENTRY(lookup) link; /* of waiting or running */
 	struct search_service *service;
+	uint64_t id;
 	const struct search_request *request;
 	struct search_answer *answer;
 	void (*done)(void *arg);
@@ -365,12 +366,14 @@ static bool is_known(struct lookup *lookup)
 	return true;
 }
 
-void search_service_ask(struct search_service *service, const struct search_request *request,
-	struct search_answer *answer, void (*done)(void *arg), void *arg)
+void search_service_ask(struct search_service *service, uint64_t id,
+	const struct search_request *request, struct search_answer *answer,
+	void (*done)(void *arg), void *arg)
 {
 	struct lookup *lookup = mem_zalloc(sizeof(*lookup));
 
 	*lookup = (struct lookup){.service = service,
+		.id = id,
 		.request = request,
 		.answer = answer,
 		.done = done,
@@ -399,6 +402,38 @@ void search_service_ask(struct search_service *service, const struct search_requ
 			service->loop, &lookup->timer, lookup->deadline_us, on_waited_too_long);
 		start_waiting(service);
 	}
+}
+
+static struct lookup *find(const struct lookups *list, uint64_t id)
+{
+	struct lookup *lookup;
+
+	TAILQ_FOREACH(lookup, list, link)
+	{
+		if (lookup->id == id)
+			return lookup;
+	}
+	return NULL;
+}
+
+void search_service_abandon(struct search_service *service, uint64_t id)
+{
+	struct lookup *lookup = find(&service->running, id);
+
+	if (lookup) {
+		TAILQ_REMOVE(&service->running, lookup, link);
+		service->n_running--;
+	} else {
+		lookup = find(&service->waiting, id);
+		if (lookup == NULL)
+			return;
+		stop_waiting(lookup);
+	}
+	breaker_abstained(&service->breaker);
+	STAT_ADD(service->counters->n_abandoned, 1);
+	lookup->answer->outcome = SEARCH_UNAVAILABLE;
+	end(lookup);
+	start_waiting(service);
 }
 
 /* ---- life ---- */

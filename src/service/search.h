@@ -23,9 +23,13 @@ struct search_service *search_service_new(struct loop *loop, struct config *conf
 	void (*found)(void *arg, const char *collection, const struct wv_found *objects),
 	void *found_arg); /* references config */
 void search_service_change(struct search_service *service, struct config *config);
-/* request and answer are borrowed until done, which may be called before this returns. */
-void search_service_ask(struct search_service *service, const struct search_request *request,
-	struct search_answer *answer, void (*done)(void *arg), void *arg);
+/* request and answer are borrowed until done, which may be called before this returns. id: no other
+ * search has it. */
+void search_service_ask(struct search_service *service, uint64_t id,
+	const struct search_request *request, struct search_answer *answer,
+	void (*done)(void *arg), void *arg);
+/* Nobody waits for it any more: its place is another's, and it is answered now. Nothing if it was answered. */
+void search_service_abandon(struct search_service *service, uint64_t id);
 /* What was not answered is answered: it failed. Nulls; NULL is fine. */
 void search_service_free(struct search_service **service);
 

@@ -30,10 +30,14 @@ void search_drop(struct client *client)
 	client->search = NULL;
 	if (client->state == CLIENT_SEARCHING)
 		timer_stop(&client->timer);
-	if (search->flies) /* its answer is dropped when it comes */
+	if (search->flies) { /* its answer is dropped when it comes */
+		struct cluster *cluster = client->worker->cluster;
+
 		search->client = NULL;
-	else
+		cluster->search_abandon(cluster->daemon_arg, search->id);
+	} else {
 		free_search(search);
+	}
 }
 
 void search_executed(struct client *client)
@@ -187,6 +191,7 @@ static void begin(struct client *client, const struct statement_route *route,
 	struct cluster *cluster = client->worker->cluster;
 	struct search *search = mem_zalloc(sizeof(*search));
 
+	search->id = __atomic_add_fetch(&cluster->next_search, 1, __ATOMIC_RELAXED);
 	search->home = &client->worker->mailbox;
 	search->request = *request;
 	search->client = client;

@@ -19,7 +19,8 @@
 #include "session/feed.h"
 
 struct search {
-	struct mail mail;	       /* there and back */
+	struct mail mail;	       /* back */
+	uint64_t id;		       /* no other search has it */
 	struct mailbox *home;	       /* the worker's */
 	struct search_request request; /* the control thread reads it while it flies … */
 	struct search_answer answer;   /* … and writes this */

@@ -150,6 +150,7 @@ struct cluster {
 	uint32_t n_clients;  /* atomic: logged in or logging in, cancels apart */
 	uint32_t n_watching; /* atomic: workers that accept; the last one closes the listeners */
 	uint32_t next_key;   /* atomic: cancel pids */
+	uint64_t next_search; /* atomic: ids of searches */
 	int shutdown_mode;   /* atomic: enum shutdown_mode */
 	bool paused_all;     /* atomic: PAUSE without a database */
 	uint32_t n_pinned[LANE_MAX]; /* atomic: permits of each lane that pins hold */
@@ -169,6 +170,7 @@ struct cluster {
 		void *done_arg);
 	/* Takes it to the control thread; search_answered() brings it back. */
 	void (*search)(void *arg, struct search *search);
+	void (*search_abandon)(void *arg, uint64_t id); /* nobody waits for it; it comes back sooner */
 	void (*wake_control)(void *arg);	   /* the ledger delivered to the control port */
 	void (*quiet)(void *arg, unsigned worker); /* a draining worker has nothing open any more */
 	void *daemon_arg;

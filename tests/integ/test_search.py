@@ -773,6 +773,36 @@ def test_the_client_goes(proxy, weaviate, held):
         assert client.query(near(limit=1)).value == "near"
 
 
+def test_who_goes_leaves_the_place_to_others(start, weaviate):
+    proxy = start(**settings(weaviate, search_requests=1, search_timeout="59s"))
+    call = "POST /v1/(graphql|search).*"
+    with proxy.client() as other:
+        for how in ("close", "cancel"):
+            with weaviate.fault("hold", call, times=1), proxy.client() as client:
+                client.send(query(near(limit=1)))
+                weaviate.wait_held()
+                other.send(query(near(limit=1)))
+                if how == "close":
+                    client.close()
+                else:
+                    proxy.cancel(client)
+                    fails(client.result(), "57014", "user request")
+                assert other.result().value == "near"  # while the first is held yet
+                weaviate.release()
+        # One that waits for its turn goes, too.
+        with weaviate.fault("hold", call, times=1), proxy.client() as client:
+            other.send(query(near(limit=1)))
+            weaviate.wait_held()
+            client.send(query(near(limit=1)))
+            system.eventually(lambda: shown(proxy)["waiting"] == 1, 10, "one that waits")
+            client.close()
+            system.eventually(lambda: shown(proxy)["waiting"] == 0, 10, "its end")
+            weaviate.release()
+            assert other.result().value == "near"
+        row = shown(proxy)
+        assert (row["abandoned"], row["running"], row["breaker"]) == (3, 0, "closed")
+
+
 def test_its_time_is_the_lanes(start, weaviate, held):
     proxy = start(**settings(weaviate, sections={"lane:default": {"statement_timeout": "500ms"}}))
     with proxy.client() as client:
@@ -940,4 +970,4 @@ def test_random_searches(start, weaviate):
     system.eventually(lambda: in_use(proxy) == 0, 10, "the permits")
     row = shown(proxy)
     assert row["running"] == row["waiting"] == 0
-    assert row["searches"] == sum(row[key] for key in ("found", "refused", "failed", "timed_out")) + row["cache_hits"]
+    assert row["searches"] == sum(row[key] for key in ("found", "refused", "failed", "timed_out", "abandoned")) + row["cache_hits"]
