@@ -242,6 +242,19 @@ def test_timeouts_hops_and_lost_servers(start, cluster):
     assert of(proxy, "SELECT ?, pg_terminate")["errors"] == 1
 
 
+def test_batch_that_is_said_again_ran_once(start, cluster):
+    """Its prepared statement was stale: neither an error nor another run is counted."""
+    cluster.run("CREATE TABLE fingerprints_s (a int); GRANT ALL ON fingerprints_s TO app", "app")
+    proxy = detecting(start, lanes={"default": 1}, workers=1)
+    run = bind("", "s"), describe("P"), execute()
+    with proxy.client() as client:
+        assert client.exchange(parse("s", "SELECT * FROM fingerprints_s"), *run).columns
+        cluster.run("ALTER TABLE fingerprints_s ADD b text", "app")
+        assert len(client.exchange(*run).columns) == 2
+    cluster.run("DROP TABLE fingerprints_s", "app")
+    assert (one(proxy)["calls"], one(proxy)["errors"]) == (2, 0)
+
+
 @pytest.mark.parametrize("extended", [False, True])
 def test_client_that_leaves(start, extended):
     """What it ran has failed, once it is cancelled."""
