@@ -14,7 +14,6 @@ extern const struct column version_columns[1], peers_columns[4], peer_pools_colu
 extern const struct column scaling_columns[10], pins_columns[9];
 extern const struct column outbox_columns[18], retry_outbox_columns[1];
 extern const struct column annotations_columns[3];
-extern const struct column searches_columns[25];
 extern const struct column lanes_columns[19], classes_columns[10], queue_columns[9], budget_columns[7], explain_columns[2];
 extern const struct column catalog_columns[7];
 extern const struct column fingerprints_columns[21];

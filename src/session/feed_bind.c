@@ -40,28 +40,6 @@ static void send_bind(struct feed *feed, const struct pgw_frame *frame, const st
 	feed->at += PGW_HEADER_BYTES + frame->n_available;
 }
 
-/* It is needed whole, for the values. As search_holds(). */
-static bool search_holds_bind(struct feed *feed, const struct pgw_frame *frame,
-	const struct statement *statement, const struct pgw_bind *view, enum step *step_r)
-{
-	struct search_bind bind = {frame->body, frame->n_body_bytes, view};
-	uint64_t max_bytes = worker_config(feed->worker)->search_max_bytes + GATHER_SCRATCH_BYTES;
-	struct pgw_fault fault;
-
-	client_set(feed->client, CLIENT_EXTENDED);
-	if (frame->n_body_bytes > max_bytes) {
-		pgw_fault_set(&fault, PGW_FAULT_SEARCH_TOO_LONG, NULL,
-			"Its Bind has %u bytes; search_max_bytes and %u are the most.",
-			frame->n_body_bytes, GATHER_SCRATCH_BYTES);
-		*step_r = feed_fail_batch(feed, frame, &fault);
-		return true;
-	}
-	*step_r = STEP_MORE;
-	return frame->n_available < frame->n_body_bytes ||
-	       search_holds(feed, frame, &statement->route, statement->text,
-		       statement->n_query - 1, &bind, step_r);
-}
-
 enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
