@@ -78,6 +78,21 @@ void gather_copy(struct gather *gather, const void *bytes, size_t n)
 	gather_ref(gather, gather->scratch + gather->n_scratch - n, n);
 }
 
+bool gather_drop(struct gather *gather)
+{
+	uint64_t n_bytes = 0;
+	int i;
+
+	for (i = 0; i < gather->n_pieces; i++)
+		n_bytes += gather->pieces[i].iov_len;
+	if (n_bytes != gather->n_bytes)
+		return false;
+	gather->n_pieces = 0;
+	gather->n_scratch = 0;
+	gather->n_bytes = 0;
+	return true;
+}
+
 struct pgw_writer gather_writer(struct gather *gather, size_t n)
 {
 	MUST(n <= GATHER_SCRATCH_BYTES);

@@ -33,6 +33,8 @@ void gather_copy(struct gather *gather, const void *bytes,
 struct pgw_writer gather_writer(struct gather *gather, size_t n);
 void gather_commit(struct gather *gather,
 	const struct pgw_writer *writer); /* the writer's bytes; MUST: no error in it */
+/* Takes back what was added since gather_begin(). false: some of it has left already. */
+bool gather_drop(struct gather *gather) WARN_UNUSED;
 bool gather_flush(struct gather *gather); /* false: the stream is broken */
 
 #endif

@@ -356,6 +356,25 @@ static void add_random(struct random *random, uint8_t *source, struct strbuf *ex
 	strbuf_add(expected, source + at, n);
 }
 
+static void what_has_not_left_can_be_dropped(void **state)
+{
+	static const char pieces[2 * GATHER_PIECES + 2] = { 0 };
+
+	gather_begin(&gather, &stream);
+	gather_ref(&gather, pieces, 1);
+	gather_copy(&gather, "copied", 6);
+	assert_true(gather_drop(&gather));
+	assert_int_equal(gather.n_bytes, 0);
+	assert_true(gather_drop(&gather)); /* nothing is dropped like something */
+	/* Once a part of it has left it is too late for the rest. */
+	for (int i = 0; i <= GATHER_PIECES; i++)
+		gather_ref(&gather, &pieces[2 * i], 1);
+	assert_false(gather_drop(&gather));
+	assert_int_equal(gather.n_bytes, GATHER_PIECES + 1);
+	assert_true(gather_flush(&gather));
+	assert_false(gather_drop(&gather));
+}
+
 static void random_histories(void **state)
 {
 	struct random random = random_open();
@@ -402,6 +421,7 @@ int main(void)
 		PACKETS_TEST(joined_or_not_the_bytes_are_the_same),
 		PACKETS_TEST(messages_are_built_in_place),
 		PACKETS_TEST(room_for_a_message_is_made_by_sending),
+		PACKETS_TEST(what_has_not_left_can_be_dropped),
 		PACKETS_TEST(a_broken_stream_stays_broken_until_the_next_begin),
 		cmocka_unit_test_setup_teardown(random_histories, bytes_setup, teardown),
 	};
