@@ -54,6 +54,7 @@ const struct command commands[] = {
 	SHOW("CATALOG", catalog_columns, show_catalog),
 	{ "SHOW", "FINGERPRINTS", "FINGERPRINTS [<n>] [id|class|chosen|database|user=<value>]", "SHOW", ARGUMENT_FILTERS, false, ROLE_PLAIN,
 		COLUMNS_OF(fingerprints_columns), show_fingerprints },
+	SHOW("REPLICAS", replicas_columns, show_replicas),
 	PARAMETER(application_name),
 	PARAMETER(client_encoding),
 	PARAMETER(datestyle),

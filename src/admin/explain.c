@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "classify/catalog.h"
+#include "classify/only_reads.h"
 
 const struct column explain_columns[2] = { COLUMN_T("key"), COLUMN_T("value") };
 
@@ -88,6 +89,23 @@ static const char *outcome(const struct config *config, const struct classify_re
 
 /* What is known of the database that was named. */
 static void add_catalog(struct run *run)
+static const char *target_name(const struct config_lane *lane, const char *sql)
+{
+	if (lane->target == TARGET_PRIMARY)
+		return "primary";
+	switch (only_reads(sql, strlen(sql), false)) {
+	case READS:
+		return "replica";
+	case READS_IN_TRANSACTION:
+		return "replica, in a transaction that is declared READ ONLY";
+	case READS_NOT:
+	default:
+		return "primary: it may write";
+	}
+}
+
+/* As its own user would be classed who may annotate with the highest priority. */
+static void classify_for(const struct run *run, struct classify_result *result_r)
 {
 	const struct catalogs_entry *entry = run->request.value ? catalogs_find(run->worker->catalogs, run->request.value) : NULL;
 	char text[80] = "";
@@ -146,6 +164,7 @@ void explain_route(struct run *run)
 	add(run, "class", query_class_name(result.class));
 	add_number(run, "priority", result.priority);
 	add(run, "lane", lane->name);
+	add(run, "target", target_name(lane, run->request.argument));
 	add_number(run, "timeout_ms", result.timeout_ms ? result.timeout_ms : lane->statement_timeout_us / 1000);
 	add(run, "rule", result.deny ? result.deny_rule : result.rule);
 	add(run, "deny", result.deny ? result.deny : "");

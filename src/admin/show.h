@@ -18,6 +18,9 @@ extern const struct column lanes_columns[19], classes_columns[10], queue_columns
 extern const struct column catalog_columns[7];
 extern const struct column fingerprints_columns[21];
 extern const struct column searches_columns[26];
+extern const struct column lanes_columns[19], classes_columns[9], queue_columns[9], budget_columns[7], explain_columns[2];
+extern const struct column scaling_columns[10];
+extern const struct column replicas_columns[11];
 
 void show_pools(struct run *run);
 void show_stats(struct run *run);
@@ -49,6 +52,7 @@ void show_annotations(struct run *run);
 void show_searches(struct run *run);
 void show_catalog(struct run *run);
 void show_fingerprints(struct run *run);
+void show_replicas(struct run *run);
 void explain_route(struct run *run);
 
 void control_pause(struct run *run);

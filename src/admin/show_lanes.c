@@ -173,7 +173,7 @@ void show_classes(struct run *run)
 
 /* ---- the queue ---- */
 
-enum waits_for { WAITS_FOR_NOTHING, WAITS_FOR_RESUME, WAITS_FOR_PERMIT, WAITS_FOR_SLOT, WAITS_FOR_LANE, WAITS_FOR_SERVER };
+enum waits_for { WAITS_FOR_NOTHING, WAITS_FOR_RESUME, WAITS_FOR_PERMIT, WAITS_FOR_SLOT, WAITS_FOR_LANE, WAITS_FOR_SERVER, WAITS_FOR_REPLICA };
 
 static const char *const waits_for_names[] = {
 	[WAITS_FOR_RESUME] = "resume",
@@ -181,6 +181,7 @@ static const char *const waits_for_names[] = {
 	[WAITS_FOR_SLOT] = "slot",
 	[WAITS_FOR_LANE] = "other lane",
 	[WAITS_FOR_SERVER] = "server",
+	[WAITS_FOR_REPLICA] = "replica",
 };
 
 static enum waits_for waits_for(const struct client *client)
@@ -188,7 +189,7 @@ static enum waits_for waits_for(const struct client *client)
 	if (client->state != CLIENT_WAITING && client->state != CLIENT_EXPECT_WELCOME)
 		return WAITS_FOR_NOTHING;
 	if (client_is(client, CLIENT_PARKED))
-		return WAITS_FOR_RESUME;
+		return pool_is_paused(client->pool) ? WAITS_FOR_RESUME : WAITS_FOR_REPLICA;
 	switch (client->ticket.state) {
 	case LANE_TICKET_WAITS_PERMIT:
 		return WAITS_FOR_PERMIT;

@@ -241,14 +241,14 @@ bool begins_read_only(const char *sql, size_t n, bool is_default)
 	struct reading r = begin(sql, n, false);
 	bool read_only = is_default;
 
-	for (; r.now.kind != PGW_TOK_END; next(&r)) {
-		if (!at_word(&r, "read"))
+	while (r.now.kind != PGW_TOK_END) {
+		bool is_read = accept(&r, "read"); /* … READ READ ONLY */
+
+		if (is_read && (at_word(&r, "only") || at_word(&r, "write")))
+			read_only = at_word(&r, "only");
+		else if (is_read)
 			continue;
 		next(&r);
-		if (at_word(&r, "only"))
-			read_only = true;
-		else if (at_word(&r, "write"))
-			read_only = false;
 	}
 	return read_only;
 }

@@ -20,11 +20,14 @@ enum weaviate_search { WEAVIATE_SEARCH_AUTO, WEAVIATE_SEARCH_REST, WEAVIATE_SEAR
 enum collection_organization { ORGANIZATION_NONE, ORGANIZATION_FILTER, ORGANIZATION_TENANT };
 enum search_failure { SEARCH_FAILURE_IS_ERROR, SEARCH_FAILURE_IS_EMPTY };
 enum entity_vector { VECTOR_NONE, VECTOR_BY_VECTORIZER, VECTOR_FROM_COLUMN };
+enum lane_target { TARGET_PRIMARY, TARGET_REPLICA };
+enum replica_fallback { FALLBACK_PRIMARY, FALLBACK_QUEUE };
 
 #define CONFIG_INHERIT_US UINT64_MAX /* "not set here: the next wider scope decides" */
 #define CONFIG_INHERIT UINT32_MAX
 
 #define CONFIG_LANES_MAX 32 /* the ledger's bound */
+#define CONFIG_REPLICAS_MAX 16 /* of one entry of [databases] */
 
 struct config_lane {
 	char *name;
@@ -40,6 +43,9 @@ struct config_lane {
 	int hop_lane;			/* index, or -1 */
 	uint32_t spill_below;		/* permits of spill_lane in use; 0: no spill */
 	uint8_t spill_lane;
+	enum lane_target target;	/* where its statements that only read may go */
+	uint64_t max_lag_us;		/* a replica that is further behind is not used; 0: any is */
+	enum replica_fallback replica_fallback; /* when no replica can be used */
 };
 
 struct config_database {
@@ -55,6 +61,7 @@ struct config_database {
 	uint64_t server_lifetime_us, query_wait_timeout_us;
 	char *connect_query;
 	char *client_encoding, *datestyle, *timezone, *application_name;
+	char **replicas;	/* entries of [databases]: replicas of this one; NULL-terminated, NULL: none */
 };
 
 struct config_user {
@@ -151,6 +158,10 @@ struct config {
 	uint64_t max_client_prepared_bytes, max_prepared_bytes;
 	uint32_t tcp_keepalive, tcp_keepcnt, tcp_keepidle, tcp_keepintvl, tcp_user_timeout_ms, tcp_socket_buffer;
 	bool tcp_defer_accept;
+	/* replicas: they are asked how far they are behind, if any lane has target = replica */
+	bool targets_replica;		/* a lane has; filled by replicas_resolve() */
+	uint64_t replica_check_period_us;
+	char *replica_check_user, *replica_check_password;
 	/* services */
 	char *metrics_database;		/* entry of [databases] whose Postgres holds db_connection_pool_metrics; NULL: no sampler */
 	char *metrics_user, *metrics_password;

@@ -90,6 +90,8 @@ static const char *const search_words[] = { "auto", "rest", "graphql", NULL };
 static const char *const failure_words[] = { "error", "empty", NULL };
 static const char *const organization_words[] = { "none", "filter", "tenant", NULL };
 static const char *const balance_words[] = { "round-robin", "disable", NULL };
+static const char *const lane_targets[] = { "primary", "replica", NULL };
+static const char *const replica_fallbacks[] = { "primary", "queue", NULL };
 static const char *const syslog_facilities[] = { "auth", "authpriv", "cron", "daemon", "ftp",
 	"kern", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 	"lpr", "mail", "news", "syslog", "user", "uucp", NULL };
@@ -327,6 +329,17 @@ static const struct schema_row main_rows[] = {
 	MAIN("queue_timeout", GROUP_LANES, TIME, queue_timeout_us, "30", "120", 0,
 		"How long a statement may wait for a permit of its lane. 0: no limit. In a file "
 		"with a [pgbouncer] section it is query_wait_timeout unless it is set."),
+	MAIN("replica_check_password", GROUP_SERVERS, TEXT, replica_check_password, "", NULL,
+		SCHEMA_SECRET,
+		"Password of replica_check_user. Empty: that of the entry, or the user's in "
+		"auth_file when it is plain text."),
+	MAIN("replica_check_period", GROUP_SERVERS, TIME_FROM(10000), replica_check_period_us, "1",
+		NULL, 0,
+		"How often replicas are asked whether they are there and how far they are behind, "
+		"while a lane has target = replica."),
+	MAIN("replica_check_user", GROUP_SERVERS, TEXT, replica_check_user, "", NULL, 0,
+		"User who asks them; no rights are needed. Empty: metrics_user, or the entry's own "
+		"user."),
 	MAIN("reserve_pool_size", GROUP_POOLING, COUNT(0, COUNT_MAX), reserve_pool_size, "0", NULL,
 		0, "Servers a pool may have beyond its pool size."),
 	TAKEN("reserve_pool_timeout", TIME, "5", 0,
@@ -539,6 +552,9 @@ static const struct schema_row database_rows[] = {
 	DATABASE("port", PORT, port, "5432", 0, "Port of the server."),
 	DATABASE("query_wait_timeout", TIME_INHERITED, query_wait_timeout_us, NULL, 0,
 		"query_wait_timeout of this entry."),
+	DATABASE("replicas", LIST, replicas, "", 0,
+		"Other entries, separated by commas, that are streaming replicas of this one: "
+		"lanes with target = replica use them."),
 	DATABASE("reserve_pool", COUNT_INHERITED, reserve_pool_size, NULL, 0,
 		"An older name of reserve_pool_size."),
 	DATABASE("reserve_pool_size", COUNT_INHERITED, reserve_pool_size, NULL, 0,
@@ -605,6 +621,9 @@ static const struct schema_row lane_rows[] = {
 	LANE("max_pinned", COUNT(0, COUNT_MAX), max_pinned, "0",
 		"How many of its permits may be kept by clients whose sessions have state of their "
 		"own (SHOW PINS); a statement that would make one more is refused. 0: half of them."),
+	LANE("max_lag", TIME, max_lag_us, "10",
+		"With target = replica: a replica that is further behind the primary is not used. "
+		"0: any is."),
 	LANE("max_waiting", COUNT(0, COUNT_MAX), max_waiting, "0",
 		"How many may wait; who comes then is refused at once. 0: no bound."),
 	LANE("permits", COUNT(0, 100000), permits, "0",
@@ -612,12 +631,18 @@ static const struct schema_row lane_rows[] = {
 		"away."),
 	LANE("queue_timeout", TIME_INHERITED, queue_timeout_us, NULL,
 		"How long a statement may wait. Default: the global queue_timeout."),
+	LANE("replica_fallback", WORD(replica_fallbacks), replica_fallback, "primary",
+		"With target = replica, when none can be used: the primary serves the statement, or "
+		"it waits in the queue until one can."),
 	LANE("spill", TEXT, spill, NULL,
 		"LANE:BELOW: when this lane is full its statements take permits of that lane, "
 		"while fewer than BELOW of them are in use. Lane ml has default:100 where it can; "
 		"empty: never."),
 	LANE("statement_timeout", TIME, statement_timeout_us, "30",
 		"A statement that runs longer is cancelled. 0: never."),
+	LANE("target", WORD(lane_targets), target, "primary",
+		"With replica statements that only read go to the `replicas` of their database, all "
+		"others to the primary."),
 	LANE("urgent", SWITCH, urgent, "0",
 		"This lane has no classes: it serves statements of priority 8, 9 and 10 whose own "
 		"lane is full. At most one lane is."),

@@ -11,6 +11,7 @@
 #include "config/file.h"
 #include "config/lanes.h"
 #include "config/moves.h"
+#include "config/replicas.h"
 #include "config/snapshot.h"
 #include "config/userlist.h"
 #include "config/weaviate.h"
@@ -533,6 +534,7 @@ static struct config *load_entries(const char *name, const struct config_entries
 	weaviate_load(l.config, entries, problems);
 	resolve_defaults(&l);
 	moves_resolve(l.config, entries, problems);
+	replicas_resolve(l.config, entries, problems);
 	if (may_read_files) {
 		place = load_place_of_key(l.config, entries, "auth_file");
 		load_secrets(l.config, &place, problems);

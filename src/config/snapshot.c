@@ -53,6 +53,7 @@ void snapshot_copy_lanes(struct config *to, const struct config *from)
 {
 	to->budget = from->budget;
 	to->urgent_lane = from->urgent_lane;
+	to->targets_replica = from->targets_replica;
 	memcpy(to->lane_of_class, from->lane_of_class, sizeof(to->lane_of_class));
 	to->n_lanes = from->n_lanes;
 	to->lanes = mem_zalloc(from->n_lanes * sizeof(from->lanes[0]));

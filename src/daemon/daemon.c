@@ -20,6 +20,7 @@
 #include "daemon/metrics.h"
 #include "daemon/process.h"
 #include "daemon/searches.h"
+#include "daemon/replicas.h"
 #include "io/netaddr.h"
 #include "service/wv_class.h"
 #include "session/client.h"
@@ -37,6 +38,7 @@ struct daemon {
 	struct forwarding *forwarding;
 	struct searches *searches;
 	struct catalog_service *catalogs;
+	struct replica_watch *replicas;
 	struct event *signals[8];
 	unsigned n_signals;
 	unsigned n_quiet;
@@ -136,6 +138,7 @@ static void change_settings(struct daemon *daemon, struct settings *fresh)
 	forwarding_change(daemon->forwarding, fresh->config);
 	searches_change(daemon->searches, fresh->config);
 	catalogs_change(daemon->catalogs, fresh);
+	replica_watch_change(daemon->replicas, fresh);
 	/* Where the new log cannot be had, the old one is told so. */
 	(void)!process_open_log(daemon->options, fresh->config);
 	settings_unref(&daemon->settings);
@@ -510,6 +513,7 @@ static void open_cluster(struct daemon *daemon)
 	daemon->searches = searches_open(cluster, &daemon->loop, &daemon->mailbox,
 		&daemon->permits, daemon->settings->config);
 	daemon->catalogs = catalogs_open(
+	daemon->replicas = replica_watch_open(
 		cluster, &daemon->loop, &daemon->permits, daemon->settings);
 }
 
@@ -518,6 +522,7 @@ static void close_cluster(struct daemon *daemon)
 	struct cluster *cluster = &daemon->cluster;
 	unsigned i;
 
+	replica_watch_close(&daemon->replicas); /* it has told the workers, who run still */
 	for (i = 0; i < cluster->n_workers; i++)
 		worker_stop(&cluster->workers[i]);
 	for (i = 0; i < cluster->n_workers; i++)

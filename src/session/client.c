@@ -164,6 +164,8 @@ static void free_client(struct task *task)
 	param_set_unref(&client->params);
 	param_set_unref(&client->params_before);
 	param_set_unref(&client->params_login);
+	if (client->target)
+		pool_leave(client->target);
 	if (client->pool)
 		pool_leave(client->pool);
 	mem_free(client->input);

@@ -71,6 +71,8 @@ enum client_flag {
 	CLIENT_RESETS_ALL = 1 << 28, /* RESET ALL or DISCARD ALL is under way */
 	CLIENT_BATCH_HAS_XACT =
 		1 << 27, /* BEGIN, COMMIT or ROLLBACK is in what its server has not answered yet */
+	/* A replica refused its statement or batch, which comes once more, for the primary. */
+	CLIENT_RUNS_AGAIN = 1 << 30,
 };
 
 /* How a transaction stands as the client was told. */
@@ -107,6 +109,7 @@ struct client {
 	uint8_t xact_class, commit_class;
 	struct worker *worker;
 	struct pool *pool;     /* NULL before login */
+	struct pool *target;   /* of the replica that its ticket is, or was last, for; NULL: `pool` */
 	struct server *server; /* linked, or connecting for us */
 	struct stream stream;
 	TAILQ_ENTRY(client) link;      /* of worker->clients */
@@ -221,6 +224,8 @@ void client_server_ready(
 	struct client *client); /* the server it waited for is linked and logged in */
 void client_wait_again(struct client *client); /* its server could not be had, but others may
 						  be: it keeps its place and its time */
+/* A wait that replica_route_again() broke off did not go on. */
+void client_waited(struct client *client);
 void client_server_failed(struct client *client,
 	const struct pgw_fault *fault);		   /* the server it waited for cannot be had */
 void client_cancel_waiting(struct client *client); /* by its own cancel request */

@@ -64,8 +64,7 @@ static enum step feed_sync(struct feed *feed, const struct pgw_frame *frame)
 		return violation(feed, "Sync has a body");
 	if (is_linked(client) && server_is(client->server, SERVER_COPY_IN))
 		return feed_forward(feed, frame); /* the server drops it: the batch goes on */
-	client_unset(client, CLIENT_DISCARD);
-	client_unset(client, CLIENT_EXTENDED);
+	client_unset(client, CLIENT_DISCARD | CLIENT_EXTENDED | CLIENT_RUNS_AGAIN);
 	if (!is_linked(client)) {
 		client_send_ready(client);
 		return feed_skip_message(feed, frame);
@@ -131,6 +130,13 @@ static enum step feed_function_call(struct feed *feed, const struct pgw_frame *f
 	return feed_forward(feed, frame);
 }
 
+/* Its server, a replica's, has done what it was taken for. */
+static bool is_done(const struct client *client)
+{
+	return client->server->xact == PGW_XACT_IDLE && !server_is(client->server, SERVER_FRESH) &&
+	       !client_is(client, CLIENT_EXTENDED | CLIENT_SESSION);
+}
+
 /* Until ReadyForQuery, only COPY's messages and the end may pass. */
 static bool must_wait(const struct client *client, uint8_t type)
 {
@@ -151,8 +157,10 @@ static bool must_wait(const struct client *client, uint8_t type)
 		return false;
 	if (expect_is_full(&server->expects))
 		return true;
-	/* A cancel request that is still under way must not hit the next statement. */
-	if (server->n_cancels > 0 && server->expects.n == 0)
+	/* A cancel request that is still under way must not hit the next statement, nor may that go
+	 * to a replica only because it could not be released yet. */
+	if (server->expects.n == 0 &&
+		(server->n_cancels > 0 || (server->pool != client->pool && is_done(client))))
 		return true;
 	/* A session's statements may run on, but where each has a time limit: a cancel must hit the
 	 * one whose time is over. */
@@ -419,8 +427,13 @@ void client_feed_kept(struct client *client)
 	struct input *old = client->input;
 
 	if (old) {
+		bool fed;
+
 		client->input = NULL;
-		if (!feed_bytes(client, old, old->data + old->at, input_bytes(old)))
+		fed = feed_bytes(client, old, old->data + old->at, input_bytes(old));
+		if (client->state != CLIENT_WAITING && client->pool)
+			client_waited(client);
+		if (!fed)
 			return;
 	}
 	if (stream_has_input(&client->stream) && !(client->stream.flags & STREAM_PAUSED))

@@ -122,6 +122,7 @@ void client_drop_waiting_message(struct client *client)
 
 	if (input == NULL || client_is(client, CLIENT_DISCARD))
 		return;
+	client_unset(client, CLIENT_RUNS_AGAIN);
 	if (pgw_frame_read(input->data + input->at, input_bytes(input), &frame) != PGW_OK)
 		return;
 	n = PGW_HEADER_BYTES + frame.n_available;

@@ -14,6 +14,7 @@
 #include "session/feed.h"
 #include "session/pin.h"
 #include "session/replay.h"
+#include "session/replica.h"
 #include "session/server.h"
 
 /* Its error is read in PostgreSQL's log. */
@@ -105,6 +106,26 @@ static void fail_waiting(struct client *client, const struct pgw_fault *fault)
 		client_resume(client);
 }
 
+/* Where its ticket is for a server of. */
+static struct pool *target_of(const struct client *client)
+{
+	return UNLIKELY(client->target != NULL) ? client->target : client->pool;
+}
+
+static void parked_fault(const struct client *client, struct pgw_fault *fault_r)
+{
+	const char *database = client->pool->shared->database->name;
+	uint64_t waited_us = loop_now_us(&client->worker->loop) - client->wait_start_us;
+
+	if (pool_is_paused(client->pool))
+		pgw_fault_set(fault_r, PGW_FAULT_DATABASE_PAUSED, database, NULL);
+	else
+		pgw_fault_set(fault_r, PGW_FAULT_QUEUE_TIMEOUT, NULL,
+			"No replica of database %s can be used (SHOW REPLICAS says why); this "
+			"statement waited %" PRIu64 " ms.",
+			database, waited_us / 1000);
+}
+
 static void on_queue_timeout(struct timer *timer)
 {
 	struct client *client = CONTAINER_OF(timer, struct client, timer);
@@ -115,8 +136,7 @@ static void on_queue_timeout(struct timer *timer)
 		return;
 	}
 	if (client_is(client, CLIENT_PARKED))
-		pgw_fault_set(&fault, PGW_FAULT_DATABASE_PAUSED,
-			client->pool->shared->database->name, NULL);
+		parked_fault(client, &fault);
 	else
 		queue_fault(client, PGW_FAULT_QUEUE_TIMEOUT, client->ticket.home_lane, &fault);
 	fail_waiting(client, &fault);
@@ -167,7 +187,7 @@ static void handover_answered(struct mail *mail, void *owner)
 	struct server *server = handover->server;
 
 	if (server)
-		server_attach(server, handover->to, client->pool);
+		server_attach(server, handover->to, target_of(client));
 	mem_free(handover);
 	client_handover_arrived(client, server);
 }
@@ -237,7 +257,7 @@ static enum want follow_source(struct client *client)
 		server_claimed(worker, ticket->idle, client);
 		return WANT_WAIT;
 	case LANE_SOURCE_SLOT:
-		server = server_new(client->pool);
+		server = server_new(target_of(client));
 		server->client = client;
 		client->server = server;
 		server_connect(server);
@@ -253,17 +273,20 @@ static enum want follow_source(struct client *client)
 	}
 }
 
-static void end_waiting(struct client *client)
+void client_waited(struct client *client)
 {
-	struct pool_stats *stats = &client->pool->stats;
-
-	leave_queue(client);
-	timer_stop(&client->timer);
 	if (client->wait_start_us) {
-		STAT_ADD(stats->wait_time,
+		STAT_ADD(client->pool->stats.wait_time,
 			loop_now_us(&client->worker->loop) - client->wait_start_us);
 		client->wait_start_us = 0;
 	}
+}
+
+static void end_waiting(struct client *client)
+{
+	leave_queue(client);
+	timer_stop(&client->timer);
+	client_waited(client);
 }
 
 /* ---- the ways in ---- */
@@ -274,13 +297,14 @@ static enum want refuse(struct client *client, const struct pgw_fault *fault)
 		login_failed(client, fault);
 	else
 		client_error(client, fault);
+	client->wait_start_us = 0;
 	return WANT_FAILED;
 }
 
 /* Connecting to this pool's server failed a moment ago, and none is there: say so at once. */
 static bool circuit_is_open(struct client *client, struct pgw_fault *fault_r)
 {
-	struct shared_pool *shared = client->pool->shared;
+	struct shared_pool *shared = target_of(client)->shared;
 	uint64_t until_us = STAT_READ(shared->failed_until_us);
 
 	if (until_us == 0 || loop_now_us(&client->worker->loop) >= until_us ||
@@ -324,6 +348,15 @@ static enum want want_other_lane(struct client *client, unsigned lane, unsigned 
 	}
 }
 
+static void apply_params(struct client *client, struct server *server)
+{
+	struct param_set *wanted = server->pool == client->pool ? param_set_ref(client->params)
+								: replica_params(client);
+
+	inject_params(server, wanted);
+	param_set_unref(&wanted);
+}
+
 /* What must be sent ahead of its next statement. */
 static enum want prepare_server(struct client *client)
 {
@@ -337,6 +370,8 @@ static enum want prepare_server(struct client *client)
 		replay_drop_old_copies(server);
 		if (UNLIKELY(server->params != client->params))
 			inject_params(server, client->params);
+		if (UNLIKELY(server->params != client->params || server->pool != client->pool))
+			apply_params(client, server);
 	}
 	if (UNLIKELY(client->xact == XACT_FAILED)) {
 		/* It failed here, and is ended by the extended protocol: the answer is that to the
@@ -361,7 +396,7 @@ static enum want acquire(struct client *client, unsigned lane, unsigned priority
 	enum want want;
 
 	switch (lane_acquire(worker->cluster->ledger, &client->ticket,
-		client->pool->shared->lane_pool, lane, priority, worker->index,
+		target_of(client)->shared->lane_pool, lane, priority, worker->index,
 		loop_now_us(&client->worker->loop))) {
 	case LANE_GRANTED:
 		want = follow_source(client);
@@ -403,6 +438,12 @@ enum want client_want_server(
 		return want == WANT_READY ? prepare_server(client) : want;
 	}
 	if (UNLIKELY(pool_is_paused(client->pool))) {
+		client_set(client, CLIENT_PARKED);
+		begin_waiting(client, lane);
+		return WANT_WAIT;
+	}
+	if (UNLIKELY(config->targets_replica || client->target) &&
+		!replica_find_target(client, lane, route, neutral)) {
 		client_set(client, CLIENT_PARKED);
 		begin_waiting(client, lane);
 		return WANT_WAIT;

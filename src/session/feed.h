@@ -7,6 +7,7 @@
 #ifndef SESSION_FEED_H
 #define SESSION_FEED_H
 
+#include "classify/only_reads.h"
 #include "pgw/frame.h"
 #include "pgw/messages.h"
 #include "session/client.h"
@@ -119,6 +120,14 @@ enum step feed_refuse_query(
 	struct feed *feed, const struct pgw_frame *frame, const struct pgw_fault *fault);
 /* The session's facts for classify(). */
 struct classify_session feed_session(const struct client *client);
+
+/* feed_reads.c: for lanes with target = replica */
+enum reads feed_reads(const struct client *client, const struct statement_route *route,
+	const char *sql, size_t n); /* READS_NOT in other lanes */
+/* The end of the batch that begins at feed->at, if it is here and only reads; else NULL. */
+const uint8_t *feed_batch_reads(const struct feed *feed);
+/* A replica refused the batch because it writes: its statements go to the primary from now on. */
+void feed_batch_writes(struct client *client, const struct input *batch);
 
 /* Keeps a BEGIN for the first statement; the caller answers it. false: too long to keep. */
 bool feed_defer_begin(struct client *client, const char *sql, size_t n, bool class_fixed,

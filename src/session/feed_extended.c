@@ -11,6 +11,7 @@
 #include "session/pin.h"
 #include "session/replay.h"
 #include "session/search.h"
+#include "session/replica.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/write_sync.h"
@@ -85,10 +86,18 @@ static void look_ahead(
 		frame.n_available == frame.n_body_bytes && frame.type != PGW_SYNC) {
 		if (message_decides(feed->client, &frame, &found)) {
 			*route = found;
+			route->reads = READS_NOT; /* of the message that comes first */
 			return;
 		}
 		at += PGW_HEADER_BYTES + frame.n_body_bytes;
 	}
+}
+
+/* The batch is a transaction of its own, and this is its first message that a server gets. */
+static bool begins_alone(const struct client *client)
+{
+	return client->xact == XACT_NONE && !client_is(client, CLIENT_SESSION) &&
+	       (client->state != CLIENT_LINKED || server_is(client->server, SERVER_FRESH));
 }
 
 enum step feed_want_server(
@@ -96,6 +105,7 @@ enum step feed_want_server(
 {
 	struct client *client = feed->client;
 	struct statement_route route = *given;
+	const uint8_t *batch_end = NULL;
 	enum want want;
 
 	if (client_is(client, CLIENT_SESSION)) {
@@ -107,6 +117,10 @@ enum step feed_want_server(
 	} else if (client->state != CLIENT_LINKED && feed_is_neutral(&route)) {
 		look_ahead(feed, frame, &route);
 	}
+	if (UNLIKELY(worker_config(feed->worker)->targets_replica) && begins_alone(client)) {
+		batch_end = feed_batch_reads(feed);
+		route.reads = batch_end ? READS : READS_NOT;
+	}
 	if (frame->type != PGW_QUERY)
 		client_set(client, CLIENT_EXTENDED);
 	want = client_want_server(client, &route, feed_is_neutral(&route));
@@ -116,6 +130,8 @@ enum step feed_want_server(
 		return client->state == CLIENT_GONE || client->stream.fd < 0
 			       ? STEP_GONE
 			       : feed_skip_message(feed, frame);
+	if (UNLIKELY(batch_end != NULL) && client->server->pool != client->pool)
+		replica_keep(client, feed->at, (size_t)(batch_end - feed->at));
 	client->class = route.class;
 	client_statement_limited(client, given->timeout_ms);
 	if (given == &route)
@@ -362,6 +378,11 @@ static enum step parse_named(
 	struct pgw_fault fault;
 	enum step step;
 
+	if (taken && UNLIKELY(client_is(client, CLIENT_RUNS_AGAIN))) { /* by this very message */
+		(void)client_names_drop(
+			&client->names, &feed->worker->statements, parse->name);
+		taken = NULL;
+	}
 	if (taken && client->state != CLIENT_LINKED) {
 		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_EXISTS, parse->name, NULL);
 		return feed_fail_batch(feed, frame, &fault);

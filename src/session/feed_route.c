@@ -115,6 +115,9 @@ void feed_route_statement(struct client *client, struct statement *statement)
 	route->params = params;
 	route->xact_class = client->xact_class;
 	route->now_s = session.now_s;
+	if (UNLIKELY(settings->config->targets_replica) && !statement->writes)
+		route->reads = (uint8_t)only_reads(statement->text, statement->n_query - 1,
+			client->params->backslash_escapes);
 	if (result.bad_annotation)
 		STAT_ADD(client->worker->counters.n_bad_annotations, 1);
 }

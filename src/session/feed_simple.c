@@ -10,6 +10,7 @@
 #include "pgw/sqllex.h"
 #include "session/pin.h"
 #include "session/search.h"
+#include "session/replica.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/write_sync.h"
@@ -172,7 +173,8 @@ void feed_query_sent(struct client *client, struct expect expect)
 {
 	expect_push(&client->server->expects, expect);
 	client_set(client, CLIENT_AWAITS_READY);
-	client_unset(client, CLIENT_EXTENDED); /* its ReadyForQuery ends a batch, too */
+	/* Its ReadyForQuery ends a batch, too. */
+	client_unset(client, CLIENT_EXTENDED | CLIENT_RUNS_AGAIN);
 	/* A simple query drops the unnamed statement, here and there. */
 	client->server->unnamed = (struct pgw_hash128){0, 0};
 	client_unset(client, CLIENT_BIG_UNNAMED);
@@ -195,6 +197,30 @@ enum step feed_send_query(
 	if (UNLIKELY(route->effects & EFFECT_DEALLOCATE_ALL))
 		server_set(client->server, SERVER_STATEMENTS_GOING);
 	return feed_forward(feed, frame);
+}
+
+/* Session pooling: the session has its lane, the statement passes as it is. */
+static enum step pass_query(struct feed *feed, const struct pgw_frame *frame)
+{
+	static const struct statement_route any;
+	enum step step;
+
+	if (feed_session_refused(feed, frame, &step))
+		return step;
+	step = feed_want_server(feed, frame, &any);
+	return step == STEP_NEXT && feed->client->state == CLIENT_LINKED
+		       ? send_query(feed, frame, 0)
+		       : step;
+}
+
+static enum step fail_query(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+
+	client_unset(client, CLIENT_RUNS_AGAIN);
+	return client->state == CLIENT_GONE || client->stream.fd < 0
+		       ? STEP_GONE
+		       : feed_skip_message(feed, frame);
 }
 
 enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
@@ -239,13 +265,15 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	if (UNLIKELY(route.actions & ACTION_SEARCH) &&
 		search_holds(feed, frame, &route, sql, n, NULL, &step))
 		return step;
+	if (UNLIKELY(worker_config(feed->worker)->targets_replica) && whole)
+		route.reads = (uint8_t)feed_reads(client, &route, sql, n);
 	want = client_want_server(client, &route, feed_is_neutral(&route));
 	if (want == WANT_WAIT)
 		return STEP_WAIT;
 	if (want == WANT_FAILED)
-		return client->state == CLIENT_GONE || client->stream.fd < 0
-			       ? STEP_GONE
-			       : feed_skip_message(feed, frame);
+		return fail_query(feed, frame);
+	if (UNLIKELY(client->server->pool != client->pool) && client->xact == XACT_NONE)
+		replica_keep(client, feed->at, PGW_HEADER_BYTES + frame->n_body_bytes);
 	client->class = route.class;
 	client_statement_limited(client, route.timeout_ms);
 	if (UNLIKELY(route.log_rule != NULL))

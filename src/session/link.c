@@ -12,6 +12,7 @@
 #include "session/feed.h"
 #include "session/pin.h"
 #include "session/search.h"
+#include "session/replica.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/write_sync.h"
@@ -20,14 +21,16 @@ void link_client(struct client *client, struct server *server)
 {
 	struct pool *pool = client->pool;
 
-	MUST(server->expects.n == 0 && server->pool == pool);
+	MUST(server->expects.n == 0);
+	if (UNLIKELY(server->pool != pool))
+		replica_linked(client, server);
 	if (server->state != SERVER_LINKED)
 		server_to(server, SERVER_LINKED);
 	server_set(server, SERVER_FRESH);
 	server->client = client;
 	client->server = server;
 	server->request_us = loop_now_us(&client->worker->loop);
-	STAT_ADD(pool->stats.server_assignment_count, 1);
+	STAT_ADD(server->pool->stats.server_assignment_count, 1);
 	if (client->state == CLIENT_GONE)
 		return;
 	if (client->state != CLIENT_EXPECT_WELCOME)
@@ -50,10 +53,13 @@ static void unlink_pair(struct client *client, struct server *server)
 	pin_end(client);
 	server->client = NULL;
 	client->server = NULL;
+	if (UNLIKELY(server->kept != NULL))
+		replica_answer_left(server);
 	if (server->stream.flags & STREAM_PAUSED) /* its client does not read: the next one does */
 		server_resume(server);
 	server_unset(server, SERVER_FRESH | SERVER_SETUP_FAILED | SERVER_ROLLS_BACK |
-				     SERVER_OWES_SYNC | SERVER_OWES_ROLLBACK);
+				     SERVER_OWES_SYNC | SERVER_OWES_ROLLBACK |
+				     SERVER_RUNS_AGAIN);
 }
 
 static bool must_retire(const struct server *server, uint64_t now_us)
@@ -274,8 +280,10 @@ void link_login_done(struct client *client)
 
 	if (server == NULL)
 		return;
-	client_to(client, client_is(client, CLIENT_SESSION) ? CLIENT_LINKED : CLIENT_IDLE);
-	if (!client_is(client, CLIENT_SESSION))
+	bool stays = client_is(client, CLIENT_SESSION) && !replica_wants_session(client);
+
+	client_to(client, stays ? CLIENT_LINKED : CLIENT_IDLE);
+	if (!stays)
 		release(client, server);
 }
 
@@ -356,7 +364,11 @@ void link_server_failed(struct server *server, const struct pgw_fault *fault)
 	struct client *client = server->client;
 	struct pool *pool = server->pool;
 	bool has_others = STAT_READ(pool->shared->n_open) > 0;
+	bool of_replica = client && client->target == pool;
 
+	/* Who waits for it, too, is better served elsewhere. */
+	if (of_replica && STAT_READ(pool->shared->failed_until_us) <= clock_mono_us())
+		replica_tell(server->worker->cluster);
 	registry_lock();
 	pool->shared->last_failure = *fault;
 	registry_unlock();
@@ -367,7 +379,9 @@ void link_server_failed(struct server *server, const struct pgw_fault *fault)
 	else
 		pool_let_go(pool);
 	end_failed(server, fault);
-	if (client && has_others)
+	if (of_replica)
+		replica_leave(client);
+	else if (client && has_others)
 		client_wait_again(client);
 	else if (client)
 		client_server_failed(client, fault);
@@ -378,6 +392,11 @@ void link_server_refused(struct server *server, const struct pgw_fault *fault)
 	struct client *client = server->client;
 	struct worker *worker = server->worker;
 
+	/* Our budget is the primary's; what a replica has no room for the primary serves. */
+	if (client && client->target == server->pool) {
+		link_server_failed(server, fault);
+		return;
+	}
 	scaling_refused(worker);
 	end_failed(server, fault);
 	if (client)

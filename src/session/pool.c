@@ -62,6 +62,39 @@ void pool_leave(struct pool *pool)
 	pool->n_members--;
 }
 
+static void leave_replicas(struct pool *pool)
+{
+	unsigned i;
+
+	for (i = 0; i < pool->n_replicas; i++)
+		pool_leave(pool->replicas[i]);
+	mem_free(pool->replicas);
+	pool->replicas = NULL;
+	pool->n_replicas = 0;
+}
+
+void pool_find_replicas(struct pool *pool)
+{
+	const struct config_database *entry = pool_entry(pool);
+	char **names = entry ? entry->replicas : NULL;
+	struct pool *replica;
+
+	if (LIKELY(pool->replicas_of == pool->worker->settings->serial))
+		return;
+	pool->replicas_of = pool->worker->settings->serial;
+	leave_replicas(pool);
+	if (names == NULL)
+		return;
+	pool->replicas = mem_zalloc(CONFIG_REPLICAS_MAX * sizeof(struct pool *));
+	for (; *names; names++) {
+		replica = pool_of(pool->worker, *names, pool->shared->user->name);
+		pool_join(replica);
+		lane_pool_limit(pool->worker->cluster->ledger, replica->shared->lane_pool,
+			pool_size_of(replica));
+		pool->replicas[pool->n_replicas++] = replica;
+	}
+}
+
 /* The first of the list at `at`. */
 static void free_pool(struct pool **at)
 {
@@ -69,6 +102,7 @@ static void free_pool(struct pool **at)
 	unsigned i;
 
 	*at = pool->next;
+	leave_replicas(pool);
 	for (i = 0; i < N_SERVER_STATES; i++)
 		MUST(pool->n_servers[i] == 0);
 	shared_pool_unref(&pool->shared);
@@ -77,6 +111,10 @@ static void free_pool(struct pool **at)
 
 void pool_free_all(struct worker *worker)
 {
+	struct pool *pool;
+
+	for (pool = worker->pools; pool; pool = pool->next)
+		leave_replicas(pool);
 	while (worker->pools)
 		free_pool(&worker->pools);
 }

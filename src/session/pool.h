@@ -51,6 +51,9 @@ struct pool {
 	uint64_t use; /* how much it was used lately: for who gets servers ahead of demand */
 	uint64_t assignments_seen;
 	uint64_t next_host; /* of the entry's host list */
+	struct pool **replicas; /* of its entry's replicas; it is a member of each */
+	unsigned n_replicas, next_replica;
+	uint64_t replicas_of; /* settings->serial that they are of; 0: not looked for yet */
 	struct pool_stats stats;
 	struct pool_stats period; /* what the last whole stats period brought; worker->period_us is
 				     its length */
@@ -68,6 +71,8 @@ void pool_each(struct worker *worker, void (*visit)(void *arg, struct pool *pool
 void pool_free_all(struct worker *worker);
 /* The entry of [databases] it uses now; NULL when a reload removed it. */
 const struct config_database *pool_entry(const struct pool *pool);
+/* Brings pool->replicas up to date. */
+void pool_find_replicas(struct pool *pool);
 uint32_t pool_size_of(const struct pool *pool); /* servers it may have; 0: no limit of its own */
 uint32_t pool_min_size(const struct pool *pool); /* servers it keeps open while it has clients */
 bool pool_is_paused(const struct pool *pool);	/* PAUSE, of its database or of all */

@@ -18,9 +18,20 @@
 #include "lane/lane.h"
 #include "pgw/fault.h"
 #include "pgw/scram.h"
+#include "record/replica.h"
 #include "session/params.h"
 
 #define REGISTRY_FACTS_MAX 16
+
+/* How it stands if it is a replica of another database. All atomic: the control thread writes what
+ * it learnt (service/replicas.h), workers read it for each statement that may go there, and count. */
+struct replica_status {
+	uint32_t state; /* enum replica_state */
+	uint64_t lag_us, lag_bytes;
+	uint64_t n_statements; /* statements and transactions that got a server of it */
+	uint64_t n_fallbacks;  /* that might have, but no replica of their database could be used */
+	uint64_t n_reruns;     /* that it refused, and the primary ran */
+};
 
 struct shared_database {
 	LIST_ENTRY(shared_database) link;
@@ -31,6 +42,8 @@ struct shared_database {
 	uint32_t n_own;	    /* atomic: connections of pglane's own, each for a moment; PAUSE waits for them */
 	bool paused;	    /* atomic: PAUSE */
 	bool disabled;	    /* atomic: DISABLE */
+	struct replica_status replica;
+	char replica_reason[REPLICA_REASON_BYTES]; /* guarded: why it is not UP */
 };
 
 struct shared_user {

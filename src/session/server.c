@@ -91,6 +91,7 @@ static void free_server(struct task *task)
 	server_copies_clear(&server->copies);
 	pool_leave(server->pool);
 	mem_free(server->partial);
+	mem_free(server->kept);
 	mem_free(server->key);
 	mem_free(server->host);
 	server->magic = 0;

@@ -42,6 +42,7 @@ enum server_flag {
 	/* Of ours, to be sent behind the message of its client of which a part was sent */
 	SERVER_OWES_SYNC = 1 << 19,
 	SERVER_OWES_ROLLBACK = 1 << 20,
+	SERVER_RUNS_AGAIN = 1 << 28, /* it refused what the primary will run: nobody hears of it */
 };
 
 struct server_login; /* server_login.c */
@@ -65,6 +66,7 @@ struct server {
 	struct param_set *params_before; /* of a change that is under way: what holds if it fails */
 	struct server_copies copies;
 	struct pgw_hash128 unnamed; /* hash of its unnamed statement; zero: none of ours */
+	struct input *kept; /* of a replica: what it runs, until the answer leaves; see replica.h */
 	struct input *partial;	    /* part of a message that must be seen whole */
 	uint64_t skip_bytes;
 	uint32_t n_cancels; /* cancel requests aimed at it that have not finished */

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "session/client.h"
 #include "session/feed.h"
+#include "session/replica.h"
 #include "session/walk.h"
 
 #define ROUNDS_PER_EVENT 4
@@ -181,6 +182,8 @@ static void walk_bytes(struct server *server, const uint8_t *bytes, size_t n)
 		;
 	if (client) {
 		STAT_ADD(client->pool->stats.sent, worker->to_client.n_bytes);
+		if (UNLIKELY(server->kept != NULL) && worker->to_client.n_bytes > 0)
+			replica_answer_left(server);
 		sent = gather_flush(&worker->to_client);
 		worker->to_client.stream = NULL;
 	}

@@ -9,6 +9,7 @@
 #include "session/feed.h"
 #include "session/pin.h"
 #include "session/replay.h"
+#include "session/replica.h"
 #include "session/setting.h"
 #include "session/walk.h"
 #include "session/write_sync.h"
@@ -202,6 +203,15 @@ NOINLINE static void settle_tally(struct server *server, const struct expect *ex
 		server->tally.began_us = 0;
 	if (server->xact == PGW_XACT_IDLE)
 		tally_transaction_end(server);
+/* true: its client does not get this ReadyForQuery. */
+static bool nobody_hears(struct walk *walk, enum pgw_xact xact)
+{
+	struct server *server = walk->server;
+
+	if (!server_is(server, SERVER_RUNS_AGAIN))
+		return setup_refused(walk, xact);
+	replica_run_again(server);
+	return true;
 }
 
 static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
@@ -253,6 +263,8 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		said_again(server);
 		return true;
 	} else if (LIKELY(!server_is(server, SERVER_SETUP_FAILED)) || !setup_refused(walk, xact)) {
+	} else if (LIKELY(!server_is(server, SERVER_SETUP_FAILED | SERVER_RUNS_AGAIN)) ||
+		   !nobody_hears(walk, xact)) {
 		if (UNLIKELY(server_is(server, SERVER_STATEMENTS_GOING)))
 			statements_settled(server, failed);
 		if (server->client)
@@ -323,8 +335,14 @@ static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame
 	/* Of its own parameters, too: what it asked for may have another spelling, and two sets
 	 * that differ would be sent again in the middle of a batch. */
 	if (walk->client && !param_is_server_fact(name)) {
+		bool is_primary = server->pool == walk->client->pool;
+
+		if (!is_primary && walk_is_swallowed(walk) && replica_is_our_param(name))
+			return true;
+		set = is_primary ? param_set_ref(server->params)
+				 : param_set_with(walk->client->params, name, value);
 		param_set_unref(&walk->client->params);
-		walk->client->params = param_set_ref(server->params);
+		walk->client->params = set;
 	}
 	if (!walk_is_swallowed(walk) && !write_sync_holds(walk, frame))
 		walk_forward(walk, frame);
@@ -429,6 +447,9 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 					    client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
 					    strcmp(view.sqlstate, "57014") == 0);
 	if (walk->client && !swallow) {
+	if (UNLIKELY(server->kept != NULL) && !swallow && replica_refused(walk, view.sqlstate)) {
+		/* At ReadyForQuery it goes to the primary. */
+	} else if (walk->client && !swallow) {
 		STAT_ADD(walk->worker->classes[walk->client->class].n_errors, 1);
 		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
 			     strcmp(view.sqlstate, "57014") == 0))

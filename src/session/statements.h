@@ -36,6 +36,7 @@ struct statement_route {
 	const char *deny, *deny_rule, *log_rule;
 	/* classify() was asked with these; settings 0: never */
 	uint8_t xact_class;
+	uint8_t reads; /* enum reads; READS_NOT while no lane has target = replica */
 	uint64_t settings, pool;
 	int64_t now_s; /* 0: no rule asks for the time */
 	struct pgw_hash128 params;
@@ -48,6 +49,7 @@ struct statement {
 	uint32_t refs;
 	uint32_t n_query; /* with NUL */
 	uint32_t n_types;
+	bool writes; /* a replica refused it */
 	struct statement_route route;
 	char name[STATEMENT_NAME_BYTES]; /* on servers: statement_name() of its hash */
 	char text[];			 /* query, NUL, types */

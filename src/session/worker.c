@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "session/client.h"
+#include "session/replica.h"
 #include "session/server.h"
 
 #define JANITOR_PERIOD_US 1000000u
@@ -109,6 +110,8 @@ static void on_janitor(void *arg)
 	pool_sweep(worker, now_us);
 	close_excess(worker);
 	scaling_tick(worker);
+	if (worker_config(worker)->targets_replica)
+		replica_changed(worker);
 	if (now_us - worker->period_began_us >= period_us) {
 		worker->period_us = now_us - worker->period_began_us;
 		worker->period_began_us = now_us;
@@ -265,6 +268,7 @@ static void on_change(struct mail *mail, void *owner)
 	for (pool = worker->pools; pool; pool = pool->next)
 		lane_pool_limit(
 			worker->cluster->ledger, pool->shared->lane_pool, pool_size_of(pool));
+	replica_changed(worker);
 	mem_free(change);
 }
 

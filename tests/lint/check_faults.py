@@ -29,6 +29,8 @@ COMPARED = {
     ("src/tools/db.c", "42P01"): "a table of the schema is not there: the message says what to run",
     ("src/tools/db.c", "42883"): "a function is not there: the same",
     ("src/tools/db.c", "42501"): "no permission: the message says which role is needed",
+    ("src/session/replica.c", "25006"): "a replica refuses what writes out of sight: the primary runs it",
+    ("src/session/replica.c", "40001"): "the replay of the log is in the statement's way: the same",
     ("src/session/server_login.c", "53300"): "PostgreSQL has no room: the budget shrinks, and who waits goes on waiting",
     ("src/session/ahead.c", "25P02"): "the transaction had failed before: the client is told so in the server's words",
     ("src/session/ahead.c", "42883"): "the database lacks a function of ours: a hint says what brings it",

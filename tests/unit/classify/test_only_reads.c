@@ -141,6 +141,8 @@ static void test_begin(void **state)
 		{"begin transaction isolation level repeatable read, read only", true, true},
 		{"BEGIN ISOLATION LEVEL READ COMMITTED", false, true},
 		{"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", true, true},
+		{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", true, true},
+		{"BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE", false, false},
 		{"BEGIN READ WRITE", false, false},
 		{"BEGIN /* READ ONLY */", false, true},
 	};
