@@ -109,7 +109,6 @@ struct client {
 	uint8_t xact_class, commit_class;
 	struct worker *worker;
 	struct pool *pool;     /* NULL before login */
-	struct pool *target;   /* of the replica that its ticket is, or was last, for; NULL: `pool` */
 	struct server *server; /* linked, or connecting for us */
 	struct stream stream;
 	TAILQ_ENTRY(client) link;      /* of worker->clients */
@@ -133,6 +132,10 @@ struct client {
 	struct search *search;	 /* of its statement; see search.h */
 	void *console;		 /* the console's own */
 	struct pin *pin;	 /* why it keeps its server between transactions; NULL: it does not */
+	union {
+		void *console; /* of a client of the console, its own; NULL when it is gone */
+		struct pool *target; /* of the others: of the replica that their ticket is, or was last, for; NULL: `pool` */
+	};
 	uint64_t id;
 	uint64_t connect_wall_us;
 	uint64_t wait_start_us, query_start_us, xact_start_us, last_active_us; /* mono */

@@ -350,11 +350,8 @@ static enum want want_other_lane(struct client *client, unsigned lane, unsigned 
 
 static void apply_params(struct client *client, struct server *server)
 {
-	struct param_set *wanted = server->pool == client->pool ? param_set_ref(client->params)
-								: replica_params(client);
-
-	inject_params(server, wanted);
-	param_set_unref(&wanted);
+	inject_params(server,
+		server->pool == client->pool ? client->params : replica_params(client));
 }
 
 /* What must be sent ahead of its next statement. */

@@ -122,6 +122,7 @@ enum step feed_refuse_query(
 struct classify_session feed_session(const struct client *client);
 
 /* feed_reads.c: for lanes with target = replica */
+bool feed_targets_replica(const struct client *client, const struct statement_route *route);
 enum reads feed_reads(const struct client *client, const struct statement_route *route,
 	const char *sql, size_t n); /* READS_NOT in other lanes */
 /* The end of the batch that begins at feed->at, if it is here and only reads; else NULL. */

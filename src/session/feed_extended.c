@@ -117,7 +117,8 @@ enum step feed_want_server(
 	} else if (client->state != CLIENT_LINKED && feed_is_neutral(&route)) {
 		look_ahead(feed, frame, &route);
 	}
-	if (UNLIKELY(worker_config(feed->worker)->targets_replica) && begins_alone(client)) {
+	if (UNLIKELY(worker_config(feed->worker)->targets_replica) &&
+		feed_targets_replica(client, &route) && begins_alone(client)) {
 		batch_end = feed_batch_reads(feed);
 		route.reads = batch_end ? READS : READS_NOT;
 	}
@@ -378,11 +379,6 @@ static enum step parse_named(
 	struct pgw_fault fault;
 	enum step step;
 
-	if (taken && UNLIKELY(client_is(client, CLIENT_RUNS_AGAIN))) { /* by this very message */
-		(void)client_names_drop(
-			&client->names, &feed->worker->statements, parse->name);
-		taken = NULL;
-	}
 	if (taken && client->state != CLIENT_LINKED) {
 		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_EXISTS, parse->name, NULL);
 		return feed_fail_batch(feed, frame, &fault);

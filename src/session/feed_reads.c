@@ -8,13 +8,20 @@
 #include "session/replica.h"
 #include "session/server.h"
 
-enum reads feed_reads(const struct client *client, const struct statement_route *route,
-	const char *sql, size_t n)
+bool feed_targets_replica(const struct client *client, const struct statement_route *route)
 {
 	const struct config *config = worker_config(client->worker);
 	unsigned lane = route->has_lane ? route->lane : config->lane_of_class[route->class];
 
-	return config->lanes[lane].target == TARGET_REPLICA
+	if (client_is(client, CLIENT_CLASS_FIXED))
+		lane = config->lane_of_class[client->begin_class];
+	return config->lanes[lane].target == TARGET_REPLICA;
+}
+
+enum reads feed_reads(const struct client *client, const struct statement_route *route,
+	const char *sql, size_t n)
+{
+	return feed_targets_replica(client, route)
 		       ? only_reads(sql, n, client->params->backslash_escapes)
 		       : READS_NOT;
 }

@@ -54,7 +54,7 @@ static void unlink_pair(struct client *client, struct server *server)
 	server->client = NULL;
 	client->server = NULL;
 	if (UNLIKELY(server->kept != NULL))
-		replica_answer_left(server);
+		replica_forget(server);
 	if (server->stream.flags & STREAM_PAUSED) /* its client does not read: the next one does */
 		server_resume(server);
 	server_unset(server, SERVER_FRESH | SERVER_SETUP_FAILED | SERVER_ROLLS_BACK |
@@ -81,6 +81,8 @@ static void release(struct client *client, struct server *server)
 	struct lane_ledger *ledger = client->worker->cluster->ledger;
 	uint64_t now_us = loop_now_us(&client->worker->loop);
 
+	if (UNLIKELY(server->kept != NULL))
+		replica_answer_left(server); /* with what this read has brought */
 	unlink_pair(client, server);
 	client_unset(client, CLIENT_BIG_UNNAMED);
 	if (must_retire(server, now_us)) {

@@ -57,14 +57,12 @@ bool replica_wants_session(const struct client *client)
 {
 	const struct config *config = worker_config(client->worker);
 	struct statement_route route;
-	unsigned lane;
 
 	if (!client_is(client, CLIENT_SESSION) || !config->targets_replica ||
 		!is_read_only_session(client) || is_serializable(client))
 		return false;
 	route = feed_session_route(client);
-	lane = route.has_lane ? route.lane : config->lane_of_class[route.class];
-	return config->lanes[lane].target == TARGET_REPLICA;
+	return feed_targets_replica(client, &route);
 }
 
 /* ---- which replica ---- */
@@ -173,7 +171,15 @@ void replica_linked(struct client *client, struct server *server)
 
 struct param_set *replica_params(const struct client *client)
 {
-	return param_set_with(client->params, READ_ONLY_PARAM, "on");
+	struct worker *worker = client->worker;
+
+	if (worker->replica_asked != client->params) {
+		param_set_unref(&worker->replica_asked);
+		param_set_unref(&worker->replica_params);
+		worker->replica_asked = param_set_ref(client->params);
+		worker->replica_params = param_set_with(client->params, READ_ONLY_PARAM, "on");
+	}
+	return worker->replica_params;
 }
 
 bool replica_is_our_param(const char *name)
@@ -188,13 +194,28 @@ void replica_keep(struct client *client, const uint8_t *bytes, size_t n)
 	struct server *server = client->server;
 
 	MUST(server->kept == NULL);
-	server->kept = input_new(bytes, n);
+	server->kept = mem_zalloc(sizeof(*server->kept));
+	server->kept->bytes = input_new(bytes, n);
+	server->kept->unnamed = client->unnamed;
+	if (client->unnamed)
+		client->unnamed->refs++;
+}
+
+void replica_forget(struct server *server)
+{
+	statement_unref(&server->worker->statements, &server->kept->unnamed);
+	mem_free(server->kept->bytes);
+	mem_free(server->kept);
+	server->kept = NULL;
 }
 
 void replica_answer_left(struct server *server)
 {
-	mem_free(server->kept);
-	server->kept = NULL;
+	uint32_t n_confirmed = server->kept->n_confirmed;
+
+	replica_forget(server);
+	if (server->client)
+		client_names_confirmed(server->client, n_confirmed);
 }
 
 static bool is_of_replicas_only(const char *sqlstate)
@@ -227,7 +248,8 @@ bool replica_refused(struct walk *walk, const char *sqlstate)
 		return false;
 	server_set(server, SERVER_RUNS_AGAIN);
 	if (strcmp(sqlstate, "25006") == 0)
-		feed_batch_writes(client, server->kept);
+		feed_batch_writes(client, server->kept->bytes);
+	client_names_failed(client, UINT32_MAX);
 	__atomic_add_fetch(
 		&server->pool->shared->database->replica.n_reruns, 1, __ATOMIC_RELAXED);
 	return true;
@@ -236,16 +258,19 @@ bool replica_refused(struct walk *walk, const char *sqlstate)
 void replica_run_again(struct server *server)
 {
 	struct client *client = server->client;
-	struct input *kept = server->kept, *waiting;
-	size_t n_kept = input_bytes(kept), n_waiting;
+	struct input *kept, *waiting;
+	size_t n_kept, n_waiting;
 
 	server_unset(server, SERVER_RUNS_AGAIN);
-	server->kept = NULL;
-	if (client == NULL || client->state != CLIENT_LINKED) {
-		mem_free(kept);
+	if (client == NULL || client->state != CLIENT_LINKED)
 		return;
-	}
+	kept = server->kept->bytes;
+	client_unnamed_is(client, server->kept->unnamed);
+	server->kept->bytes = NULL;
+	server->kept->unnamed = NULL;
+	replica_forget(server);
 	waiting = client->input;
+	n_kept = input_bytes(kept);
 	n_waiting = input_bytes(waiting);
 	client_unset(client, CLIENT_AWAITS_READY | CLIENT_EXTENDED);
 	timer_stop(&client->timer);

@@ -27,7 +27,7 @@ bool replica_wants_session(const struct client *client);
 
 /* A client got a server of a replica. */
 void replica_linked(struct client *client, struct server *server);
-/* What a session on this server must have, for this client: a new reference. */
+/* What a session on this server must have, for this client. Borrowed. */
 struct param_set *replica_params(const struct client *client);
 /* The parameter that is ours there, not its client's. */
 bool replica_is_our_param(const char *name);
@@ -35,10 +35,26 @@ bool replica_is_our_param(const char *name);
 /*
  * A single statement or batch that goes to a replica is kept until the first byte of its answer
  * leaves, so that it can run on the primary after all when the replica refuses it (25006: a function
- * of it writes; 40001: the replay of the log was in its way).
+ * of it writes; 40001: the replay of the log was in its way). What it does to the names of its client
+ * is settled no sooner, and undone if it is refused.
  */
+struct replica_kept {
+	struct input *bytes;
+	struct statement *unnamed; /* the client's before it; a reference; NULL: none */
+	uint32_t n_confirmed;	   /* names, see client_names_confirmed() */
+};
+/* The server has come to what the message did to names. */
+static inline void replica_names_confirmed(struct server *server, uint32_t n)
+{
+	if (UNLIKELY(server->kept != NULL))
+		server->kept->n_confirmed += n;
+	else
+		client_names_confirmed(server->client, n);
+}
+/* Before the first message of it is sent. */
 void replica_keep(struct client *client, const uint8_t *bytes, size_t n);
 void replica_answer_left(struct server *server);
+void replica_forget(struct server *server); /* there will be no answer: what it did to names stays open */
 /* An error came instead of the answer. true: it is nobody's, at ReadyForQuery replica_run_again(). */
 bool replica_refused(struct walk *walk, const char *sqlstate);
 void replica_run_again(struct server *server);

@@ -83,7 +83,7 @@ static void free_server(struct task *task)
 	struct server *server = CONTAINER_OF(task, struct server, task);
 
 	CHECK_MAGIC(server, SERVER_MAGIC);
-	MUST(server->client == NULL && server->n_cancels == 0);
+	MUST(server->client == NULL && server->n_cancels == 0 && server->kept == NULL);
 	server_login_free(server);
 	expect_release(&server->expects);
 	param_set_unref(&server->params);
@@ -91,7 +91,6 @@ static void free_server(struct task *task)
 	server_copies_clear(&server->copies);
 	pool_leave(server->pool);
 	mem_free(server->partial);
-	mem_free(server->kept);
 	mem_free(server->key);
 	mem_free(server->host);
 	server->magic = 0;

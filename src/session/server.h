@@ -46,6 +46,7 @@ enum server_flag {
 };
 
 struct server_login; /* server_login.c */
+struct replica_kept; /* replica.h */
 
 struct server {
 	uint32_t magic;
@@ -66,7 +67,7 @@ struct server {
 	struct param_set *params_before; /* of a change that is under way: what holds if it fails */
 	struct server_copies copies;
 	struct pgw_hash128 unnamed; /* hash of its unnamed statement; zero: none of ours */
-	struct input *kept; /* of a replica: what it runs, until the answer leaves; see replica.h */
+	struct replica_kept *kept; /* of a replica: what it runs, until the answer leaves */
 	struct input *partial;	    /* part of a message that must be seen whole */
 	uint64_t skip_bytes;
 	uint32_t n_cancels; /* cancel requests aimed at it that have not finished */

@@ -27,7 +27,7 @@ void walk_emit_locals(struct server *server, struct client *client, struct gathe
 
 			pgw_build_empty(&writer, type);
 			gather_commit(out, &writer);
-			client_names_confirmed(client, front->n_names);
+			replica_names_confirmed(server, front->n_names);
 		}
 		expect_pop(&server->expects);
 	}
@@ -255,6 +255,9 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		if (expect.flags & EXPECT_ANSWER)
 			pin_answered(server, failed);
 		else if (expect.flags & EXPECT_SETUP)
+		replica_names_confirmed(server, expect.n_names);
+	if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
+		if (expect.flags & EXPECT_SETUP)
 			setup_settled(walk, failed);
 		else if (failed && server_is(server, SERVER_RESET_SENT))
 			server_set(server, SERVER_RETIRE); /* who knows what it still has */
@@ -507,6 +510,7 @@ static bool on_reply(
 		client_names_confirmed(server->client, front->n_names);
 	if (UNLIKELY(front->counted))
 		tally_end(server, front, frame->type == PGW_PORTAL_SUSPENDED);
+		replica_names_confirmed(server, front->n_names);
 	expect_pop(&server->expects);
 	if (UNLIKELY(watched))
 		write_sync_reply_over(walk);

@@ -417,6 +417,8 @@ void worker_release(struct worker *worker)
 {
 	worker->loop.stopping = false;
 	pool_free_all(worker);
+	param_set_unref(&worker->replica_asked);
+	param_set_unref(&worker->replica_params);
 	statement_table_release(&worker->statements);
 	fingerprints_release(&worker->fingerprints);
 	ticker_close(&worker->janitor);

@@ -125,6 +125,8 @@ struct worker {
 	struct worker_counters counters;
 	struct replay_ring replay;
 	struct annotation_stats annotations;
+	/* The last answer of replica_params(): what was asked, and the answer. References; NULL: none */
+	struct param_set *replica_asked, *replica_params;
 	struct gather to_client, to_server;
 	uint8_t *rx; /* WORKER_RX_BYTES */
 };

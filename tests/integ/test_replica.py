@@ -2,6 +2,7 @@
 """Lanes with target = replica: what only reads goes to a real streaming standby, what may write never does, and who cannot use the standby
 is served by the primary, or waits."""
 
+import random
 import re
 import threading
 
@@ -11,7 +12,7 @@ import pytest
 from harness import proxy as proxy_module
 from harness import system, wire
 from harness.cluster import USERS, Cluster, Standby
-from harness.traffic import Background, in_parallel
+from harness.traffic import Background, in_parallel, scaled
 
 HERE = "SELECT pg_is_in_recovery()"
 REPLICA, PRIMARY = "t", "f"
@@ -154,6 +155,10 @@ def test_transactions_go_there_only_if_they_are_declared_read_only(pair):
         assert client.extended("BEGIN READ ONLY").status == "T"
         assert client.extended(training(HERE)).value == REPLICA
         assert client.extended("COMMIT").status == "I"
+        # An annotation on BEGIN decides about all of it.
+        client.query("/*ml_class='training'*/ BEGIN READ ONLY")
+        assert client.query(HERE).value == REPLICA
+        client.query("COMMIT")
         # Its first statement decides; a neutral one takes a server of the primary.
         client.query("BEGIN READ ONLY")
         client.query("SET LOCAL work_mem = '8MB'")
@@ -360,6 +365,14 @@ def test_batch_of_several_statements_runs_again_as_a_whole(pair):
             wire.parse("a", training("SELECT note('batch')")), wire.bind("", "a"), wire.execute())
         assert [row[0] for row in result.rows] == [b"f", b"f"], result.errors
         assert result.kinds == "12DC312DCZ"
+        # Names and the unnamed statement are what they were before it: a name that is taken stays taken, and what is closed is there.
+        client.exchange(wire.parse("s", training("SELECT 's'")), wire.parse("", training("SELECT 'unnamed'")))
+        result = client.exchange(
+            wire.bind("", "s"), wire.execute(), wire.bind("", ""), wire.execute(), wire.close("S", "s"),
+            wire.parse("", training("SELECT note('batch')::text")), wire.bind("", ""), wire.execute(),
+            wire.parse("a", training(HERE)), wire.bind("", "a"), wire.execute())
+        assert [row[0] for row in result.rows] == [b"s", b"unnamed", b"false"] and result.sqlstate == "42P05", result.errors
+        assert client.exchange(wire.bind("", "s"), wire.execute()).sqlstate == "26000", "Close is not undone by an error behind it"
         # And one that only reads: all of it is there.
         result = client.exchange(*[part for i in range(3) for part in (wire.parse("", training(HERE)), wire.bind("", ""), wire.execute())])
         assert [row[0] for row in result.rows] == [b"t"] * 3
@@ -368,7 +381,7 @@ def test_batch_of_several_statements_runs_again_as_a_whole(pair):
                                  wire.parse("", training("INSERT INTO notes (text) VALUES ('batch')")), wire.bind("", ""), wire.execute())
         assert (result.rows, result.errors) == ([[b"f"]], [])
     assert notes(pair, "batch") == 2
-    assert counts(proxy)[2] == 1
+    assert counts(proxy)[2] == 2
 
 
 def test_pipeline_behind_a_refused_statement_keeps_its_order(pair):
@@ -418,6 +431,60 @@ def test_conflict_with_the_replay_runs_on_the_primary(pair):
         pair.primary.run("VACUUM dead", "app")
         assert client.result().value == "0"
     assert counts(proxy) == (1, 0, 1)
+
+
+NAMES = ["", "", "s", "t"]
+TEXTS = ["SELECT $1::text", "SELECT $1::text, name FROM events WHERE id < 3 ORDER BY id", "SELECT note($1)::text", "SELECT 1 / length(substr($1, 9))",
+         "INSERT INTO notes (text) VALUES ($1) RETURNING text", "SELECT note_last(i, 2) FROM generate_series(1, 2) i WHERE $1::text IS NOT NULL",
+         "SELECT nextval('counter') > 0, $1::text", "SELEC $1"]
+QUERIES = ["SELECT 'simple'", "SELECT note('simple') IS NOT NULL", "INSERT INTO notes (text) VALUES ('simple')", "BEGIN", "BEGIN READ ONLY", "COMMIT", "ROLLBACK",
+           "SELECT 1 / 0", "COPY (SELECT 5) TO STDOUT", "SAVEPOINT a", "SELECT 1; SELECT 2", ""]
+
+
+def random_batch(rng):
+    """Messages of one batch and its Sync, or one Query; what a driver could send, or would never."""
+    if rng.random() < 0.3:
+        return [wire.query(rng.choice(QUERIES))]
+    parts = []
+    for _ in range(rng.randint(1, 4)):
+        name = rng.choice(NAMES)
+        parts += rng.choice([
+            [wire.parse(name, rng.choice(TEXTS), [25]), wire.bind("", name, ["value"]), wire.describe("P"), wire.execute()],
+            [wire.bind("", name, ["value"]), wire.execute()],
+            [wire.parse(name, rng.choice(TEXTS), [25]), wire.describe("S", name)],
+            [wire.close("S", name)],
+            [wire.execute()],
+        ])
+    return [*parts, wire.SYNC]
+
+
+def essence(result):
+    return result.kinds, result.rows, [error.sqlstate for error in result.errors], result.status, result.tags
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_batches_are_answered_as_by_the_primary(pair, seed):
+    """The same messages to a pglane without a target and to one all of whose lanes have it: nobody can tell them apart, and each write happened once."""
+    rng = random.Random(seed)
+    everything = {f"lane:{name}": {"target": "replica"} for name in ("default", "ml", "vector", "training")}
+    proxy = pair.start(sections=everything)
+    plain = pair.start(lane={"target": "primary"}, wait=False)
+    written = []
+    with proxy.client() as client, plain.client() as direct:
+        seen = [("", [], [], "I", [])]
+        for _ in range(scaled(250)):
+            # What a failed transaction answers to Parse hangs on the copies that its server has.
+            batch = [wire.query("ROLLBACK")] if seen[0][3] == "E" else random_batch(rng)
+            seen = []
+            for one in (direct, client):
+                before = pair.primary.run("SELECT count(*) FROM notes", "app")[0][0]
+                one.send(*batch)
+                seen.append(essence(one.result()))
+                written.append(pair.primary.run("SELECT count(*) FROM notes", "app")[0][0] - before)
+            assert seen[0] == seen[1], batch
+            assert written[-1] == written[-2], batch
+    statements, _, reruns = counts(proxy)
+    assert statements > 20 and reruns > 0
 
 
 # ---- lag ----
@@ -493,6 +560,7 @@ def test_waiting_outlasts_a_crash_and_the_operator(own):
     with proxy.console() as console, proxy.client() as first, proxy.client() as second, proxy.client() as third:
         assert first.query(training(HERE)).value == REPLICA
         own.standby.kill()
+        system.eventually(lambda: shown(proxy)["app_r1"]["state"] == "down", 20, "the loss's being seen")
         for client in (first, second, third):
             client.send(wire.query(training(HERE)))
         system.eventually(lambda: len(console.show("QUEUE")) == 3)
