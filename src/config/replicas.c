@@ -149,6 +149,45 @@ static void check_lane(struct replicas *r, const struct config_lane *lane, bool 
 			"no entry of [databases] has replicas; name them there: shop = host=… replicas=shop_replica");
 }
 
+static bool is_named(const struct config *config, const char *name)
+{
+	for (unsigned i = 0; i < config->n_databases; i++)
+		if (config_list_has(config->databases[i].replicas, name))
+			return true;
+	return false;
+}
+
+/* Each of them is watched over a connection that stays open. */
+static unsigned count_watched(const struct config *config)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < config->n_databases; i++) {
+		const struct config_database *entry = &config->databases[i];
+
+		n += entry->replicas && entry->replicas[0];
+		n += is_named(config, entry->name);
+	}
+	return n;
+}
+
+static void check_permits(struct replicas *r)
+{
+	const struct config_lane *lane = &r->config->lanes[r->config->lane_of_class[0]];
+	unsigned n = count_watched(r->config);
+
+	for (unsigned i = 0; i < r->config->n_lanes; i++) {
+		struct config_place place = place_of_target(r, r->config->lanes[i].name);
+
+		if (r->config->lanes[i].target != TARGET_REPLICA || n < lane->permits)
+			continue;
+		config_problem_add(r->problems, &place,
+			"replicas and the entries that have some are watched over %u connections with permits of lane %s, which has %u and would have none left; give it more",
+			n, lane->name, lane->permits);
+		return;
+	}
+}
+
 void replicas_resolve(struct config *config, const struct config_entries *entries,
 	struct config_problems *problems)
 {
@@ -170,4 +209,5 @@ void replicas_resolve(struct config *config, const struct config_entries *entrie
 	for (unsigned i = 0; i < config->n_lanes; i++)
 		if (config->lanes[i].target == TARGET_REPLICA)
 			check_lane(&r, &config->lanes[i], has_replicas);
+	check_permits(&r);
 }

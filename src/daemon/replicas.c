@@ -33,7 +33,8 @@ static void *new_permit(void *arg, void (*granted)(void *probe), void *probe)
 	struct replica_watch *watch = arg;
 	struct permit *permit = mem_zalloc(sizeof(*permit));
 
-	permit_open(permit, watch->permits, LANE_PRIORITY_MAX, granted, probe);
+	/* It is kept for long: none of the urgent lane's. */
+	permit_open(permit, watch->permits, LANE_PRIORITY_URGENT - 1, granted, probe);
 	return permit;
 }
 

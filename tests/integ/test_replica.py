@@ -760,6 +760,42 @@ def test_reload_adds_and_removes_replicas_under_load(pair):
     proxy.databases["app_r1"] = gone
 
 
+def test_watch_waits_for_its_permits(pair):
+    proxy = pair.start(lanes={"default": 3}, lane={"target": "primary"}, wait=False)
+
+    def change(target):
+        proxy.sections["lane:training"]["target"] = target
+        proxy.write()
+        proxy.reload()
+
+    holders = [proxy.client() for _ in range(3)]
+    for holder in holders:
+        holder.query("BEGIN")
+        holder.query("SELECT 1")
+    assert shown(proxy)["app_r1"]["state"] == "unused"
+    with proxy.console() as console:
+        for _ in range(2):  # given up while it waits, and asked for again
+            change("replica")
+            system.eventually(lambda: console.lane("default")["waiting"] == 2, what="the watch's waiting")
+            assert shown(proxy)["app_r1"]["state"] == "unknown"
+            change("primary")
+            assert console.lane("default")["waiting"] == 0
+        change("replica")
+        for holder in holders:
+            holder.query("COMMIT")
+            holder.close()
+        system.eventually(lambda: shown(proxy)["app_r1"]["lag_ms"] is not None, 20, "the replica's being up")
+        system.eventually(lambda: console.lane("default")["in_use"] == 2)
+        assert proxy.run(training(HERE)) == [(True,)]
+        change("primary")
+        system.eventually(lambda: console.lane("default")["in_use"] == 0, what="the return of its permits")
+        proxy.sections["lane:training"]["target"] = "replica"
+        proxy.sections["lane:default"] = {"permits": 2}
+        proxy.write(budget=6)
+        with pytest.raises(psycopg2.Error, match="give it more"):
+            proxy.reload()
+
+
 # ---- budget, cancels, clocks, parameters ----
 
 

@@ -90,6 +90,19 @@ static void mistakes_of_entries(void **state)
 		"t.ini:2: [databases] shop: there are too many replicas; 16 is the most");
 }
 
+static void the_watch_needs_permits(void **state)
+{
+#define SMALL(default_, budget) "[pglane]\nreplica_check_user = w\nbudget = " budget "\n" SHOP R1 R2 \
+		"[lane:default]\npermits = " default_ "\n[lane:ml]\nspill =\n" TARGET
+
+	config_unref(&(struct config *){ load_ok(SMALL("4", "64")) });
+	load_bad(SMALL("3", "63"),
+		"t.ini:13: [lane:training] target: replicas and the entries that have some are watched over 3 connections with permits of lane default, which has 3 and would have none left; give it more");
+	/* Nobody is watched while no lane has the target. */
+	config_unref(&(struct config *){ load_ok("[pglane]\nbudget = 61\n" SHOP R1 R2
+		"[lane:default]\npermits = 1\n[lane:ml]\nspill =\n") });
+}
+
 static void mistakes_of_lanes(void **state)
 {
 	load_bad("[lane:training]\ntarget = standby\n",
@@ -109,6 +122,7 @@ int main(void)
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(who_asks),
 		cmocka_unit_test(mistakes_of_entries),
+		cmocka_unit_test(the_watch_needs_permits),
 		cmocka_unit_test(mistakes_of_lanes),
 	};
 
