@@ -72,7 +72,7 @@ enum client_flag {
 	CLIENT_BATCH_HAS_XACT =
 		1 << 27, /* BEGIN, COMMIT or ROLLBACK is in what its server has not answered yet */
 	/* A replica refused its statement or batch, which comes once more, for the primary. */
-	CLIENT_RUNS_AGAIN = 1 << 30,
+	CLIENT_RUNS_AGAIN = 1 << 17,
 };
 
 /* How a transaction stands as the client was told. */
