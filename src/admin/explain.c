@@ -87,8 +87,6 @@ static const char *outcome(const struct config *config, const struct classify_re
 	return "wait";
 }
 
-/* What is known of the database that was named. */
-static void add_catalog(struct run *run)
 static const char *target_name(const struct config_lane *lane, const char *sql)
 {
 	if (lane->target == TARGET_PRIMARY)
@@ -104,8 +102,8 @@ static const char *target_name(const struct config_lane *lane, const char *sql)
 	}
 }
 
-/* As its own user would be classed who may annotate with the highest priority. */
-static void classify_for(const struct run *run, struct classify_result *result_r)
+/* What is known of the database that was named. */
+static void add_catalog(struct run *run)
 {
 	const struct catalogs_entry *entry = run->request.value ? catalogs_find(run->worker->catalogs, run->request.value) : NULL;
 	char text[80] = "";

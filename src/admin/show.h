@@ -18,8 +18,6 @@ extern const struct column lanes_columns[19], classes_columns[10], queue_columns
 extern const struct column catalog_columns[7];
 extern const struct column fingerprints_columns[21];
 extern const struct column searches_columns[26];
-extern const struct column lanes_columns[19], classes_columns[9], queue_columns[9], budget_columns[7], explain_columns[2];
-extern const struct column scaling_columns[10];
 extern const struct column replicas_columns[11];
 
 void show_pools(struct run *run);

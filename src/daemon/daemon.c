@@ -513,6 +513,7 @@ static void open_cluster(struct daemon *daemon)
 	daemon->searches = searches_open(cluster, &daemon->loop, &daemon->mailbox,
 		&daemon->permits, daemon->settings->config);
 	daemon->catalogs = catalogs_open(
+		cluster, &daemon->loop, &daemon->permits, daemon->settings);
 	daemon->replicas = replica_watch_open(
 		cluster, &daemon->loop, &daemon->permits, daemon->settings);
 }

@@ -130,7 +130,6 @@ struct client {
 	struct write_sync *sync; /* write_sync.h; NULL: nothing annotated is under way */
 	struct pgw_fault *fault; /* see feed_fail_batch(); until ReadyForQuery */
 	struct search *search;	 /* of its statement; see search.h */
-	void *console;		 /* the console's own */
 	struct pin *pin;	 /* why it keeps its server between transactions; NULL: it does not */
 	union {
 		void *console; /* of a client of the console, its own; NULL when it is gone */

@@ -365,8 +365,6 @@ static enum want prepare_server(struct client *client)
 	if (server_is(server, SERVER_FRESH) && LIKELY(server->xact == PGW_XACT_IDLE)) {
 		server_unset(server, SERVER_FRESH);
 		replay_drop_old_copies(server);
-		if (UNLIKELY(server->params != client->params))
-			inject_params(server, client->params);
 		if (UNLIKELY(server->params != client->params || server->pool != client->pool))
 			apply_params(client, server);
 	}

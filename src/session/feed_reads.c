@@ -15,7 +15,7 @@ bool feed_targets_replica(const struct client *client, const struct statement_ro
 
 	if (client_is(client, CLIENT_CLASS_FIXED))
 		lane = config->lane_of_class[client->begin_class];
-	return config->lanes[lane].target == TARGET_REPLICA;
+	return route->actions == 0 && config->lanes[lane].target == TARGET_REPLICA;
 }
 
 enum reads feed_reads(const struct client *client, const struct statement_route *route,

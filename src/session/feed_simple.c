@@ -199,20 +199,6 @@ enum step feed_send_query(
 	return feed_forward(feed, frame);
 }
 
-/* Session pooling: the session has its lane, the statement passes as it is. */
-static enum step pass_query(struct feed *feed, const struct pgw_frame *frame)
-{
-	static const struct statement_route any;
-	enum step step;
-
-	if (feed_session_refused(feed, frame, &step))
-		return step;
-	step = feed_want_server(feed, frame, &any);
-	return step == STEP_NEXT && feed->client->state == CLIENT_LINKED
-		       ? send_query(feed, frame, 0)
-		       : step;
-}
-
 static enum step fail_query(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;

@@ -188,6 +188,8 @@ static void said_again(struct server *server)
 {
 	struct client *client = server->client;
 
+	if (UNLIKELY(server->kept != NULL))
+		replica_forget(server);
 	client_unset(client, CLIENT_REPLAYS);
 	client_set(client, CLIENT_REPLAYED);
 	replay_close_stale(server);
@@ -203,6 +205,8 @@ NOINLINE static void settle_tally(struct server *server, const struct expect *ex
 		server->tally.began_us = 0;
 	if (server->xact == PGW_XACT_IDLE)
 		tally_transaction_end(server);
+}
+
 /* true: its client does not get this ReadyForQuery. */
 static bool nobody_hears(struct walk *walk, enum pgw_xact xact)
 {
@@ -245,7 +249,7 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	if (UNLIKELY(expect.n_names) && failed)
 		undo(walk, &expect);
 	else if (UNLIKELY(expect.n_names) && server->client)
-		client_names_confirmed(server->client, expect.n_names);
+		replica_names_confirmed(server, expect.n_names);
 	if (UNLIKELY(server->client && server->client->sync) &&
 		(expect.flags & (EXPECT_SWALLOW | EXPECT_COMMIT)) != EXPECT_SWALLOW &&
 		!server_is(server, SERVER_SETUP_FAILED) &&
@@ -255,9 +259,6 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		if (expect.flags & EXPECT_ANSWER)
 			pin_answered(server, failed);
 		else if (expect.flags & EXPECT_SETUP)
-		replica_names_confirmed(server, expect.n_names);
-	if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
-		if (expect.flags & EXPECT_SETUP)
 			setup_settled(walk, failed);
 		else if (failed && server_is(server, SERVER_RESET_SENT))
 			server_set(server, SERVER_RETIRE); /* who knows what it still has */
@@ -265,7 +266,6 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	} else if (UNLIKELY(server->client && client_is(server->client, CLIENT_REPLAYS))) {
 		said_again(server);
 		return true;
-	} else if (LIKELY(!server_is(server, SERVER_SETUP_FAILED)) || !setup_refused(walk, xact)) {
 	} else if (LIKELY(!server_is(server, SERVER_SETUP_FAILED | SERVER_RUNS_AGAIN)) ||
 		   !nobody_hears(walk, xact)) {
 		if (UNLIKELY(server_is(server, SERVER_STATEMENTS_GOING)))
@@ -449,7 +449,6 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 		tally_error(server, walk->client &&
 					    client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
 					    strcmp(view.sqlstate, "57014") == 0);
-	if (walk->client && !swallow) {
 	if (UNLIKELY(server->kept != NULL) && !swallow && replica_refused(walk, view.sqlstate)) {
 		/* At ReadyForQuery it goes to the primary. */
 	} else if (walk->client && !swallow) {
@@ -507,10 +506,9 @@ static bool on_reply(
 		return false;
 	watched &= kind == EXPECT_EXECUTE;
 	if (UNLIKELY(front->n_names) && server->client)
-		client_names_confirmed(server->client, front->n_names);
+		replica_names_confirmed(server, front->n_names);
 	if (UNLIKELY(front->counted))
 		tally_end(server, front, frame->type == PGW_PORTAL_SUSPENDED);
-		replica_names_confirmed(server, front->n_names);
 	expect_pop(&server->expects);
 	if (UNLIKELY(watched))
 		write_sync_reply_over(walk);
