@@ -618,12 +618,12 @@ static const struct schema_row lane_rows[] = {
 	LANE("hop_to", TEXT, hop_to, NULL,
 		"The lane that statements move on to. From then on they have its "
 		"statement_timeout, counted from their start."),
-	LANE("max_pinned", COUNT(0, COUNT_MAX), max_pinned, "0",
-		"How many of its permits may be kept by clients whose sessions have state of their "
-		"own (SHOW PINS); a statement that would make one more is refused. 0: half of them."),
 	LANE("max_lag", TIME, max_lag_us, "10",
 		"With target = replica: a replica that is further behind the primary is not used. "
 		"0: any is."),
+	LANE("max_pinned", COUNT(0, COUNT_MAX), max_pinned, "0",
+		"How many of its permits may be kept by clients whose sessions have state of their "
+		"own (SHOW PINS); a statement that would make one more is refused. 0: half of them."),
 	LANE("max_waiting", COUNT(0, COUNT_MAX), max_waiting, "0",
 		"How many may wait; who comes then is refused at once. 0: no bound."),
 	LANE("permits", COUNT(0, 100000), permits, "0",

@@ -5,7 +5,7 @@
  * the control loop, as PgBouncer has them: HUP reload, TERM wait for clients (again: at once), INT
  * wait for servers, QUIT at once, USR1 pause, USR2 resume.
  */
-#include "daemon/daemon.h"
+#include "daemon/daemon_priv.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -15,39 +15,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "daemon/forwarding.h"
-#include "daemon/catalogs.h"
-#include "daemon/metrics.h"
 #include "daemon/process.h"
-#include "daemon/searches.h"
-#include "daemon/replicas.h"
 #include "io/netaddr.h"
 #include "service/wv_class.h"
 #include "session/client.h"
-#include "session/worker.h"
 
 #define QUIT_PATIENCE_US 15000000u /* an immediate shutdown that takes longer is cut off */
-
-struct daemon {
-	struct cluster cluster;
-	struct loop loop;
-	struct mailbox mailbox;
-	struct settings *settings;
-	struct permits permits;
-	struct metrics *metrics;
-	struct forwarding *forwarding;
-	struct searches *searches;
-	struct catalog_service *catalogs;
-	struct replica_watch *replicas;
-	struct event *signals[8];
-	unsigned n_signals;
-	unsigned n_quiet;
-	struct timer deadline;
-	bool delivery; /* atomic: the ledger put something into the control port */
-	const struct daemon_options *options;
-	char *config_file; /* absolute: the daemon changes directory */
-	int exit_code;
-};
 
 /* ---- configuration ---- */
 
@@ -146,7 +119,7 @@ static void change_settings(struct daemon *daemon, struct settings *fresh)
 }
 
 /* Takes fresh in, or says why not. text_r gets what the operator should know. */
-static bool apply_fresh(struct daemon *daemon, struct settings *fresh, struct strbuf *text)
+bool daemon_apply(struct daemon *daemon, struct settings *fresh, struct strbuf *text)
 {
 	if (!same_lanes(fresh->config, daemon->settings->config)) {
 		strbuf_adds(text, "lanes cannot be added, removed or renamed while pglane runs: "
@@ -173,10 +146,10 @@ static char *one_line(const struct strbuf *text)
 	return line;
 }
 
-static bool reload(struct daemon *daemon, struct strbuf *text)
+bool daemon_reload(struct daemon *daemon, struct strbuf *text)
 {
 	struct settings *fresh = load_settings(daemon->config_file, text);
-	bool ok = fresh && apply_fresh(daemon, fresh, text);
+	bool ok = fresh && daemon_apply(daemon, fresh, text);
 	char *line = one_line(text);
 
 	log_reopen();
@@ -186,126 +159,6 @@ static bool reload(struct daemon *daemon, struct strbuf *text)
 		log_error("RELOAD failed, the old configuration stays: %s", line);
 	mem_free(line);
 	return ok;
-}
-
-/* ---- what the console asks, on the control thread by a mail ---- */
-
-struct order {
-	struct mail mail;
-	struct daemon *daemon;
-	/* SET; NULL: RELOAD. key: the argument of an order for the outbox; value: REFRESH CATALOG's database, NULL: all */
-	char *key, *value;
-	enum outbox_order outbox;
-	outbox_done *outbox_done;
-	enum shutdown_mode mode;
-	void (*done)(void *arg, bool ok, const char *text);
-	void *arg;
-};
-
-static void free_order(struct order *order)
-{
-	mem_free(order->key);
-	mem_free(order->value);
-	mem_free(order);
-}
-
-static void on_reload_order(struct mail *mail, void *owner)
-{
-	struct order *order = CONTAINER_OF(mail, struct order, mail);
-	struct strbuf text = STRBUF_INIT;
-	bool ok = reload(order->daemon, &text);
-
-	order->done(order->arg, ok, text.data);
-	strbuf_release(&text);
-	free_order(order);
-}
-
-static void order_reload(
-	void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
-{
-	struct daemon *daemon = arg;
-	struct order *order = mem_zalloc(sizeof(*order));
-
-	order->daemon = daemon;
-	order->done = done;
-	order->arg = done_arg;
-	mailbox_post(&daemon->mailbox, &order->mail, on_reload_order);
-}
-
-static void on_set_order(struct mail *mail, void *owner)
-{
-	struct order *order = CONTAINER_OF(mail, struct order, mail);
-	struct daemon *daemon = order->daemon;
-	struct strbuf text = STRBUF_INIT;
-	struct settings *fresh = NULL;
-	char error[256] = "";
-	struct config *config =
-		config_with(daemon->settings->config, order->key, order->value, error);
-
-	if (config)
-		fresh = settings_new(config, &text);
-	else
-		strbuf_adds(&text, error);
-	order->done(order->arg, fresh && apply_fresh(daemon, fresh, &text), text.data);
-	strbuf_release(&text);
-	free_order(order);
-}
-
-static void order_set(void *arg, const char *key, const char *value,
-	void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
-{
-	struct daemon *daemon = arg;
-	struct order *order = mem_zalloc(sizeof(*order));
-
-	order->daemon = daemon;
-	order->key = mem_strdup(key);
-	order->value = mem_strdup(value);
-	order->done = done;
-	order->arg = done_arg;
-	mailbox_post(&daemon->mailbox, &order->mail, on_set_order);
-}
-
-static void on_outbox_order(struct mail *mail, void *owner)
-{
-	struct order *order = CONTAINER_OF(mail, struct order, mail);
-
-	forwarding_order(order->daemon->forwarding, order->outbox, order->key, order->outbox_done, order->arg);
-	free_order(order);
-}
-
-static void order_outbox(void *arg, enum outbox_order what, const char *argument, outbox_done *done,
-	void *done_arg)
-{
-	struct daemon *daemon = arg;
-	struct order *order = mem_zalloc(sizeof(*order));
-
-	order->daemon = daemon;
-	order->key = mem_strdup(argument);
-	order->outbox = what;
-	order->outbox_done = done;
-	order->arg = done_arg;
-	mailbox_post(&daemon->mailbox, &order->mail, on_outbox_order);
-}
-
-static void on_refresh_order(struct mail *mail, void *owner)
-{
-	struct order *order = CONTAINER_OF(mail, struct order, mail);
-
-	catalogs_refresh(order->daemon->catalogs, order->value, order->done, order->arg);
-	free_order(order);
-}
-
-static void order_refresh(void *arg, const char *database,
-	void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
-{
-	struct daemon *daemon = arg;
-	struct order *order = mem_zalloc(sizeof(*order));
-
-	order->daemon = daemon;
-	order->value = database ? mem_strdup(database) : NULL;
-	order->done = done;
-	order->arg = done_arg;
-	mailbox_post(&daemon->mailbox, &order->mail, on_refresh_order);
 }
 
 /* ---- the end ---- */
@@ -337,18 +190,24 @@ static void shut_down(struct daemon *daemon, enum shutdown_mode mode)
 		worker_drain(&daemon->cluster.workers[i]);
 }
 
+struct shutdown_order {
+	struct mail mail;
+	struct daemon *daemon;
+	enum shutdown_mode mode;
+};
+
 static void on_shutdown_order(struct mail *mail, void *owner)
 {
-	struct order *order = CONTAINER_OF(mail, struct order, mail);
+	struct shutdown_order *order = CONTAINER_OF(mail, struct shutdown_order, mail);
 
 	shut_down(order->daemon, order->mode);
-	free_order(order);
+	mem_free(order);
 }
 
 static void order_shutdown(void *arg, enum shutdown_mode mode)
 {
 	struct daemon *daemon = arg;
-	struct order *order = mem_zalloc(sizeof(*order));
+	struct shutdown_order *order = mem_zalloc(sizeof(*order));
 
 	order->daemon = daemon;
 	order->mode = mode;
@@ -413,7 +272,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 	switch (number) {
 	case SIGHUP:
-		(void)reload(daemon, &text);
+		(void)daemon_reload(daemon, &text);
 		break;
 	case SIGTERM:
 		shut_down(daemon, daemon->cluster.shutdown_mode == SHUTDOWN_NONE
@@ -483,11 +342,8 @@ static void open_cluster(struct daemon *daemon)
 	rng_bytes(cluster->mock_key, sizeof(cluster->mock_key));
 	cluster->hash_seed = rng_u64();
 	cluster->lessons = lessons_new();
-	cluster->reload = order_reload;
-	cluster->set = order_set;
-	cluster->refresh_catalog = order_refresh;
+	daemon_take_orders(daemon);
 	cluster->shutdown = order_shutdown;
-	cluster->outbox = order_outbox;
 	cluster->search = ask_search;
 	cluster->search_abandon = abandon_search;
 	cluster->wake_control = wake_control;

@@ -30,10 +30,6 @@ READ_INSIDE = {
     "main weaviate_classes": "weaviate.c: config_weaviate_classes()",
     "entity vector": "weaviate.c: config_entity_vector()",
     "collection organization": "weaviate.c: config_organization()",
-    # Who reads these is yet to come: the search, the write sync.
-    "main weaviate_search": "search",
-    "entity key_column": "write sync",
-    "collection organization_required": "search",
 }
 
 
