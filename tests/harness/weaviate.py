@@ -40,7 +40,7 @@ class Weaviate:
         self.version = tuple(int(part) for part in self.call("GET", "/v1/meta")[1]["version"].split("-")[0].split("."))
 
     def _start(self, version, has_graphql):
-        options = ["--version", version, *(["--api-key", self.api_key, "--read-only-key", "reader"] if self.api_key else []), *([] if has_graphql else ["--no-graphql"])]
+        options = ["--control-port", "0", "--version", version, *(["--api-key", self.api_key, "--read-only-key", "reader"] if self.api_key else []), *([] if has_graphql else ["--no-graphql"])]
         self.process = subprocess.Popen([sys.executable, str(STANDIN), *options], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
                                         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
         words = self.process.stdout.readline().split()

@@ -10,12 +10,20 @@ import argparse
 import asyncio
 import collections
 import json
+import re
 import signal
 
 from server import faults, rest, vectors, wire
 
 KEPT_REQUESTS = 1000
 KEPT_BYTES = 65536
+OBJECT_ID = re.compile(rb'"id"\s*:\s*"([0-9a-fA-F-]{36})"')
+
+
+def written_ids(request):
+    if request.path == "/v1/batch/objects" and request.method == "POST":
+        return [found.decode() for found in OBJECT_ID.findall(request.body)]
+    return [request.path.rpartition("/")[2]] if request.method in ("PUT", "DELETE") and request.path.startswith("/v1/objects/") else []
 
 
 class StandIn:
@@ -69,9 +77,9 @@ class StandIn:
                 "objects": {name: collection.n_objects() for name, collection in self.api.store.collections.items()}}
 
     def control_requests(self, given):
-        """The last calls, the oldest first."""
-        return [{"method": request.method, "target": request.target, "headers": request.headers, "body": request.body[:KEPT_BYTES].decode("utf-8", "replace")}
-                for request in self.requests]
+        """The last calls, the oldest first: what came in, when (s, monotonic), from which port, and the ids of objects that it writes."""
+        return [{"method": request.method, "target": request.target, "headers": request.headers, "body": request.body[:KEPT_BYTES].decode("utf-8", "replace"),
+                 "port": request.port, "began": request.began, "ended": request.ended, "ids": written_ids(request)} for request in self.requests]
 
     def control_faults(self, given):
         """Lays these rules instead of those that lie."""
@@ -112,8 +120,11 @@ class StandIn:
 async def run(options):
     standin, loop = StandIn(options), asyncio.get_running_loop()
     await standin.up()
-    control = await loop.create_server(lambda: wire.Connection(standin.control, set()), options.host, options.control_port)
-    print(f"weaviate http://{options.host}:{standin.port} control http://{options.host}:{control.sockets[0].getsockname()[1]}", flush=True)
+    told = f"weaviate http://{options.host}:{standin.port}"
+    if options.control_port is not None:
+        control = await loop.create_server(lambda: wire.Connection(standin.control, set()), options.host, options.control_port)
+        told += f" control http://{options.host}:{control.sockets[0].getsockname()[1]}"
+    print(told, flush=True)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
@@ -124,7 +135,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
-    parser.add_argument("--control-port", type=int, default=0)
+    parser.add_argument("--control-port", type=int, help="0: a free one; without it there is none")
     parser.add_argument("--version", default="1.36.5", help="which server it is like")
     parser.add_argument("--api-key", action="append", default=[], help="may do everything; without a key nobody is asked for one")
     parser.add_argument("--read-only-key", action="append", default=[])

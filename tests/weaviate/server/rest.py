@@ -30,7 +30,7 @@ class Request:
         path, _, query = target.partition("?")
         self.target, self.path = target, path
         self.query = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
-        self.refuse = None
+        self.refuse, self.port, self.began, self.ended = None, None, time.monotonic(), None
 
     def json(self):
         """The body; what is wrong with it is refused as the layer before the handlers does."""

@@ -4,6 +4,7 @@
 import asyncio
 import http
 import json
+import time
 
 from .rest import Request
 
@@ -72,7 +73,9 @@ class Connection(asyncio.Protocol):
             body = bytes(self.buffer[start:past])
         del self.buffer[:past]
         self.has_continued = False
-        return Request(method, target, headers, body)
+        request = Request(method, target, headers, body)
+        request.port = self.transport.get_extra_info("peername")[1]
+        return request
 
     def wait_for_body(self, headers):
         if headers.get("expect", "").lower() == "100-continue" and not self.has_continued:
@@ -81,6 +84,7 @@ class Connection(asyncio.Protocol):
 
     async def respond(self, request):
         reply = await self.serve(request)
+        request.ended = time.monotonic()
         data = encoded(reply, request)
         self.task = None
         if reply.cut_at is not None:
