@@ -87,8 +87,8 @@ def build(directory):
     return outcome
 
 
-# The table of keys is asked of the program that this run has compiled.
-LINT_ARGUMENTS = {"check_config_keys.py": [ROOT / "build/tests/unit/config/schema_dump"]}
+# What is asked of the programs that this run has compiled.
+LINT_ARGUMENTS = {"check_config_keys.py": [ROOT / "build/tests/unit/config/schema_dump"], "check_compose.py": [ROOT / "build/pglane"]}
 
 
 def lint(suite, options):

@@ -5,6 +5,7 @@
 import shutil
 import sys
 
+import check_compose
 import check_docs
 import check_floors
 import check_headers
@@ -44,6 +45,14 @@ LINK_CASES = [
     ("```\n[a](gone.md)\n```", 0),
 ]
 
+KEYED = {**check_compose.WEAVIATE_NEEDS, "AUTHENTICATION_APIKEY_USERS": "pglane", "AUTHORIZATION_ADMINLIST_USERS": "pglane"}
+COMPOSE_CASES = [
+    (KEYED, 0),
+    ({**KEYED, "OPENAI_API_KEY": "x"}, 1),
+    ({**KEYED, "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "true"}, 1),
+    ({**KEYED, "AUTHORIZATION_ADMINLIST_USERS": "somebody"}, 1),
+]
+
 SIZE_CASES = [
     ([("a.c", 600)], [("a.c", "f", 1, 100)], {}, 0),
     ([("a.c", 601)], [], {}, 1),
@@ -78,6 +87,8 @@ def main():
         faults += wrong("links", text, expected, found)
     for files, functions, allowed, expected in SIZE_CASES:
         faults += wrong("sizes", (files, functions), expected, check_sizes.too_long(files, functions, allowed))
+    for environment, expected in COMPOSE_CASES:
+        faults += wrong("compose", environment, expected, check_compose.weaviate_faults(environment))
     faults += wrong("licence", "", 1, check_docs.licence_of("a.c", "int a;\n"))
     return tree.report(faults)
 
