@@ -499,6 +499,15 @@ def test_answers_that_make_no_sense(tool, weaviate):
     weaviate.lay()
 
 
+def test_a_crash_in_a_deletion_is_no_deletion(tool, weaviate):
+    stranger = "00000000-0000-4000-8000-00000000abcd"
+    weaviate.must("POST", "/v1/objects", {"class": EVENTS, "id": stranger, "properties": {}})
+    with weaviate.fault("empty", "DELETE /v1/objects/.*"):
+        _, complained = tool.run("reconcile", "--repair", "--unknown", status=2)
+    assert "a deletion is told by 204" in complained and stranger in weaviate.objects(EVENTS)
+    assert last_line(tool.run("reconcile", "--repair", "--unknown")[0]) == "0 differences"
+
+
 def test_killed_amid_a_repair_nothing_is_lost(tool, weaviate):
     for key in tool.keys[:5]:
         weaviate.must("PATCH", f"/v1/objects/{EVENTS}/{object_id(EVENTS, key)}", {"class": EVENTS, "properties": {"eventType": "forged"}})
