@@ -45,7 +45,7 @@ HBA = """
 local   all all trust
 local   replication all trust
 {users}
-host    all postgres 127.0.0.1/32 trust
+host    all postgres,ml_proxy 127.0.0.1/32 trust
 """
 
 
