@@ -552,6 +552,20 @@ def test_a_transaction_that_was_idle_too_long_leaves_no_note(cluster, database, 
     assert notes(cluster, database, "item") == [C]
 
 
+@pytest.mark.parametrize("value", ["other:$1", "other"])
+def test_a_batch_that_is_said_again_is_noted_once(cluster, database, proxies, value):
+    """A statement whose table changed: PostgreSQL refuses the old plan, and pglane says the batch again, notes and all."""
+    with proxies("transaction").client(database=database) as client:
+        assert client.exchange(parse("p", note(value, "INSERT INTO others (id) VALUES ($1) RETURNING *"), (OID_UUID,)), bind("", "p", (A,)), describe("P"), execute()).errors == []
+        cluster.run("ALTER TABLE others ADD COLUMN later int", database)
+        try:
+            answer = client.exchange(bind("", "p", (B,)), describe("P"), execute())
+            assert (answer.errors, answer.tags) == ([], ["INSERT 0 1"])
+        finally:
+            cluster.run("ALTER TABLE others DROP COLUMN later", database)
+    assert cluster.run("SELECT entity_id::text, gen FROM ml_vector_outbox ORDER BY 1", database) == [(A, 1), (B, 1)]
+
+
 def test_names_of_session_pooling_are_followed(cluster, database, proxies):
     """Close, a Parse that fails, DISCARD ALL and DEALLOCATE: what a name means is what the server means."""
     with proxies("session").client(database=database) as client:
