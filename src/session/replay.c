@@ -2,6 +2,7 @@
 #include "session/replay.h"
 
 #include "base/mem.h"
+#include "session/search.h"
 #include "session/server.h"
 #include "session/setting.h"
 
@@ -87,6 +88,7 @@ void replay_input(struct client *client)
 	size_t n = input->len, n_rest = input_bytes(rest);
 
 	client->replay = NULL;
+	search_again(client);
 	if (n_rest > 0) {
 		input = mem_realloc(input, sizeof(*input) + n + n_rest);
 		memcpy(input->data + n, rest->data + rest->at, n_rest);

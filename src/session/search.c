@@ -40,6 +40,12 @@ void search_drop(struct client *client)
 	}
 }
 
+void search_again(struct client *client)
+{
+	if (client->search)
+		client->search->placed = false;
+}
+
 void search_executed(struct client *client)
 {
 	if (client->search->placed)

@@ -65,6 +65,7 @@ void search_place(struct client *client);
 /* An Execute: what comes now may have hits of its own. MUST have a search. */
 void search_executed(struct client *client);
 void search_drop(struct client *client); /* nothing without one */
+void search_again(struct client *client); /* what was sent is fed again: so are its hits. Nothing without one */
 void search_cancel(struct client *client); /* by its own cancel request */
 /* Session pooling: a text with a comment, which may ask for a search, is refused if it does. */
 bool search_refused_in_session(struct feed *feed, const struct pgw_frame *frame, const char *sql,

@@ -264,6 +264,21 @@ def test_a_prepared_statement_searches_anew_each_time(proxy):
             assert client.exchange(bind("", "s", [value]), execute()).value == name
 
 
+def test_a_stale_statement_is_said_again_with_its_hits(proxy, cluster):
+    sql = near("SELECT * FROM ml_vector_hits() JOIN search_rows USING (id) WHERE $1::text IS NOT NULL", vector="$1", limit=1)
+    batch = (bind("", "star", ["[0,0,1]"]), describe("P"), execute())
+    with proxy.client() as client:
+        assert client.exchange(parse("star", sql), *batch).rows[0][4] == b"far"
+        cluster.run("ALTER TABLE search_rows ADD COLUMN more text DEFAULT 'x'", "app")
+        try:
+            result = client.exchange(*batch)
+            assert result.errors == [] and result.rows[0][4:] == [b"far", b"x"]
+        finally:
+            cluster.run("ALTER TABLE search_rows DROP COLUMN more", "app")
+        assert client.exchange(*batch[:2]).kinds == "2TZ"  # without an Execute it is said again, too
+        assert client.exchange(*batch).rows[0][4:] == [b"far"]
+
+
 def test_portals_in_one_batch(proxy):
     sql = near(WITH_PARAMETER, vector="$1", limit=1)
     with proxy.client() as client:
