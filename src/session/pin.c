@@ -321,6 +321,10 @@ bool pin_keeps(struct client *client, struct server *server)
 			server_unset(server, SERVER_TAINTED);
 		return false;
 	}
+	if (server->pool != client->pool) { /* a replica's: what it has ends, as its client's next may write */
+		pin_end(client);
+		return false;
+	}
 	pin->is_kept = true;
 	count(client, pin);
 	client_set(client, CLIENT_LANE_NEUTRAL); /* the next transaction may be of another lane */
@@ -394,24 +398,33 @@ bool pin_answer(struct server *server, const uint8_t *body, size_t n)
 	return ok;
 }
 
-/* What the server has is what its client is to find on every server. */
-static void take_settings(struct client *client, struct server *server)
+/* A new reference. */
+static struct param_set *with_answers(struct pin *pin, const struct param_set *before)
 {
-	struct pin *pin = client->pin;
 	struct param_list list;
 	struct param_set *set;
 	unsigned i;
 
-	param_list_init(&list, server->params);
+	param_list_init(&list, before);
 	for (i = 0; i < pin->answered->n; i++)
 		if (!param_list_set(&list, pin->answered->items[i].name, pin->answered->items[i].value))
 			pin->touched.unknown = true;
 	set = param_set_intern(&list);
 	param_list_release(&list);
-	param_set_unref(&client->params);
-	client->params = set;
+	return set;
+}
+
+/* What the server has is what its client is to find on every server. */
+static void take_settings(struct client *client, struct server *server)
+{
+	struct param_set *has = with_answers(client->pin, server->params);
+
 	param_set_unref(&server->params);
-	server->params = param_set_ref(set);
+	server->params = has;
+	/* A replica's server has something of ours beside that. */
+	has = server->pool == client->pool ? param_set_ref(has) : with_answers(client->pin, client->params);
+	param_set_unref(&client->params);
+	client->params = has;
 }
 
 void pin_answered(struct server *server, bool failed)

@@ -277,25 +277,27 @@ def test_no_write_reaches_the_standby(pair, protocol):
     pair.primary.run("GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC", "app")
     everything = {f"lane:{name}": {"target": "replica"} for name in ("default", "ml", "vector", "training")}
     proxy = pair.start(sections=everything)
-    with proxy.client(user="postgres", password="any") as client:
-        for i, shape in enumerate(WRITES):
-            if protocol == "extended" and ";" in shape and not shape.startswith("DO"):
-                continue
-            marker = f"w_{protocol}_{i}_"
-            sql = f"{shape.format(marker)} /* {marker} */" if "--" not in shape else f"/* {marker} */ {shape}"
+    def run(number, shape):
+        marker = f"w_{protocol}_{number}_"
+        sql = f"{shape.format(marker)} /* {marker} */" if "--" not in shape else f"/* {marker} */ {shape}"
+        with proxy.client(user="postgres", password="any") as client:  # one of its own: what a session has may keep its server
             if protocol == "simple":
                 results = [client.query(sql)]
             elif protocol == "extended":
                 results = [client.extended(sql)]
             else:
                 results = [client.query("BEGIN"), client.query(sql), client.query("ROLLBACK")]
-            states = [result.sqlstate for result in results if result.errors]
-            assert states == [], f"{sql}: {states}"
+        states = [result.sqlstate for result in results if result.errors]
+        assert states == [], f"{sql}: {states}"
+
+    for i, shape in enumerate(WRITES):
+        if protocol != "extended" or ";" not in shape or shape.startswith("DO"):
+            run(i, shape)
+    with proxy.client(user="postgres", password="any") as client:
         client.query("SET standard_conforming_strings = off")
         assert client.query("SELECT 'w_backslash_\\'', nextval('counter') /*'*/").errors == []
         # It does go there, after all that.
         assert client.query("SELECT pg_is_in_recovery() /* r_1_ */").value == REPLICA
-    text = pair.standby.log.read_text(errors="replace")
     system.eventually(lambda: "r_1_" in pair.standby.log.read_text(errors="replace"), 10, "the standby's log")
     text = pair.standby.log.read_text(errors="replace")
     assert not re.findall(r"(?m)^.*w_[a-z]+_.*$", text)
@@ -316,6 +318,22 @@ def test_read_only_on_its_servers_does_not_follow_the_client(pair):
             assert client.query(training(HERE)).value == REPLICA
     with proxy.client() as other:
         assert other.query("SELECT current_setting('default_transaction_read_only')").value == "off"
+
+
+def test_state_of_a_session_on_the_standby_does_not_keep_its_client_there(pair):
+    proxy = pair.start()
+    with proxy.client() as client:
+        for state in ("SELECT pg_advisory_lock(7)", "PREPARE p AS SELECT 1", "DECLARE c CURSOR WITH HOLD FOR SELECT 1", "SET work_mem = '11MB'",
+                      "SET default_transaction_read_only = off"):
+            client.query("BEGIN READ ONLY")
+            assert client.query(training(HERE)).value == REPLICA
+            assert client.query(state).errors == [], state
+            assert client.query("COMMIT").errors == [], state
+            assert client.query("INSERT INTO notes (text) VALUES ('state') RETURNING pg_is_in_recovery()").value == PRIMARY, state
+            assert client.query(training(HERE)).value == REPLICA
+            assert client.query(training("SELECT current_setting('default_transaction_read_only')")).value == "on"
+            assert client.query("SELECT current_setting('default_transaction_read_only')").value == "off"
+        system.eventually(lambda: pair.standby.run("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")[0][0] == 0)
 
 
 # ---- functions that write out of sight ----
