@@ -178,6 +178,31 @@ def test_random_shapes_leave_the_notes_of_their_rows(cluster, database, start, m
     assert cluster.run("SELECT count(*) FROM ml_vector_pending", database) == [(0,)]
 
 
+def test_writers_of_few_entities_never_wait_in_a_circle(cluster, database, start):
+    """They lock rows in one order and note them in any."""
+    rng = seeded()
+    proxy = start(users={"app": "annotations=all"})
+    entities = [str(uuid.UUID(int=n + 1)) for n in range(5)]
+    cluster.run("INSERT INTO items (id) SELECT * FROM unnest(%s::uuid[])", database, (entities,))
+    seeds = [rng.random() for _ in range(N_CLIENTS)]
+
+    def work(i):
+        own = random.Random(seeds[i])
+        with proxy.client(database=database) as client:
+            for _ in range(N_STEPS):
+                chosen = sorted(own.sample(entities, 3))
+                noted = own.sample(chosen, 3)
+                assert client.query("BEGIN").errors == []
+                for entity, other in zip(chosen, noted):
+                    sql = f"UPDATE items SET name = 'x' WHERE id = '{entity}'"
+                    answer = client.query(own.choice([note(f"item:{other}", sql), note("item", sql + " RETURNING id")]))
+                    assert answer.tags == ["UPDATE 1"], answer.messages
+                assert client.query("COMMIT").tags == ["COMMIT"]
+
+    in_parallel(N_CLIENTS, work)
+    assert notes(cluster, database, "item") == entities
+
+
 def quiet(cluster, database):
     """Nobody of the database runs anything, or is in a transaction."""
     return not cluster.run("SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid() AND state <> 'idle'", arguments=(database,))
