@@ -44,6 +44,24 @@ BEGIN
 END
 $$;
 
+-- Notes taken at once, in the order of their keys: for a transaction that does nothing more than to end, and has put down no others.
+CREATE FUNCTION public.ml_outbox_notes_now(p_entity_types text[], p_entity_ids uuid[], p_organization_id uuid DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+BEGIN
+	IF p_entity_ids IS NULL OR array_position(p_entity_ids, NULL) IS NOT NULL THEN
+		RAISE EXCEPTION 'p_entity_ids must not be or hold null' USING ERRCODE = 'null_value_not_allowed';
+	ELSIF cardinality(p_entity_ids) <> cardinality(p_entity_types) THEN
+		RAISE EXCEPTION 'the arrays have different lengths' USING ERRCODE = 'array_subscript_error';
+	END IF;
+	PERFORM public.ml_outbox_notes(p_entity_types, '{}');
+	INSERT INTO public.ml_vector_outbox AS o (entity_type, entity_id, organization_id)
+	SELECT DISTINCT ON (changed.entity_id, changed.entity_type) changed.entity_type, changed.entity_id, p_organization_id
+	FROM unnest(p_entity_types, p_entity_ids) changed (entity_type, entity_id) ORDER BY changed.entity_id, changed.entity_type
+	ON CONFLICT (entity_type, entity_id) DO UPDATE SET op = 'U', gen = o.gen + 1, attempts = 0, next_attempt = least(o.next_attempt, now()),
+		organization_id = coalesce(excluded.organization_id, o.organization_id);
+END
+$$;
+
 -- Says that p_tables[i] is going to be loaded: at the end of this transaction all rows that it wrote there are noted, each as an entity of p_entity_types[i] whose id
 -- is in p_key_columns[i]. The end reads the table once.
 CREATE FUNCTION public.ml_outbox_notes_loaded(p_entity_types text[], p_tables regclass[], p_key_columns text[], p_organization_id uuid DEFAULT NULL) RETURNS void
@@ -106,6 +124,6 @@ END
 $$;
 CREATE CONSTRAINT TRIGGER ml_vector_pending_note AFTER INSERT ON public.ml_vector_pending DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.ml_vector_pending_note();
 
-GRANT EXECUTE ON FUNCTION public.ml_outbox_notes(text[], uuid[], uuid), public.ml_outbox_notes_loaded(text[], regclass[], text[], uuid) TO ml_service, ml_engineer, ml_proxy;
+GRANT EXECUTE ON FUNCTION public.ml_outbox_notes(text[], uuid[], uuid), public.ml_outbox_notes_now(text[], uuid[], uuid), public.ml_outbox_notes_loaded(text[], regclass[], text[], uuid) TO ml_service, ml_engineer, ml_proxy;
 
 RESET ROLE;

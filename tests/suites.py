@@ -222,9 +222,9 @@ SUITES = {
     "smoke": ("build-asan", smoke),
     "sql": (None, integration(None, 900, "sql")),
     "standin": (None, integration(None, 300, "weaviate/test_contract.py")),
-    "integ": ("build", integration("build", 900, *PROGRAM)),
-    "integ-asan": ("build-asan", integration("build-asan", 1200, *PROGRAM)),
-    "integ-tsan": ("build-tsan", integration("build-tsan", 1200, *PROGRAM)),
+    "integ": ("build", integration("build", 1500, *PROGRAM)),
+    "integ-asan": ("build-asan", integration("build-asan", 2100, *PROGRAM)),
+    "integ-tsan": ("build-tsan", integration("build-tsan", 2100, *PROGRAM)),
 }
 TOGETHER = [("unit-asan", "unit-tsan"), ("integ-asan", "integ-tsan")]
 

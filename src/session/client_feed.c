@@ -283,7 +283,7 @@ static enum step feed_one(struct feed *feed)
 	if (UNLIKELY(must_wait(client, frame.type)) &&
 		!(makes_room(client) && !must_wait(client, frame.type)))
 		return STEP_WAIT;
-	if (UNLIKELY(client->sync != NULL) && is_linked(client) && !write_sync_lets(client, frame.type))
+	if (UNLIKELY(client->sync != NULL) && is_linked(client) && !write_sync_lets(client, &frame))
 		return STEP_WAIT;
 	return feed_message(feed, &frame);
 }

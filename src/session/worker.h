@@ -12,6 +12,7 @@
 
 #include "classify/entity.h"
 #include "classify/catalog.h"
+#include "classify/entity.h"
 #include "io/gather.h"
 #include "io/listener.h"
 #include "io/mailbox.h"
@@ -85,6 +86,13 @@ struct annotation_stats {
 	uint64_t n_failed;			 /* PostgreSQL refused what was sent ahead of a statement */
 };
 
+/* A type of entities that a pool's database has taken notes of. */
+#define KNOWN_TYPES 8u
+struct known_type {
+	uint64_t pool, until_us;
+	char type[ENTITY_TYPE_BYTES];
+};
+
 TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(server_list, server);
 LIST_HEAD(cancel_list, cancel);
@@ -125,6 +133,8 @@ struct worker {
 	struct worker_counters counters;
 	struct replay_ring replay;
 	struct annotation_stats annotations;
+	struct known_type known_types[KNOWN_TYPES]; /* see write_sync.c */
+	unsigned next_known_type;
 	/* The last answer of replica_params(): what was asked, and the answer. References; NULL: none */
 	struct param_set *replica_asked, *replica_params;
 	struct gather to_client, to_server;

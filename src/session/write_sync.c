@@ -7,12 +7,14 @@
 #include "session/server.h"
 
 #define PORTALS_MAX 64u
+#define KNOWN_US 10000000u /* how long a type that was noted is taken to be right */
 
 #define OID_TEXT_ARRAY 1009u
 #define OID_UUID 2950u
 #define OID_UUID_ARRAY 2951u
 
 #define NOTE_SQL "SELECT public.ml_outbox_notes($1,$2,$3)"
+#define NOTE_NOW_SQL "SELECT public.ml_outbox_notes_now($1,$2,$3)"
 /* Names of tables mean what they mean to the client. */
 #define LOADED_SQL                                                                                 \
 	"SELECT public.ml_outbox_notes_loaded($1,$2::pg_catalog.text[]::pg_catalog.regclass[],$3,$4)"
@@ -243,10 +245,11 @@ static struct ahead_value organization_value(
 	return (struct ahead_value){.text = text, .n_text = ENTITY_UUID_CHARACTERS};
 }
 
-static void send_notes(struct client *client, const struct strbuf *types, const struct strbuf *ids)
+static void send_notes(struct client *client, const char *sql, const struct strbuf *types,
+	const struct strbuf *ids)
 {
 	char organization[ENTITY_UUID_CHARACTERS + 1];
-	struct ahead ahead = {.sql = NOTE_SQL, .n_values = 3,
+	struct ahead ahead = {.sql = sql, .n_values = 3,
 		.types = {OID_TEXT_ARRAY, OID_UUID_ARRAY, OID_UUID},
 		.values = {text_value(types), text_value(ids),
 			organization_value(client->sync, organization)}};
@@ -254,9 +257,10 @@ static void send_notes(struct client *client, const struct strbuf *types, const 
 	ahead_send(client->server, &ahead);
 }
 
-void write_sync_flush(struct client *client)
+void write_sync_flush(struct client *client, bool ends)
 {
 	struct write_sync *sync = client->sync;
+	bool now = ends && !sync->has_put_down;
 	struct strbuf types = STRBUF_INIT, ids = STRBUF_INIT;
 	char text[ENTITY_UUID_CHARACTERS + 1];
 	uint32_t i;
@@ -274,7 +278,8 @@ void write_sync_flush(struct client *client)
 	}
 	strbuf_addc(&types, '}');
 	strbuf_addc(&ids, '}');
-	send_notes(client, &types, &ids);
+	sync->has_put_down |= !now;
+	send_notes(client, now ? NOTE_NOW_SQL : NOTE_SQL, &types, &ids);
 	STAT_ADD(client->worker->annotations.n_entities, sync->n_ids);
 	sync->n_ids = 0;
 	sync->n_types = 0;
@@ -282,14 +287,69 @@ void write_sync_flush(struct client *client)
 	strbuf_release(&ids);
 }
 
-bool write_sync_lets(struct client *client, uint8_t type)
+/* A lone COMMIT, as drivers say it. Others are not worth a look. */
+static bool is_commit(const struct pgw_frame *frame)
 {
+	static const char commit[] = "COMMIT";
+
+	return frame->type == PGW_QUERY && frame->n_body_bytes == sizeof(commit) &&
+	       frame->n_available == sizeof(commit) &&
+	       strncasecmp((const char *)frame->body, commit, sizeof(commit)) == 0;
+}
+
+bool write_sync_lets(struct client *client, const struct pgw_frame *frame)
+{
+	uint8_t type = frame->type;
+
 	if (type == PGW_COPY_DATA || type == PGW_COPY_DONE || type == PGW_COPY_FAIL ||
 		type == PGW_TERMINATE)
 		return true;
 	if (client->sync->is_busy)
 		return false;
-	write_sync_flush(client);
+	write_sync_flush(client, is_commit(frame));
+	return true;
+}
+
+static struct known_type *find_known(struct client *client, const char *type)
+{
+	struct known_type *known = client->worker->known_types;
+	unsigned i;
+
+	for (i = 0; i < KNOWN_TYPES; i++)
+		if (known[i].pool == client->pool->id && strcmp(known[i].type, type) == 0)
+			return &known[i];
+	return NULL;
+}
+
+void write_sync_types_known(struct client *client, const struct watched *watched)
+{
+	struct worker *worker = client->worker;
+	unsigned i;
+
+	for (i = 0; i < watched->n; i++) {
+		struct known_type *known = find_known(client, watched->items[i].type);
+
+		if (known == NULL)
+			known = &worker->known_types[worker->next_known_type++ % KNOWN_TYPES];
+		known->pool = client->pool->id;
+		known->until_us = loop_now_us(&worker->loop) + KNOWN_US;
+		memcpy(known->type, watched->items[i].type, ENTITY_TYPE_BYTES);
+	}
+}
+
+/* A note of each type was taken a moment ago. */
+static bool are_known(struct client *client, const struct entity_marks *marks)
+{
+	const struct known_type *known;
+	unsigned i;
+
+	for (i = 0; i < marks->n; i++) {
+		if (marks->items[i].source != ENTITY_RETURNED)
+			continue;
+		known = find_known(client, marks->items[i].type);
+		if (known == NULL || known->until_us < loop_now_us(&client->worker->loop))
+			return false;
+	}
 	return true;
 }
 
@@ -306,7 +366,7 @@ static void send_check(struct client *client)
 			add_element(&types, marks->items[i].type, strlen(marks->items[i].type));
 	strbuf_addc(&types, '}');
 	strbuf_adds(&ids, "{}");
-	send_notes(client, &types, &ids);
+	send_notes(client, NOTE_SQL, &types, &ids);
 	strbuf_release(&types);
 	strbuf_release(&ids);
 }
@@ -341,6 +401,7 @@ static void send_loaded(struct client *client)
 	ahead.values[1] = text_value(&tables);
 	ahead.values[2] = text_value(&keys);
 	ahead.values[3] = organization_value(client->sync, organization);
+	client->sync->has_put_down = true;
 	ahead_send(client->server, &ahead);
 	strbuf_release(&types);
 	strbuf_release(&tables);
@@ -369,8 +430,8 @@ static void send_marks(struct client *client)
 	sync->has_organization = sync->marks.has_organization;
 	memcpy(sync->organization, sync->marks.organization, ENTITY_UUID_BYTES);
 	note_literals(sync);
-	write_sync_flush(client);
-	if (sync->marks.has_returned)
+	write_sync_flush(client, false);
+	if (sync->marks.has_returned && !are_known(client, &sync->marks))
 		send_check(client);
 	if (has_loaded(&sync->marks))
 		send_loaded(client);

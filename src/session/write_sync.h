@@ -50,6 +50,7 @@ struct write_sync {
 	bool in_query;	/* a simple query, by its ReadyForQuery */
 	bool wraps;	/* BEGIN and COMMIT around it are ours */
 	bool is_broken; /* its rows cannot be noted: client->fault says why, and it is to fail */
+	bool has_put_down; /* notes that the end of the transaction takes */
 	bool has_organization;
 	uint8_t organization[ENTITY_UUID_BYTES];
 	unsigned n_types;
@@ -91,10 +92,12 @@ uint16_t write_sync_query_ahead(struct client *client);
 void write_sync_forget_portal(struct client *client, const char *portal);
 /* true: the Execute is of a portal whose rows are looked at, and *step_r says what became of it. */
 bool write_sync_execute(struct feed *feed, const struct pgw_frame *frame, enum step *step_r);
-/* Notes what is still to be noted. */
-void write_sync_flush(struct client *client);
+/* A note of each of these types was committed. */
+void write_sync_types_known(struct client *client, const struct watched *watched);
+/* Notes what is still to be noted. ends: nothing follows but the COMMIT. */
+void write_sync_flush(struct client *client, bool ends);
 /* The client's next message: what is to be noted goes ahead of it. false: it waits until what runs is answered. */
-bool write_sync_lets(struct client *client, uint8_t type);
+bool write_sync_lets(struct client *client, const struct pgw_frame *frame);
 
 /* ---- what the server says ---- */
 

@@ -251,8 +251,11 @@ static void give_ready(
 	struct walk *walk, struct client *client, const struct pgw_frame *frame, enum pgw_xact xact,
 	bool failed)
 {
-	if (!failed)
+	if (!failed) {
 		release_held(walk, client->sync);
+		if (client->sync->query)
+			write_sync_types_known(client, client->sync->query);
+	}
 	setting_settled(client, failed);
 	walk_forward(walk, frame);
 	client_on_ready(client, xact);
@@ -283,7 +286,7 @@ bool write_sync_ready(struct walk *walk, const struct pgw_frame *frame, const st
 		return true;
 	}
 	if ((expect->flags & EXPECT_WATCH) && xact == PGW_XACT_OPEN) {
-		write_sync_flush(client);
+		write_sync_flush(client, true);
 		inject_query(server, "COMMIT", EXPECT_COMMIT);
 		return true;
 	}

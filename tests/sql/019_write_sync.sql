@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 -- Notes in numbers, and of tables that are loaded, in one session. The end of a transaction is played by SET CONSTRAINTS.
 BEGIN;
-SELECT plan(26);
+SELECT plan(31);
 CREATE FUNCTION pg_temp.as_role(who name, statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE answer text;
 BEGIN
@@ -36,6 +36,16 @@ SELECT throws_ok($$SELECT ml_outbox_notes('{NULL}', '{}')$$, '22004', NULL, 'a t
 SELECT throws_ok($$SELECT ml_outbox_notes('{service_event}', '{NULL}')$$, '22004', NULL, 'an id that is null');
 SELECT throws_ok($$SELECT pg_temp.as_role('data_scientist', 'SELECT ml_outbox_notes(''{}'', ''{}'')')$$, '42501', NULL, 'who only reads takes no notes');
 SELECT lives_ok($$SELECT pg_temp.as_role('ml_engineer', 'SELECT ml_outbox_notes(''{service_event}'', ''{}'')')$$, 'who writes does');
+
+-- ---- at once ----
+
+SELECT ml_outbox_notes_now('{service_event,customer_behavior,service_event}', ARRAY[md5('1')::uuid, md5('1')::uuid, md5('1')::uuid], md5('o')::uuid) \g /dev/null
+SELECT is(pg_temp.notes(), 'customer_behavior1,service_event1', 'notes are there at once, each once');
+SELECT is((SELECT count(*) FROM ml_vector_pending), 0::bigint, 'and none is put down');
+SELECT throws_ok($$SELECT ml_outbox_notes_now('{weather}', ARRAY[md5('1')::uuid])$$, '22023', 'unknown entity type "weather"', 'an unknown type');
+SELECT throws_ok($$SELECT ml_outbox_notes_now('{service_event}', '{}')$$, '2202E', NULL, 'arrays that do not fit');
+SELECT throws_ok($$SELECT pg_temp.as_role('data_scientist', 'SELECT ml_outbox_notes_now(''{}'', ''{}'')')$$, '42501', NULL, 'who only reads takes no notes');
+DELETE FROM ml_vector_outbox;
 
 -- ---- tables that are loaded ----
 
