@@ -171,6 +171,7 @@ static void free_client(struct task *task)
 	mem_free(client->input);
 	mem_free(client->begin);
 	mem_free(client->fault);
+	mem_free(client->replay);
 	write_sync_free(&client->sync);
 	client->magic = 0;
 	mem_free(client);

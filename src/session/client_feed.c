@@ -159,8 +159,8 @@ static bool must_wait(const struct client *client, uint8_t type)
 		return true;
 	/* A cancel request that is still under way must not hit the next statement, nor may that go
 	 * to a replica only because it could not be released yet. */
-	if (server->expects.n == 0 &&
-		(server->n_cancels > 0 || (server->pool != client->pool && is_done(client))))
+	if ((server->expects.n == 0 && server->n_cancels > 0) ||
+		(server->pool != client->pool && is_done(client)))
 		return true;
 	/* A session's statements may run on, but where each has a time limit: a cancel must hit the
 	 * one whose time is over. */

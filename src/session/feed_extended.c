@@ -460,7 +460,7 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 	if (feed_route_refused(feed, frame, &route, (const char *)frame->body + 1,
 		    frame->n_available - 1, &step))
 		return step;
-	if (UNLIKELY(client->sync && client->sync->marks.n > 0)) {
+	if (UNLIKELY(route.actions & ACTION_NOTE) && client->sync && client->sync->marks.n > 0) {
 		pgw_fault_set(&fault, PGW_FAULT_ANNOTATION_PLACE, NULL,
 			"The statement is longer than inspect_limit.");
 		return feed_fail_batch(feed, frame, &fault);

@@ -25,7 +25,7 @@ static bool search_may_be_asked(const char *sql, size_t n)
 	return UNLIKELY(has_comment(sql, n)) && memmem(sql, n, "ml_", 3) != NULL;
 }
 
-static bool asks_for_nothing(const char *sql, size_t n)
+bool feed_asks_for_nothing(const char *sql, size_t n)
 {
 	return LIKELY(!has_comment(sql, n)) ||
 	       (!entity_is_asked_for(sql, n) && !search_may_be_asked(sql, n));
@@ -107,6 +107,25 @@ static void name_is(struct client *client, const struct pgw_parse *parse,
 	}
 }
 
+/* Its text is not read: what it is named was another statement, if one. */
+static enum step pass_long_parse(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct pgw_parse parse = {.name = (const char *)frame->body};
+	const char *nul = memchr(frame->body, '\0', frame->n_available);
+	struct expect expect = {.kind = EXPECT_PARSE};
+	enum step step;
+
+	if (nul == NULL)
+		return feed_violation(feed, PGW_E_TOO_LONG);
+	parse.n_name_bytes = (size_t)(nul - parse.name);
+	client_set(feed->client, CLIENT_EXTENDED);
+	if (!may_pass(feed, frame, &step))
+		return step;
+	if (feed->client->names != NULL || feed->client->unnamed != NULL)
+		name_is(feed->client, &parse, NULL, &expect);
+	return pass(feed, frame, expect);
+}
+
 enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
@@ -120,9 +139,10 @@ enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
 	if (frame->n_available < frame->n_body_bytes &&
 		frame->n_available < worker_config(feed->worker)->inspect_limit_bytes)
 		return STEP_MORE;
-	if (frame->n_available < frame->n_body_bytes ||
-		LIKELY(client->names == NULL && client->unnamed == NULL &&
-			asks_for_nothing((const char *)frame->body, frame->n_available)))
+	if (UNLIKELY(frame->n_available < frame->n_body_bytes))
+		return pass_long_parse(feed, frame);
+	if (LIKELY(client->names == NULL && client->unnamed == NULL &&
+		   feed_asks_for_nothing((const char *)frame->body, frame->n_available)))
 		return feed_pass(feed, frame, EXPECT_PARSE);
 	err = pgw_view_parse(frame->body, frame->n_body_bytes, &parse);
 	if (err != PGW_OK)

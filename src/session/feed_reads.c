@@ -42,7 +42,8 @@ static bool parse_reads(struct batch *batch, const struct pgw_frame *frame)
 		batch->parses_named = true;
 	else
 		batch->parses_unnamed = true;
-	return only_reads(parse.query, parse.n_query_bytes,
+	return feed_asks_for_nothing(parse.query, parse.n_query_bytes) &&
+	       only_reads(parse.query, parse.n_query_bytes,
 		       batch->client->params->backslash_escapes) == READS;
 }
 
@@ -63,7 +64,7 @@ static bool bind_reads(struct batch *batch, const struct pgw_frame *frame)
 	if (bind.n_statement_bytes > 0 ? batch->parses_named : batch->parses_unnamed)
 		return true;
 	statement = feed_find_statement(batch->client, bind.statement, bind.n_statement_bytes);
-	return statement && statement->route.reads == READS;
+	return statement && statement->route.reads == READS && statement->route.actions == 0;
 }
 
 static bool message_reads(struct batch *batch, const struct pgw_frame *frame)

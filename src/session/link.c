@@ -29,6 +29,7 @@ void link_client(struct client *client, struct server *server)
 	server_set(server, SERVER_FRESH);
 	server->client = client;
 	client->server = server;
+	server->expects.n_of_batch = 0; /* of who had it before */
 	server->request_us = loop_now_us(&client->worker->loop);
 	STAT_ADD(server->pool->stats.server_assignment_count, 1);
 	if (client->state == CLIENT_GONE)
@@ -70,7 +71,7 @@ static bool must_retire(const struct server *server, uint64_t now_us)
 				       ? entry->server_lifetime_us
 				       : config->server_lifetime_us;
 
-	return server_is(server, SERVER_RETIRE) || entry == NULL ||
+	return server_is(server, SERVER_RETIRE | SERVER_STATEMENTS_GOING) || entry == NULL ||
 	       server->epoch != STAT_READ(server->pool->shared->epoch) || server->stream.fd < 0 ||
 	       (lifetime_us > 0 && now_us - server->connect_us > lifetime_us);
 }

@@ -33,7 +33,7 @@ static bool may_serve(
 	const struct client *client, const struct statement_route *route, bool neutral)
 {
 	if (client->state == CLIENT_EXPECT_WELCOME || client_is(client, CLIENT_RUNS_AGAIN) ||
-		is_serializable(client))
+		is_serializable(client) || route->actions != 0) /* notes are writes, and hits are of the session */
 		return false;
 	if (client_is(client, CLIENT_SESSION))
 		return is_read_only_session(client);

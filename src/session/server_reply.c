@@ -108,7 +108,7 @@ static void drop_to_sync(struct walk *walk)
 	}
 }
 
-static void statements_settled(struct server *server, bool failed)
+void walk_statements_settled(struct server *server, bool failed)
 {
 	server_unset(server, SERVER_STATEMENTS_GOING);
 	if (failed) {
@@ -201,8 +201,9 @@ NOINLINE static void settle_tally(struct server *server, const struct expect *ex
 {
 	if (expect->counted && ran)
 		tally_end(server, expect, false);
-	if (server->expects.n == 0)
-		server->tally.began_us = 0;
+	if (server->expects.n > 0) /* ours, ahead of what is counted */
+		return;
+	server->tally.began_us = 0;
 	if (server->xact == PGW_XACT_IDLE)
 		tally_transaction_end(server);
 }
@@ -223,7 +224,7 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	struct server *server = walk->server;
 	struct expect_queue *expects = &server->expects;
 	bool failed = server_is(server, SERVER_BATCH_FAILED),
-	     ran = !server_is(server, SERVER_SETUP_FAILED);
+	     ran = !server_is(server, SERVER_SETUP_FAILED | SERVER_RUNS_AGAIN);
 	struct expect expect;
 	enum pgw_xact xact;
 	uint32_t n = 0;
@@ -269,7 +270,7 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	} else if (LIKELY(!server_is(server, SERVER_SETUP_FAILED | SERVER_RUNS_AGAIN)) ||
 		   !nobody_hears(walk, xact)) {
 		if (UNLIKELY(server_is(server, SERVER_STATEMENTS_GOING)))
-			statements_settled(server, failed);
+			walk_statements_settled(server, failed);
 		if (server->client)
 			setting_settled(server->client, failed);
 		walk_forward(walk, frame);
@@ -445,13 +446,14 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 		swallow = true; /* it will be said again */
 	if (UNLIKELY(has_other_copies(front, &view)))
 		server_set(server, SERVER_RETIRE);
+	if (UNLIKELY(server->kept != NULL) && !swallow && replica_refused(walk, view.sqlstate)) {
+		swallow = true; /* At ReadyForQuery it goes to the primary. */
+	}
 	if (UNLIKELY(server->tally.is_used) && !swallow)
 		tally_error(server, walk->client &&
 					    client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
 					    strcmp(view.sqlstate, "57014") == 0);
-	if (UNLIKELY(server->kept != NULL) && !swallow && replica_refused(walk, view.sqlstate)) {
-		/* At ReadyForQuery it goes to the primary. */
-	} else if (walk->client && !swallow) {
+	if (walk->client && !swallow) {
 		STAT_ADD(walk->worker->classes[walk->client->class].n_errors, 1);
 		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
 			     strcmp(view.sqlstate, "57014") == 0))

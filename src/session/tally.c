@@ -243,7 +243,8 @@ static void mark(struct server *server, struct expect *expect, uint8_t counted,
 void tally_queried(
 	struct server *server, struct expect *expect, const struct statement_route *route)
 {
-	mark(server, expect, route->counted, fingerprint_key(route->print, server->pool->hash));
+	mark(server, expect, route->counted,
+		fingerprint_key(route->print, server->client->pool->hash));
 }
 
 /* By its name: "" is the unnamed one. NULL: what it is bound to is not known. */
@@ -267,7 +268,7 @@ void tally_bound(
 	bound->counted = route ? route->counted : COUNTED_NOT;
 	if (bound->counted == COUNTED_NOT)
 		return;
-	bound->key = fingerprint_key(route->print, server->pool->hash);
+	bound->key = fingerprint_key(route->print, server->client->pool->hash);
 	server->tally.is_used = true;
 }
 

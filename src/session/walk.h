@@ -49,6 +49,8 @@ static inline void walk_locals(const struct walk *walk)
 	if (UNLIKELY(front && (front->flags & EXPECT_LOCAL)))
 		walk_emit_locals(walk->server, walk->client, walk_out(walk));
 }
+/* DEALLOCATE ALL or DISCARD ALL has run, or (failed) it is not known. */
+void walk_statements_settled(struct server *server, bool failed);
 /* All of a flushed batch is answered: until more of it comes no statement runs, and no clock. */
 void walk_batch_paused(struct server *server);
 

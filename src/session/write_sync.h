@@ -92,6 +92,8 @@ uint16_t write_sync_query_ahead(struct client *client);
 void write_sync_forget_portal(struct client *client, const char *portal);
 /* true: the Execute is of a portal whose rows are looked at, and *step_r says what became of it. */
 bool write_sync_execute(struct feed *feed, const struct pgw_frame *frame, enum step *step_r);
+/* Notes what the marks of the text under way name, and checks the rest. */
+void write_sync_send_marks(struct client *client);
 /* A note of each of these types was committed. */
 void write_sync_types_known(struct client *client, const struct watched *watched);
 /* Notes what is still to be noted. ends: nothing follows but the COMMIT. */

@@ -233,6 +233,8 @@ static void roll_back(struct walk *walk, struct client *client)
 {
 	struct server *server = walk->server;
 
+	if (server_is(server, SERVER_STATEMENTS_GOING))
+		walk_statements_settled(server, true); /* a rollback does not bring them back */
 	setting_settled(client, true);
 	client_on_ready(client, PGW_XACT_IDLE);
 	client_send_ready(client);
@@ -256,6 +258,8 @@ static void give_ready(
 		if (client->sync->query)
 			write_sync_types_known(client, client->sync->query);
 	}
+	if (server_is(walk->server, SERVER_STATEMENTS_GOING))
+		walk_statements_settled(walk->server, failed);
 	setting_settled(client, failed);
 	walk_forward(walk, frame);
 	client_on_ready(client, xact);

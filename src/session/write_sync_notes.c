@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: ISC */
+/* What is to be noted, as statements of our own ahead of what the client says next. */
+#include "session/write_sync.h"
+
+#include "base/mem.h"
+#include "session/ahead.h"
+#include "session/server.h"
+
+#define OID_TEXT_ARRAY 1009u
+#define OID_UUID 2950u
+#define OID_UUID_ARRAY 2951u
+#define NOTE_SQL "SELECT public.ml_outbox_notes($1,$2,$3)"
+#define NOTE_NOW_SQL "SELECT public.ml_outbox_notes_now($1,$2,$3)"
+#define KNOWN_US 10000000u /* how long a type that was noted is taken to be right */
+/* Names of tables mean what they mean to the client. */
+#define LOADED_SQL                                                                                 \
+	"SELECT public.ml_outbox_notes_loaded($1,$2::pg_catalog.text[]::pg_catalog.regclass[],$3,$4)"
+
+static bool has_loaded(const struct entity_marks *marks)
+{
+	unsigned i;
+
+	for (i = 0; i < marks->n; i++)
+		if (marks->items[i].source == ENTITY_LOADED)
+			return true;
+	return false;
+}
+
+static void note_literals(struct write_sync *sync)
+{
+	unsigned i;
+
+	for (i = 0; i < sync->marks.n; i++) {
+		const struct entity_mark *mark = &sync->marks.items[i];
+
+		if (mark->has_id)
+			write_sync_note(sync, mark->type, mark->id);
+	}
+}
+
+/* An element of an array's text. */
+static void add_element(struct strbuf *out, const char *text, size_t n)
+{
+	size_t i;
+
+	strbuf_adds(out, out->len > 1 ? ",\"" : "\"");
+	for (i = 0; i < n; i++) {
+		if (text[i] == '"' || text[i] == '\\')
+			strbuf_addc(out, '\\');
+		strbuf_addc(out, text[i]);
+	}
+	strbuf_addc(out, '"');
+}
+
+static struct ahead_value text_value(const struct strbuf *text)
+{
+	return (struct ahead_value){.text = text->data, .n_text = text->len};
+}
+
+static struct ahead_value organization_value(
+	const struct write_sync *sync, char text[static ENTITY_UUID_CHARACTERS + 1])
+{
+	if (!sync->has_organization)
+		return (struct ahead_value){NULL, 0};
+	entity_uuid_write(sync->organization, text);
+	return (struct ahead_value){.text = text, .n_text = ENTITY_UUID_CHARACTERS};
+}
+
+static void send_notes(struct client *client, const char *sql, const struct strbuf *types,
+	const struct strbuf *ids)
+{
+	char organization[ENTITY_UUID_CHARACTERS + 1];
+	struct ahead ahead = {.sql = sql, .n_values = 3,
+		.types = {OID_TEXT_ARRAY, OID_UUID_ARRAY, OID_UUID},
+		.values = {text_value(types), text_value(ids),
+			organization_value(client->sync, organization)}};
+
+	ahead_send(client->server, &ahead);
+}
+
+void write_sync_flush(struct client *client, bool ends)
+{
+	struct write_sync *sync = client->sync;
+	bool now = ends && !sync->has_put_down;
+	struct strbuf types = STRBUF_INIT, ids = STRBUF_INIT;
+	char text[ENTITY_UUID_CHARACTERS + 1];
+	uint32_t i;
+
+	if (sync->n_ids == 0)
+		return;
+	strbuf_addc(&types, '{');
+	strbuf_addc(&ids, '{');
+	for (i = 0; i < sync->n_ids; i++) {
+		const char *type = sync->types[sync->ids[i].type];
+
+		add_element(&types, type, strlen(type));
+		entity_uuid_write(sync->ids[i].id, text);
+		strbuf_addf(&ids, i > 0 ? ",%s" : "%s", text);
+	}
+	strbuf_addc(&types, '}');
+	strbuf_addc(&ids, '}');
+	sync->has_put_down |= !now;
+	send_notes(client, now ? NOTE_NOW_SQL : NOTE_SQL, &types, &ids);
+	STAT_ADD(client->worker->annotations.n_entities, sync->n_ids);
+	sync->n_ids = 0;
+	sync->n_types = 0;
+	strbuf_release(&types);
+	strbuf_release(&ids);
+}
+
+/* A lone COMMIT, as drivers say it. Others are not worth a look. */
+static bool is_commit(const struct pgw_frame *frame)
+{
+	static const char commit[] = "COMMIT";
+
+	return frame->type == PGW_QUERY && frame->n_body_bytes == sizeof(commit) &&
+	       frame->n_available == sizeof(commit) &&
+	       strncasecmp((const char *)frame->body, commit, sizeof(commit)) == 0;
+}
+
+bool write_sync_lets(struct client *client, const struct pgw_frame *frame)
+{
+	uint8_t type = frame->type;
+
+	if (type == PGW_COPY_DATA || type == PGW_COPY_DONE || type == PGW_COPY_FAIL ||
+		type == PGW_TERMINATE)
+		return true;
+	if (server_is(client->server, SERVER_COPY_IN)) /* PostgreSQL drops what else may come: Flush, Sync */
+		return true;
+	if (client->sync->is_busy)
+		return false;
+	write_sync_flush(client, is_commit(frame));
+	return true;
+}
+
+static struct known_type *find_known(struct client *client, const char *type)
+{
+	struct known_type *known = client->worker->known_types;
+	unsigned i;
+
+	for (i = 0; i < KNOWN_TYPES; i++)
+		if (known[i].pool == client->pool->id && strcmp(known[i].type, type) == 0)
+			return &known[i];
+	return NULL;
+}
+
+void write_sync_types_known(struct client *client, const struct watched *watched)
+{
+	struct worker *worker = client->worker;
+	unsigned i;
+
+	for (i = 0; i < watched->n; i++) {
+		struct known_type *known = find_known(client, watched->items[i].type);
+
+		if (known == NULL)
+			known = &worker->known_types[worker->next_known_type++ % KNOWN_TYPES];
+		known->pool = client->pool->id;
+		known->until_us = loop_now_us(&worker->loop) + KNOWN_US;
+		memcpy(known->type, watched->items[i].type, ENTITY_TYPE_BYTES);
+	}
+}
+
+/* A note of each type was taken a moment ago. */
+static bool are_known(struct client *client, const struct entity_marks *marks)
+{
+	const struct known_type *known;
+	unsigned i;
+
+	for (i = 0; i < marks->n; i++) {
+		if (marks->items[i].source != ENTITY_RETURNED)
+			continue;
+		known = find_known(client, marks->items[i].type);
+		if (known == NULL || known->until_us < loop_now_us(&client->worker->loop))
+			return false;
+	}
+	return true;
+}
+
+/* Types whose ids will be known when the statement has run: what is wrong with them is said before. */
+static void send_check(struct client *client)
+{
+	const struct entity_marks *marks = &client->sync->marks;
+	struct strbuf types = STRBUF_INIT, ids = STRBUF_INIT;
+	unsigned i;
+
+	strbuf_addc(&types, '{');
+	for (i = 0; i < marks->n; i++)
+		if (marks->items[i].source == ENTITY_RETURNED)
+			add_element(&types, marks->items[i].type, strlen(marks->items[i].type));
+	strbuf_addc(&types, '}');
+	strbuf_adds(&ids, "{}");
+	send_notes(client, NOTE_SQL, &types, &ids);
+	strbuf_release(&types);
+	strbuf_release(&ids);
+}
+
+static void send_loaded(struct client *client)
+{
+	const struct entity_marks *marks = &client->sync->marks;
+	struct strbuf types = STRBUF_INIT, tables = STRBUF_INIT, keys = STRBUF_INIT;
+	char organization[ENTITY_UUID_CHARACTERS + 1];
+	struct ahead ahead = {
+		.sql = LOADED_SQL, .n_values = 4, .types = {OID_TEXT_ARRAY, OID_TEXT_ARRAY,
+							  OID_TEXT_ARRAY, OID_UUID}};
+	unsigned i;
+
+	strbuf_addc(&types, '{');
+	strbuf_addc(&tables, '{');
+	strbuf_addc(&keys, '{');
+	for (i = 0; i < marks->n; i++) {
+		const struct entity_mark *mark = &marks->items[i];
+		const char *key = write_sync_key(client, mark->type);
+
+		if (mark->source != ENTITY_LOADED)
+			continue;
+		add_element(&types, mark->type, strlen(mark->type));
+		add_element(&tables, mark->table, mark->n_table);
+		add_element(&keys, key, strlen(key));
+	}
+	strbuf_addc(&types, '}');
+	strbuf_addc(&tables, '}');
+	strbuf_addc(&keys, '}');
+	ahead.values[0] = text_value(&types);
+	ahead.values[1] = text_value(&tables);
+	ahead.values[2] = text_value(&keys);
+	ahead.values[3] = organization_value(client->sync, organization);
+	client->sync->has_put_down = true;
+	ahead_send(client->server, &ahead);
+	strbuf_release(&types);
+	strbuf_release(&tables);
+	strbuf_release(&keys);
+}
+
+static void count_marks(struct client *client)
+{
+	const struct entity_marks *marks = &client->sync->marks;
+	bool seen[N_ENTITY_SOURCES] = {false};
+	unsigned i;
+
+	for (i = 0; i < marks->n; i++) {
+		unsigned kind = marks->items[i].source;
+
+		if (!seen[kind])
+			STAT_ADD(client->worker->annotations.n_statements[kind], 1);
+		seen[kind] = true;
+	}
+}
+
+void write_sync_send_marks(struct client *client)
+{
+	struct write_sync *sync = client->sync;
+
+	sync->has_organization = sync->marks.has_organization;
+	memcpy(sync->organization, sync->marks.organization, ENTITY_UUID_BYTES);
+	note_literals(sync);
+	write_sync_flush(client, false);
+	if (sync->marks.has_returned && !are_known(client, &sync->marks))
+		send_check(client);
+	if (has_loaded(&sync->marks))
+		send_loaded(client);
+	count_marks(client);
+}
