@@ -195,7 +195,7 @@ static const struct schema_row main_rows[] = {
 	MAIN("idle_transaction_timeout", GROUP_TIMEOUTS, TIME, idle_transaction_timeout_us, "0",
 		NULL, 0,
 		"Roll back a transaction that has been idle this long: the client hears of it at its "
-		"next statement (25P03) and stays; in session pooling, or amid a batch, it is "
+		"next statement (25P03) and stays; in session pooling, with a pin, or amid a batch it is "
 		"disconnected. 0: never."),
 	MAIN("ignore_startup_parameters", GROUP_CLIENTS, LIST, ignore_startup_parameters, "", NULL,
 		0,

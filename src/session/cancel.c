@@ -316,7 +316,8 @@ void cancel_client(struct client *client, struct client *canceller)
 	} else if (client->state == CLIENT_SEARCHING) {
 		search_cancel(client);
 		tell_canceller(canceller);
-	} else if (client->state == CLIENT_LINKED && client->server->expects.n > 0) {
+	} else if (client->state == CLIENT_LINKED && client->server->expects.n > 0 &&
+		   client->server->expects.n_of_batch > 0) { /* not what is ours */
 		cancel_server(client->server, canceller);
 	} else if (client->state == CLIENT_CONSOLE) {
 		client->worker->cluster->console->cancel(client);

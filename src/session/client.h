@@ -66,6 +66,7 @@ enum client_flag {
 	/* The unnamed portal is of a DEALLOCATE: of client->deallocates, or ALL. */
 	CLIENT_BOUND_DEALLOCATE = 1 << 25,
 	CLIENT_BOUND_DEALLOCATE_ALL = 1 << 26,
+	CLIENT_EXTENDED_SETS = 1 << 29, /* what is noted was bound, and may not be executed */
 	CLIENT_REPLAYS = 1u << 30,  /* its batch will be said again: it hears nothing of this one */
 	CLIENT_REPLAYED = 1u << 31, /* it was said again: not once more */
 	CLIENT_RESETS_ALL = 1 << 28, /* RESET ALL or DISCARD ALL is under way */
@@ -107,6 +108,7 @@ struct client {
 	/* pglane.class as SET in this transaction gave it, and as the session has it when it commits:
 	 * see setting.h. 0: no SET did. */
 	uint8_t xact_class, commit_class;
+	uint8_t n_noted, n_ran; /* settings of the batch under way that were bound, and that ran */
 	struct worker *worker;
 	struct pool *pool;     /* NULL before login */
 	struct server *server; /* linked, or connecting for us */

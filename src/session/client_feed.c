@@ -79,6 +79,8 @@ static enum step feed_sync(struct feed *feed, const struct pgw_frame *frame)
 
 static enum step feed_flush(struct feed *feed, const struct pgw_frame *frame)
 {
+	if (frame->n_body_bytes != 0)
+		return violation(feed, "Flush has a body");
 	if (!is_linked(feed->client))
 		return feed_skip_message(feed, frame);
 	server_emit_locals(feed->client->server);
@@ -93,6 +95,10 @@ static enum step feed_copy(struct feed *feed, const struct pgw_frame *frame)
 	if (!is_linked(client) ||
 		(client->server->expects.n == 0 && !server_is(client->server, SERVER_COPY_BOTH)))
 		return feed_skip_message(feed, frame);
+	/* Ahead of the answer to its COPY: half of it must not be amid what we say if there is none. */
+	if (!server_is(client->server, SERVER_COPY_IN | SERVER_COPY_BOTH) &&
+		frame->n_available < frame->n_body_bytes)
+		return STEP_WAIT;
 	if (frame->type != PGW_COPY_DATA) {
 		server_unset(client->server, SERVER_COPY_IN);
 		client_set(client, CLIENT_COPY_ENDED);
@@ -159,7 +165,7 @@ static bool must_wait(const struct client *client, uint8_t type)
 		return true;
 	/* A cancel request that is still under way must not hit the next statement, nor may that go
 	 * to a replica only because it could not be released yet. */
-	if ((server->expects.n == 0 && server->n_cancels > 0) ||
+	if ((server->expects.n_of_batch == 0 && server->n_cancels > 0) ||
 		(server->pool != client->pool && is_done(client)))
 		return true;
 	/* A session's statements may run on, but where each has a time limit: a cancel must hit the

@@ -106,6 +106,8 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	if (statement) {
 		feed_log(client, &statement->route, statement->text, statement->n_query - 1);
 		setting_note(client, &statement->route, statement->text, statement->n_query - 1);
+		if (UNLIKELY(client->n_noted > 0))
+			client_set(client, CLIENT_EXTENDED_SETS);
 	}
 	feed_bind_deallocate(client, statement, &bind);
 	if (statement == NULL || bind.n_statement_bytes == 0)

@@ -117,6 +117,12 @@ static void on_recovery_deadline(struct timer *timer)
 /* DISCARD ALL: what its session had is gone. */
 static void reset_done(struct server *server)
 {
+	const char *reset = worker_config(server->worker)->server_reset_query;
+
+	/* Only DISCARD ALL takes these back. */
+	if ((param_set_get(server->params, "role") || param_set_get(server->params, "session_authorization")) &&
+		(reset == NULL || strcasestr(reset, "DISCARD ALL") == NULL))
+		server_set(server, SERVER_RETIRE);
 	server_unset(server, SERVER_RESET_SENT);
 	server_unset(server, SERVER_TAINTED | SERVER_MUST_RESET);
 	server_copies_clear(&server->copies);
@@ -517,7 +523,8 @@ bool link_roll_back_idle(struct client *client)
 {
 	struct server *server = client->server;
 
-	if (client_is(client, CLIENT_SESSION | CLIENT_EXTENDED) || client->state != CLIENT_LINKED ||
+	if (client_is(client, CLIENT_SESSION | CLIENT_EXTENDED) || client->pin ||
+		client->state != CLIENT_LINKED ||
 		server->expects.n > 0 || server->n_cancels > 0 || client->skip_bytes > 0 ||
 		stream_is_blocked(&server->stream) || link_is_in_reply(server) ||
 		server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH))

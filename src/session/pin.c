@@ -6,10 +6,12 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 #include "pgw/messages.h"
+#include "session/replica.h"
 #include "session/server.h"
 #include "session/setting.h"
 
 #define STATEMENT_BYTES 200u /* that are kept of the text */
+#define FAILURES_MAX 3u /* of the question, until what it asks for is taken to be unknown */
 #define ASK_AFTER_US 1000000u /* of quiet, what was not seen to end */
 
 /*
@@ -80,7 +82,7 @@ static bool only_sets(const struct client *client, uint32_t effects, const char 
 		return false;
 	touched_init(&touched);
 	touched_add_text(&touched, sql, n, client->params->backslash_escapes);
-	named = touched_any(&touched) && !touched.unknown;
+	named = (touched_any(&touched) || touched.ignored) && !touched.unknown;
 	touched_release(&touched);
 	return named;
 }
@@ -100,7 +102,8 @@ bool pin_allows(const struct client *client, const struct statement_route *route
 			"It would outlast its transaction, and on_session_state is \"error\".");
 		return false;
 	}
-	if (policy == SESSION_STATE_WARN || client->pin || n_pinned < max_pinned(client, lane))
+	if (policy == SESSION_STATE_WARN || n_pinned < max_pinned(client, lane) ||
+		(client->pin && (client->pin->is_counted || client->pin->is_kept)))
 		return true;
 	pgw_fault_set(fault_r, PGW_FAULT_TOO_MANY_PINS, NULL,
 		"Lane %s: %" PRIu32 " of %" PRIu32 " permits are pinned by sessions with state of their own; max_pinned is %" PRIu32 ".",
@@ -179,7 +182,7 @@ static void note_settings(struct client *client, const char *sql, size_t n)
 
 	if (pin_follows_settings(client))
 		touched_add_text(touched, sql, n, client->params->backslash_escapes);
-	if (!touched_any(touched)) /* the text does not say which */
+	if (!touched_any(touched) && !touched->ignored) /* the text does not say which */
 		touched->unknown = true;
 }
 
@@ -311,6 +314,12 @@ bool pin_keeps(struct client *client, struct server *server)
 	if (pin == NULL)
 		return false;
 	MUST(!pin->is_asking);
+	if (UNLIKELY(server_is(server, SERVER_FRESH))) { /* its parameters were refused: nothing ran */
+		touched_release(&pin->touched);
+		pin->reasons &= (uint8_t)~PIN_SETTING;
+	}
+	if (!touched_any(&pin->touched) && !pin->touched.unknown)
+		pin->reasons &= (uint8_t)~PIN_SETTING;
 	if (pin->must_ask && ((pin->reasons & PIN_ASKED) || touched_any(&pin->touched))) {
 		ask(client, server);
 		return true;
@@ -379,11 +388,14 @@ static bool take_row(struct pin *pin, const char *name, const char *value)
 	}
 	if (value == NULL || !parse_reasons(value, &reasons))
 		return false;
-	pin->reasons = (uint8_t)((pin->reasons & ~PIN_ASKED) | reasons);
+	/* What was noted behind the question is not in the answer. */
+	if (!pin->must_ask)
+		pin->reasons &= (uint8_t)~PIN_ASKED;
+	pin->reasons |= reasons;
 	return true;
 }
 
-bool pin_answer(struct server *server, const uint8_t *body, size_t n)
+bool pin_answer(struct server *server, const uint8_t *body, size_t n, bool whole)
 {
 	struct client *client = server->client;
 	const uint8_t *at = body + 2, *end = body + n;
@@ -391,6 +403,13 @@ bool pin_answer(struct server *server, const uint8_t *body, size_t n)
 	bool ok = n > 2 && body[0] == 0 && body[1] == 2 && read_column(&at, end, &name) && name &&
 		  read_column(&at, end, &value) && at == end;
 
+	if (!whole) { /* a value longer than can be followed */
+		mem_free(name);
+		mem_free(value);
+		if (client && client->pin)
+			client->pin->touched.unknown = true;
+		return true;
+	}
 	if (ok && client && pin_is_asking(client))
 		ok = take_row(client->pin, name, value);
 	mem_free(name);
@@ -398,17 +417,22 @@ bool pin_answer(struct server *server, const uint8_t *body, size_t n)
 	return ok;
 }
 
-/* A new reference. */
-static struct param_set *with_answers(struct pin *pin, const struct param_set *before)
+/* A new reference. of_replica: what is ours there is not the client's. */
+static struct param_set *with_answers(struct pin *pin, const struct param_set *before, bool of_replica)
 {
 	struct param_list list;
 	struct param_set *set;
 	unsigned i;
 
 	param_list_init(&list, before);
-	for (i = 0; i < pin->answered->n; i++)
-		if (!param_list_set(&list, pin->answered->items[i].name, pin->answered->items[i].value))
+	for (i = 0; i < pin->answered->n; i++) {
+		const struct param *param = &pin->answered->items[i];
+
+		if (of_replica && replica_is_our_param(param->name))
+			continue;
+		if (!param_list_set(&list, param->name, param->value))
 			pin->touched.unknown = true;
+	}
 	set = param_set_intern(&list);
 	param_list_release(&list);
 	return set;
@@ -417,14 +441,13 @@ static struct param_set *with_answers(struct pin *pin, const struct param_set *b
 /* What the server has is what its client is to find on every server. */
 static void take_settings(struct client *client, struct server *server)
 {
-	struct param_set *has = with_answers(client->pin, server->params);
+	struct param_set *set = with_answers(client->pin, server->params, false);
 
 	param_set_unref(&server->params);
-	server->params = has;
-	/* A replica's server has something of ours beside that. */
-	has = server->pool == client->pool ? param_set_ref(has) : with_answers(client->pin, client->params);
+	server->params = set;
+	set = with_answers(client->pin, client->params, server->pool != client->pool);
 	param_set_unref(&client->params);
-	client->params = has;
+	client->params = set;
 }
 
 void pin_answered(struct server *server, bool failed)
@@ -436,9 +459,12 @@ void pin_answered(struct server *server, bool failed)
 		return;
 	pin = client->pin;
 	pin->is_asking = false;
-	if (failed) { /* what was there is taken to be there still */
+	if (failed) { /* what was there is taken to be there still; a late cancel may have hit it */
 		pin->has_run = true;
-		pin->touched.unknown |= pin->answered != NULL;
+		if (++pin->n_failures < FAILURES_MAX)
+			pin->must_ask = true;
+		else
+			pin->touched.unknown |= pin->answered != NULL;
 	} else if (pin->answered) {
 		take_settings(client, server);
 	}
@@ -457,6 +483,8 @@ static bool is_idle(const struct client *client)
 {
 	return client->state == CLIENT_LINKED && client->xact == XACT_NONE &&
 	       client->server->expects.n == 0 && client->query_start_us == 0 &&
+	       client->skip_bytes == 0 && client->server->n_cancels == 0 &&
+	       !server_is(client->server, SERVER_COPY_IN | SERVER_COPY_BOTH) &&
 	       !client_is(client, CLIENT_EXTENDED);
 }
 

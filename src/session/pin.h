@@ -46,6 +46,7 @@ struct pin {
 	bool is_counted;    /* in its lane: not for settings that will be followed */
 	bool is_kept;	    /* its server was kept behind a transaction */
 	bool must_ask;	    /* at the end of the transaction: state may have come or gone */
+	uint8_t n_failures; /* of the question */
 	bool may_end;	    /* state may have gone, none has come */
 	bool is_asking;	    /* the query is under way */
 	bool has_run;	    /* a transaction has, since the last answer */
@@ -74,7 +75,7 @@ void pin_has_run(struct client *client);
 /* The server is at rest between transactions. true: it stays with its client, or is asked whether it must. */
 bool pin_keeps(struct client *client, struct server *server);
 /* A row of the answer. false: it is none. */
-bool pin_answer(struct server *server, const uint8_t *body, size_t n);
+bool pin_answer(struct server *server, const uint8_t *body, size_t n, bool whole);
 /* The answer is over, or (failed) there is none. */
 void pin_answered(struct server *server, bool failed);
 /* Once a second; true: the client was ended (pin_idle_timeout). */

@@ -151,7 +151,8 @@ static void setup_settled(struct walk *walk, bool failed)
 		param_set_unref(&server->params);
 		server->params = server->params_before;
 		server->params_before = NULL;
-		server_set(server, SERVER_SETUP_FAILED);
+		/* What it has may be in the way of everybody: it is reset before it serves again. */
+		server_set(server, SERVER_SETUP_FAILED | SERVER_TAINTED | SERVER_MUST_RESET);
 		if (!server_is(server, SERVER_WELCOMING))
 			nothing_runs(walk);
 	}
@@ -166,14 +167,18 @@ static bool setup_refused(struct walk *walk, enum pgw_xact xact)
 {
 	struct server *server = walk->server;
 	struct client *client = server->client;
+	bool in_xact;
 
 	server_unset(server, SERVER_SETUP_FAILED);
 	server_set(server, SERVER_FRESH);
-	if (client == NULL || client->xact != XACT_NONE || xact == PGW_XACT_IDLE)
+	if (client == NULL || xact == PGW_XACT_IDLE)
 		return false;
+	in_xact = client->xact != XACT_NONE;
 	server_unset(server, SERVER_STATEMENTS_GOING); /* they stay */
 	setting_settled(client, true);
-	client_on_ready(client, PGW_XACT_IDLE);
+	client_on_ready(client, in_xact ? PGW_XACT_FAILED : PGW_XACT_IDLE);
+	if (in_xact) /* its own to end, but not there */
+		client->xact = XACT_FAILED;
 	client_send_ready(client);
 	server_set(server, SERVER_ROLLS_BACK);
 	if (is_amid_message(client))
@@ -277,7 +282,7 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		if (server->client)
 			client_on_ready(server->client, xact);
 	}
-	if (UNLIKELY(server_is(server, SERVER_HAS_STALE)))
+	if (UNLIKELY(server_is(server, SERVER_HAS_STALE)) && !is_amid_message(server->client))
 		replay_close_stale(server);
 	if (expects->n == 0) {
 		link_on_ready(server);
@@ -343,8 +348,7 @@ static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame
 
 		if (!is_primary && walk_is_swallowed(walk) && replica_is_our_param(name))
 			return true;
-		set = is_primary ? param_set_ref(server->params)
-				 : param_set_with(walk->client->params, name, value);
+		set = param_set_with(walk->client->params, name, value);
 		param_set_unref(&walk->client->params);
 		walk->client->params = set;
 	}
@@ -555,6 +559,9 @@ bool walk_message(struct walk *walk, const struct pgw_frame *frame)
 		if (UNLIKELY(walk->client && walk->client->commit_class != 0) &&
 			!walk_is_swallowed(walk))
 			setting_tag(walk->client, frame->body, frame->n_available);
+		if (UNLIKELY(walk->client && client_is(walk->client, CLIENT_EXTENDED_SETS)) &&
+			!walk_is_swallowed(walk))
+			setting_ran(walk->client, frame->body, frame->n_available);
 		return on_reply(walk, frame, EXPECT_EXECUTE, true);
 	case PGW_COPY_IN_RESPONSE:
 		copy_in_begins(walk);
@@ -564,7 +571,8 @@ bool walk_message(struct walk *walk, const struct pgw_frame *frame)
 		return on_reply(walk, frame, EXPECT_EXECUTE, false);
 	case PGW_DATA_ROW:
 		if (UNLIKELY(is_answer(walk)))
-			return pin_answer(server, frame->body, frame->n_available);
+			return pin_answer(server, frame->body, frame->n_available,
+				frame->n_available == frame->n_body_bytes);
 		return on_reply(walk, frame, EXPECT_EXECUTE, false);
 	case PGW_COPY_DATA:
 	case PGW_COPY_DONE:

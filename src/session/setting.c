@@ -8,6 +8,7 @@
 #include "session/server.h"
 
 #define SETTING_TEXT_BYTES 1024u
+#define RESET_ALL "RESET ALL"
 #define CLASS_ROLLED_BACK 0x80u /* beside a commit_class: the last tag was ROLLBACK */
 
 /* Forms of SET whose first word is no parameter's name (PostgreSQL manual, SET). */
@@ -27,6 +28,13 @@ static bool is_special(const struct pgw_token *token)
 static bool is_end(const struct pgw_token *token)
 {
 	return token->kind == PGW_TOK_END || (token->len == 1 && token->at[0] == ';');
+}
+
+/* Nothing follows but perhaps a semicolon. */
+static bool is_last(struct pgw_lexer *lexer, const struct pgw_token *token)
+{
+	return token->kind == PGW_TOK_END ||
+	       (is_end(token) && pgw_lex(lexer).kind == PGW_TOK_END);
 }
 
 static void add_ident(struct strbuf *out, const struct pgw_token *token)
@@ -131,7 +139,7 @@ bool setting_parse(const char *sql, size_t n, bool backslash_escapes, struct str
 		return false;
 	*reset_r = reset;
 	if (reset)
-		return is_end(&token);
+		return is_last(&lexer, &token);
 	if (!pgw_word_is(&token, "to") && (token.len != 1 || token.at[0] != '='))
 		return false;
 	return parse_value(&lexer, name->data, value, reset_r);
@@ -156,7 +164,10 @@ static bool note(struct client *client, const char *sql, size_t n)
 		ok = reset || has(set, name.data, value.data); /* else it has too many */
 	}
 	/* The server runs the statement itself: it will have what the client has. */
-	if (ok) {
+	if (ok && touched_is_of_transaction(name.data)) {
+		param_set_unref(&set); /* it says nothing about the next one */
+	} else if (ok) {
+		client->n_noted++;
 		if (client->params_before == NULL)
 			client->params_before = param_set_ref(client->params);
 		param_set_unref(&client->params);
@@ -178,7 +189,7 @@ static bool is_reset_of_all(const char *sql, size_t n)
 	struct pgw_token verb = pgw_lex(&lexer), all = pgw_lex(&lexer), end = pgw_lex(&lexer);
 
 	return (pgw_word_is(&verb, "reset") || pgw_word_is(&verb, "discard")) &&
-	       pgw_word_is(&all, "all") && is_end(&end);
+	       pgw_word_is(&all, "all") && is_last(&lexer, &end);
 }
 
 /* The server has its defaults, the client what it logged in with, as if it had connected itself. */
@@ -277,7 +288,7 @@ static void settle_class(struct client *client, bool failed)
 /* It sets or resets, and nothing else, outside of a transaction. */
 static bool may_be_followed(const struct client *client, const struct statement_route *route)
 {
-	return route->kind == STATEMENT_NEUTRAL &&
+	return route->kind == STATEMENT_NEUTRAL && (route->effects & EFFECT_TRANSACTION) == 0 &&
 	       (route->effects & PIN_EFFECTS & ~(uint32_t)EFFECT_SET) == 0 &&
 	       (route->effects & (EFFECT_SET | EFFECT_DISCARD_ALL)) &&
 	       client->xact == XACT_NONE && !client_is(client, CLIENT_BATCH_HAS_XACT) &&
@@ -296,6 +307,14 @@ static void touch_difference(struct client *client)
 	for (i = 0; i < before->n; i++)
 		if (param_set_get(now, before->items[i].name) == NULL)
 			pin_touch(client, before->items[i].name);
+}
+
+/* RESET ALL, but not DISCARD ALL, leaves the session to whom it is (GUC_NO_RESET_ALL). */
+static bool keeps_identity(const struct client *client, uint32_t effects)
+{
+	return (effects & EFFECT_DISCARD_ALL) == 0 &&
+	       (param_set_get(client->params, "role") ||
+		       param_set_get(client->params, "session_authorization"));
 }
 
 void setting_note(struct client *client, const struct statement_route *route, const char *sql,
@@ -319,21 +338,57 @@ void setting_note(struct client *client, const struct statement_route *route, co
 	if (LIKELY(!(effects & (PIN_EFFECTS | EFFECT_DISCARD_ALL | EFFECT_RELEASE))))
 		return;
 	if (may_be_followed(client, route)) {
-		if (is_reset_of_all(sql, n)) {
+		if (is_reset_of_all(sql, n) && !keeps_identity(client, effects)) {
 			client_set(client, CLIENT_RESETS_ALL);
+			client->n_noted++;
 			return;
 		}
 		if (pin_follows_settings(client) && !pin_is_asking(client) && note(client, sql, n))
 			return;
+	}
+	if (client_is(client, CLIENT_RESETS_ALL) && (effects & PIN_EFFECTS)) {
+		/* Not alone in its batch: what comes of both is asked. */
+		client_unset(client, CLIENT_RESETS_ALL);
+		server_set(client->server, SERVER_TAINTED);
+		pin_note(client, EFFECT_SET, RESET_ALL, sizeof(RESET_ALL) - 1);
 	}
 	if (effects & (PIN_EFFECTS | EFFECT_DISCARD_ALL))
 		server_set(client->server, SERVER_TAINTED);
 	pin_note(client, effects, sql, n);
 }
 
+void setting_ran(struct client *client, const uint8_t *tag, size_t n)
+{
+	static const char *const tags[] = {"SET", "RESET", "DISCARD ALL"};
+	unsigned i;
+
+	for (i = 0; i < N_ELEMENTS(tags); i++)
+		if (n == strlen(tags[i]) + 1 && memcmp(tag, tags[i], n) == 0)
+			client->n_ran++;
+}
+
+/* Not all that was bound has been executed: the server is asked what came of it. */
+static bool have_not_run(struct client *client)
+{
+	bool some = client->n_ran > 0, all = client->n_ran >= client->n_noted;
+
+	if (client_is(client, CLIENT_EXTENDED_SETS) && !all && some && client->params_before && client->server) {
+		touch_difference(client);
+		server_set(client->server, SERVER_TAINTED);
+	}
+	return client_is(client, CLIENT_EXTENDED_SETS) && !all;
+}
+
 void setting_settled(struct client *client, bool failed)
 {
 	struct server *server = client->server;
+	bool is_noted;
+
+	if (UNLIKELY(client->n_noted > 0)) {
+		failed |= have_not_run(client);
+		client_unset(client, CLIENT_EXTENDED_SETS);
+		client->n_noted = client->n_ran = 0;
+	}
 
 	if (UNLIKELY(client_is(client, CLIENT_RESETS_ALL))) {
 		client_unset(client, CLIENT_RESETS_ALL);
@@ -344,11 +399,13 @@ void setting_settled(struct client *client, bool failed)
 		settle_class(client, failed);
 	if (LIKELY(client->params_before == NULL))
 		return;
+	/* Parameters of ours that failed ahead of it have put the server's own back. */
+	is_noted = server && server->params == client->params;
 	if (failed) {
 		param_set_unref(&client->params);
 		client->params = param_set_ref(client->params_before);
 	}
-	if (failed && server) {
+	if (failed && is_noted) {
 		param_set_unref(&server->params);
 		server->params = param_set_ref(client->params_before);
 	}

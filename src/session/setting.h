@@ -22,6 +22,8 @@ void setting_note(struct client *client, const struct statement_route *route, co
 	size_t n);
 /* ReadyForQuery of it came. */
 void setting_settled(struct client *client, bool failed);
+/* CommandComplete of the extended protocol came, while what was bound is not settled: of a SET? n with the NUL. */
+void setting_ran(struct client *client, const uint8_t *tag, size_t n);
 /* The class that the session, or its transaction by SET [LOCAL], asks for. false: none. */
 bool setting_class(const struct client *client, enum query_class *class_r);
 /* CommandComplete came while a SET pglane.class of the transaction is open. n with the NUL. */

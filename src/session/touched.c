@@ -9,7 +9,7 @@ void touched_init(struct touched *touched)
 {
 	strbuf_init(&touched->names);
 	touched->n = 0;
-	touched->all = touched->listed = touched->unknown = false;
+	touched->all = touched->listed = touched->ignored = touched->unknown = false;
 }
 
 void touched_release(struct touched *touched)
@@ -18,8 +18,23 @@ void touched_release(struct touched *touched)
 	touched_init(touched);
 }
 
+bool touched_is_of_transaction(const char *name)
+{
+	return strcasecmp(name, "transaction_isolation") == 0 ||
+	       strcasecmp(name, "transaction_read_only") == 0 ||
+	       strcasecmp(name, "transaction_deferrable") == 0;
+}
+
 void touched_add(struct touched *touched, const char *name)
 {
+	if (touched_is_of_transaction(name)) {
+		touched->ignored = true;
+		return;
+	}
+	if (strcasecmp(name, "seed") == 0) { /* it cannot be shown */
+		touched->unknown = true;
+		return;
+	}
 	TOUCHED_FOREACH(known, touched) {
 		if (strcasecmp(known, name) == 0)
 			return;
@@ -68,12 +83,16 @@ static void add_name(struct touched *touched, struct pgw_lexer *lexer, struct pg
 /* Forms whose words are not a parameter's name. true: *token was the first word of one. */
 static bool add_special(struct touched *touched, struct pgw_lexer *lexer, struct pgw_token *token)
 {
+	struct pgw_lexer ahead = *lexer;
+	struct pgw_token next = pgw_lex(&ahead);
 	static const struct {
 		const char *word, *name;
 	} forms[] = {{"time", "TimeZone"}, {"names", "client_encoding"}, {"schema", "search_path"},
 		{"role", "role"}, {"authorization", "session_authorization"}, {"xml", "xmloption"}};
 	unsigned i;
 
+	if (is_punct(&next, '.')) /* role.x is a setting of that name */
+		return false;
 	for (i = 0; i < N_ELEMENTS(forms); i++) {
 		if (!pgw_word_is(token, forms[i].word))
 			continue;

@@ -18,6 +18,7 @@ struct touched {
 	unsigned n;
 	bool all;     /* RESET ALL, DISCARD ALL: every one that was set */
 	bool listed;  /* set_config(name, …) FROM pg_settings: some of those that are listed there */
+	bool ignored; /* some that leave nothing */
 	bool unknown; /* some that cannot be named: set_config($1, …), or too many */
 };
 
@@ -25,6 +26,8 @@ void touched_init(struct touched *touched);
 void touched_release(struct touched *touched);
 /* Adds those of the text. backslash_escapes: standard_conforming_strings is off. */
 void touched_add_text(struct touched *touched, const char *sql, size_t n, bool backslash_escapes);
+/* transaction_isolation and the like: they are of the transaction, and leave nothing. */
+bool touched_is_of_transaction(const char *name);
 void touched_add(struct touched *touched, const char *name);
 static inline bool touched_any(const struct touched *touched)
 {

@@ -239,7 +239,10 @@ static void roll_back(struct walk *walk, struct client *client)
 	client_on_ready(client, PGW_XACT_IDLE);
 	client_send_ready(client);
 	server_set(server, SERVER_ROLLS_BACK);
-	inject_query(server, "ROLLBACK", 0);
+	if (client->skip_bytes > 0 && !client_is(client, CLIENT_DROP_MESSAGE))
+		server_set(server, SERVER_OWES_ROLLBACK);
+	else
+		inject_query(server, "ROLLBACK", 0);
 }
 
 static void fail(struct server *server)
