@@ -455,7 +455,8 @@ class Storm:
             [rng.choice([("sessions", "app"), ("statements", "app"), ("app", "app")])]
         self.tiny, self.client_tls, server_tls, chopped = (rng.random() < p for p in (0.5, 0.4, 0.3, 0.4))
         settings = {"workers": rng.randint(1, 4), "inspect_limit": rng.choice([2000, 65536, 131072, 1 << 20]), "max_prepared_statements": rng.choice([1, 2, 100]),
-                    "queue_timeout": 20, "server_login_retry": "20ms", "cancel_grace": "2s", "pool_mode": "transaction", "suspend_timeout": 5}
+                    "queue_timeout": 20, "server_login_retry": "20ms", "cancel_grace": "2s", "pool_mode": "transaction", "suspend_timeout": 5,
+                    "on_session_state": "warn"}  # lanes of one permit: a pin would be the only client
         if self.tiny:
             settings["tcp_socket_buffer"] = rng.choice([0, 4096, 16384])
         if self.client_tls:
