@@ -85,7 +85,7 @@ bool feed_query_deallocate(struct feed *feed, const struct pgw_frame *frame, con
 /* feed_pass.c: session pooling, the message passes as it is */
 enum step feed_pass(struct feed *feed, const struct pgw_frame *frame, enum expect_kind kind);
 /* Its comments, if it has any, ask neither for notes nor for a search. true is sure. */
-bool feed_asks_for_nothing(const char *sql, size_t n);
+bool feed_acts_on_nothing(const char *sql, size_t n);
 enum step feed_pass_query(struct feed *feed, const struct pgw_frame *frame);
 enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame);
 enum step feed_pass_bind(struct feed *feed, const struct pgw_frame *frame);

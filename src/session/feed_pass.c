@@ -25,7 +25,18 @@ static bool search_may_be_asked(const char *sql, size_t n)
 	return UNLIKELY(has_comment(sql, n)) && memmem(sql, n, "ml_", 3) != NULL;
 }
 
-bool feed_asks_for_nothing(const char *sql, size_t n)
+static bool has(const char *sql, size_t n, const char *word)
+{
+	return memmem(sql, n, word, strlen(word)) != NULL;
+}
+
+bool feed_acts_on_nothing(const char *sql, size_t n)
+{
+	return LIKELY(!has_comment(sql, n)) ||
+	       (!entity_is_asked_for(sql, n) && !has(sql, n, "ml_near") && !has(sql, n, "ml_hybrid"));
+}
+
+static bool asks_for_nothing(const char *sql, size_t n)
 {
 	return LIKELY(!has_comment(sql, n)) ||
 	       (!entity_is_asked_for(sql, n) && !search_may_be_asked(sql, n));
@@ -142,7 +153,7 @@ enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
 	if (UNLIKELY(frame->n_available < frame->n_body_bytes))
 		return pass_long_parse(feed, frame);
 	if (LIKELY(client->names == NULL && client->unnamed == NULL &&
-		   feed_asks_for_nothing((const char *)frame->body, frame->n_available)))
+		   asks_for_nothing((const char *)frame->body, frame->n_available)))
 		return feed_pass(feed, frame, EXPECT_PARSE);
 	err = pgw_view_parse(frame->body, frame->n_body_bytes, &parse);
 	if (err != PGW_OK)

@@ -42,7 +42,7 @@ static bool parse_reads(struct batch *batch, const struct pgw_frame *frame)
 		batch->parses_named = true;
 	else
 		batch->parses_unnamed = true;
-	return feed_asks_for_nothing(parse.query, parse.n_query_bytes) &&
+	return feed_acts_on_nothing(parse.query, parse.n_query_bytes) &&
 	       only_reads(parse.query, parse.n_query_bytes,
 		       batch->client->params->backslash_escapes) == READS;
 }
