@@ -47,6 +47,7 @@ def template(cluster):
         SELECT ml_vector_track('service_events', '{TYPE}');
         GRANT ml_proxy TO app, u_other""", name)
     yield name
+    cluster.run("REVOKE ml_proxy FROM app, u_other")  # roles are the cluster's
     schema.drop(cluster, name)
 
 
