@@ -52,10 +52,7 @@ ALTER TABLE db_connection_pool_metrics
 	ADD COLUMN IF NOT EXISTS training_query_max_time_ms DECIMAL(12,3),
 	ADD COLUMN IF NOT EXISTS default_query_avg_time_ms DECIMAL(12,3),
 	ADD COLUMN IF NOT EXISTS default_query_max_time_ms DECIMAL(12,3),
-	ADD COLUMN IF NOT EXISTS samples_dropped BIGINT NOT NULL DEFAULT 0,
-	ADD COLUMN IF NOT EXISTS hopped_count INTEGER NOT NULL DEFAULT 0,
-	ADD COLUMN IF NOT EXISTS spilled_count INTEGER NOT NULL DEFAULT 0,
-	ADD COLUMN IF NOT EXISTS denied_count INTEGER NOT NULL DEFAULT 0;
+	ADD COLUMN IF NOT EXISTS samples_dropped BIGINT NOT NULL DEFAULT 0;
 
 -- Partitions by month, bounds in UTC whatever the session's zone, and one that takes what fits nowhere else. Rows that the default partition
 -- holds already would refuse a new partition over them: such a month stays where it is.

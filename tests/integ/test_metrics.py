@@ -12,7 +12,7 @@ from harness.cluster import binaries
 @pytest.fixture
 def table(cluster):
     system.run(f"{binaries()}/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-h", cluster.directory, "-p", cluster.port, "-U", "postgres",
-               "-d", "app", "-f", system.ROOT / "sql/004_metrics.sql")
+               "-d", "app", "-f", system.ROOT / "sql/004_metrics.sql", "-f", system.ROOT / "sql/020_metrics_moves.sql")
     cluster.run("TRUNCATE db_connection_pool_metrics; GRANT INSERT ON db_connection_pool_metrics TO app", "app")
     yield
     cluster.run("DROP TABLE db_connection_pool_metrics", "app")
