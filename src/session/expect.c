@@ -45,3 +45,12 @@ void expect_push(struct expect_queue *queue, struct expect expect)
 	queue->n_of_batch += !(expect.flags & EXPECT_SWALLOW);
 	*expect_at(queue, queue->n - 1) = expect;
 }
+
+void expect_batch_over(struct expect_queue *queue)
+{
+	uint32_t i;
+
+	queue->n_of_batch = 0;
+	for (i = 0; UNLIKELY(i < queue->n); i++)
+		queue->n_of_batch += !(expect_at(queue, i)->flags & EXPECT_SWALLOW);
+}

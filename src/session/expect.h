@@ -58,7 +58,7 @@ struct expect {
 
 struct expect_queue {
 	uint32_t head, n, cap; /* a ring; cap is a power of two */
-	uint32_t n_of_batch; /* not SWALLOW, since the last ReadyForQuery that was the client's */
+	uint32_t n_of_batch; /* the client's, answered or not, of the batches whose ReadyForQuery is to come */
 	struct expect *ring;   /* `first` until it grows */
 	struct expect first[EXPECT_INLINE];
 };
@@ -84,6 +84,8 @@ static inline void expect_pop(struct expect_queue *queue)
 	queue->head = (queue->head + 1) & (queue->cap - 1);
 	queue->n--;
 }
+/* A ReadyForQuery of the client's came. In session pooling more of its batches may be behind. */
+void expect_batch_over(struct expect_queue *queue);
 void expect_clear(struct expect_queue *queue); /* empty, and back to the inline ring */
 
 #endif

@@ -246,7 +246,7 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	expect = *expect_front(expects);
 	expect_pop(expects);
 	if (LIKELY(!(expect.flags & EXPECT_SWALLOW)))
-		expects->n_of_batch = 0;
+		expect_batch_over(expects);
 	server->xact = (uint8_t)xact;
 	if (UNLIKELY(server->tally.is_used))
 		settle_tally(server, &expect, ran);

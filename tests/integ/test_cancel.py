@@ -292,3 +292,16 @@ def test_cancel_request_that_is_killed_hears_nothing(start, cluster):
             assert canceller.is_closed()
             postmaster.end_cancels()
             assert client.result().kinds == "TDCZ"
+
+
+def test_second_of_a_pipeline_in_session_pooling_is_cancelled(start, cluster):
+    """Without a time limit a session's statements run on: the first one's end does not make the second nobody's."""
+    proxy = start(pool_mode="session", lanes={"default": 1}, sections={"lane:default": {"permits": 1, "statement_timeout": 0}})
+    with proxy.client(timeout_s=20) as client:
+        client.send(wire.query("SELECT 1"), wire.query("SELECT pg_sleep(60) /* second */"))
+        assert client.result().value == "1"
+        system.eventually(lambda: cluster.run("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%/* second */'"
+                                              " AND pid <> pg_backend_pid()")[0][0])
+        proxy.cancel(client)
+        assert client.result().sqlstate == "57014"
+        assert client.query("SELECT 2").value == "2"
