@@ -502,7 +502,7 @@ def test_random_batches_are_answered_as_by_the_primary(pair, seed):
             assert seen[0] == seen[1], batch
             assert written[-1] == written[-2], batch
     statements, _, reruns = counts(proxy)
-    assert statements >= scaled(20) and (reruns > 0 or scaled(250) < 250)  # it did go there, and came back
+    assert statements >= scaled(20) and reruns > 0  # it did go there, and came back
 
 
 # ---- lag ----
