@@ -202,6 +202,8 @@ static void check_named_vectors(const struct check *check, const cJSON *named)
 		fault(check, "vectorConfig", "vectorConfig is no JSON object: {\"NAME\": {...}}");
 		return;
 	}
+	if (named->child == NULL)
+		fault(check, "vectorConfig", "vectorConfig names no vector: {\"NAME\": {...}}, or leave it out");
 	cJSON_ArrayForEach(vector, named)
 		if (!cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(vector, "vectorizer")))
 			fault(check, vector->string, "vector %s needs \"vectorizer\": {\"MODULE\": {...}}", vector->string);

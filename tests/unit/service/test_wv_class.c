@@ -60,6 +60,7 @@ static void wrong_classes(void **state)
 	expect_faults(CLASS("\"vectorizer\": \"text2vec-openai\",\n", NAME_TEXT),
 		"f.json:3: vectorizer text2vec-openai needs moduleConfig.text2vec-openai");
 	expect_faults(CLASS(PLAIN "\"vectorConfig\": {},\n", NAME_TEXT), "vectorizer or vectorConfig, not both");
+	expect_faults(CLASS("\"vectorConfig\": {},\n", NAME_TEXT), "f.json:3: vectorConfig names no vector");
 	expect_faults(CLASS("\"vectorConfig\": [],\n", NAME_TEXT), "f.json:3: vectorConfig is no JSON object");
 	expect_faults(CLASS("\"vectorConfig\": {\"v\": {}},\n", NAME_TEXT), "f.json:3: vector v needs \"vectorizer\": {");
 	expect_faults(CLASS(PLAIN PLAIN, NAME_TEXT), "f.json:3: the key \"vectorizer\" is there twice");
