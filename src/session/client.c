@@ -11,6 +11,7 @@
 #include "session/pin.h"
 #include "session/search.h"
 #include "session/server.h"
+#include "session/setting.h"
 #include "session/write_sync.h"
 
 #define LINGER_US 2000000u
@@ -164,6 +165,7 @@ static void free_client(struct task *task)
 	param_set_unref(&client->params);
 	param_set_unref(&client->params_before);
 	param_set_unref(&client->params_login);
+	setting_forget_resets(client);
 	if (client->target)
 		pool_leave(client->target);
 	if (client->pool)

@@ -92,6 +92,7 @@ struct pending_name {
 };
 
 struct pin;   /* pin.h */
+struct touched;
 struct write_sync;
 struct login; /* client_login.c; freed when the login is over */
 #define CLIENT_KEY_BYTES 32u
@@ -123,6 +124,7 @@ struct client {
 	struct param_set *params;	 /* what its session must have */
 	struct param_set *params_before; /* a SET is under way: what holds if it fails */
 	struct param_set *params_login;	 /* what RESET ALL and DISCARD ALL go back to */
+	struct touched *resets; /* parameters of params_login that the batch under way resets; NULL: none */
 	struct login *login;
 	char *begin; /* the text of a deferred BEGIN */
 	struct statement *unnamed;

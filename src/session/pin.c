@@ -314,12 +314,14 @@ bool pin_keeps(struct client *client, struct server *server)
 	if (pin == NULL)
 		return false;
 	MUST(!pin->is_asking);
-	if (UNLIKELY(server_is(server, SERVER_FRESH))) { /* its parameters were refused: nothing ran */
+	if (UNLIKELY(server_is(server, SERVER_FRESH) && pin->must_ask)) { /* its parameters were refused: nothing ran */
 		touched_release(&pin->touched);
 		pin->reasons &= (uint8_t)~PIN_SETTING;
 	}
 	if (!touched_any(&pin->touched) && !pin->touched.unknown)
 		pin->reasons &= (uint8_t)~PIN_SETTING;
+	if (UNLIKELY(server->params != client->params && server->pool == client->pool))
+		server_set(server, SERVER_FRESH); /* what it reset is to be as at its login */
 	if (pin->must_ask && ((pin->reasons & PIN_ASKED) || touched_any(&pin->touched))) {
 		ask(client, server);
 		return true;

@@ -152,6 +152,20 @@ static bool has(const struct param_set *set, const char *name, const char *value
 	return found && strcmp(found, value) == 0;
 }
 
+/* RESET goes back to what the client logged in with; the server, which others share, to its own default. */
+static void note_reset(struct client *client, const char *name, bool reset)
+{
+	if (!reset && client->resets)
+		touched_remove(client->resets, name);
+	if (!reset || param_set_get(client->params_login, name) == NULL)
+		return;
+	if (client->resets == NULL) {
+		client->resets = mem_alloc(sizeof(*client->resets));
+		touched_init(client->resets);
+	}
+	touched_add(client->resets, name);
+}
+
 static bool note(struct client *client, const char *sql, size_t n)
 {
 	struct strbuf name = STRBUF_INIT, value = STRBUF_INIT;
@@ -168,6 +182,7 @@ static bool note(struct client *client, const char *sql, size_t n)
 		param_set_unref(&set); /* it says nothing about the next one */
 	} else if (ok) {
 		client->n_noted++;
+		note_reset(client, name.data, reset);
 		if (client->params_before == NULL)
 			client->params_before = param_set_ref(client->params);
 		param_set_unref(&client->params);
@@ -192,12 +207,22 @@ static bool is_reset_of_all(const char *sql, size_t n)
 	       pgw_word_is(&all, "all") && is_last(&lexer, &end);
 }
 
+/* It is its server's no more, but the client's: a reported one is reported again. */
+static void report(struct client *client, const struct server *server, const struct param *param)
+{
+	uint8_t message[PGW_HEADER_BYTES + 2 * (PARAMS_VALUE_MAX_BYTES + 1)];
+	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
+	const char *value = param_set_get(server->params, param->name);
+
+	if (value == NULL || strcmp(value, param->value) == 0)
+		return; /* never reported, or reported by the server */
+	pgw_build_parameter_status(&writer, param->name, param->value);
+	client_reply(client, message, writer.len);
+}
+
 /* The server has its defaults, the client what it logged in with, as if it had connected itself. */
 static void reset_all(struct client *client, struct server *server)
 {
-	uint8_t message[PGW_HEADER_BYTES + 2 * (PARAMS_VALUE_MAX_BYTES + 1)];
-	const struct param *asked;
-	const char *value;
 	unsigned i;
 
 	param_set_unref(&server->params);
@@ -207,16 +232,36 @@ static void reset_all(struct client *client, struct server *server)
 	param_set_unref(&client->params);
 	client->params = param_set_ref(client->params_login);
 	pin_settings_gone(client);
-	for (i = 0; i < client->params->n; i++) {
-		struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
+	for (i = 0; i < client->params->n; i++)
+		report(client, server, &client->params->items[i]);
+}
 
-		asked = &client->params->items[i];
-		value = param_set_get(server->params, asked->name);
-		if (value == NULL || strcmp(value, asked->value) == 0)
-			continue; /* never reported, or reported by the server */
-		pgw_build_parameter_status(&writer, asked->name, asked->value);
-		client_reply(client, message, writer.len);
+/* The batch that reset some is over: they are the login's, unless it set them again. */
+static void reset_some(struct client *client, const struct server *server)
+{
+	const struct param_set *login = client->params_login;
+	unsigned i;
+
+	for (i = 0; i < login->n; i++) {
+		const struct param *param = &login->items[i];
+		struct param_set *set;
+
+		if (!touched_has(client->resets, param->name))
+			continue;
+		set = param_set_with(client->params, param->name, param->value);
+		param_set_unref(&client->params);
+		client->params = set;
+		report(client, server, param);
 	}
+}
+
+void setting_forget_resets(struct client *client)
+{
+	if (client->resets == NULL)
+		return;
+	touched_release(client->resets);
+	mem_free(client->resets);
+	client->resets = NULL;
 }
 
 static bool is_transaction_control(enum statement_kind kind)
@@ -410,4 +455,9 @@ void setting_settled(struct client *client, bool failed)
 		server->params = param_set_ref(client->params_before);
 	}
 	param_set_unref(&client->params_before);
+	if (client->resets == NULL)
+		return;
+	if (!failed && server && client->state != CLIENT_GONE)
+		reset_some(client, server);
+	setting_forget_resets(client);
 }

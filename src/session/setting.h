@@ -2,7 +2,8 @@
 /*
  * What a statement leaves behind in its server's session, in transaction and statement pooling. A
  * plain SET or RESET outside a transaction becomes part of the client's parameters, so that it
- * finds its value on whichever server comes next and nobody else does. Everything else that would
+ * finds its value on whichever server comes next and nobody else does; RESET goes back to what the
+ * client logged in with. Everything else that would
  * outlast the transaction (SET inside one, SET ROLE, LISTEN, temporary tables, session advisory
  * locks, PREPARE, LOAD, cursors WITH HOLD) taints the server: its client keeps it (pin.h), and it is
  * reset with server_reset_query before it serves anybody else.
@@ -24,6 +25,8 @@ void setting_note(struct client *client, const struct statement_route *route, co
 void setting_settled(struct client *client, bool failed);
 /* CommandComplete of the extended protocol came, while what was bound is not settled: of a SET? n with the NUL. */
 void setting_ran(struct client *client, const uint8_t *tag, size_t n);
+/* What the batch under way has reset does not matter any more. */
+void setting_forget_resets(struct client *client);
 /* The class that the session, or its transaction by SET [LOCAL], asks for. false: none. */
 bool setting_class(const struct client *client, enum query_class *class_r);
 /* CommandComplete came while a SET pglane.class of the transaction is open. n with the NUL. */

@@ -25,6 +25,30 @@ bool touched_is_of_transaction(const char *name)
 	       strcasecmp(name, "transaction_deferrable") == 0;
 }
 
+bool touched_has(const struct touched *touched, const char *name)
+{
+	TOUCHED_FOREACH(known, touched) {
+		if (strcasecmp(known, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+void touched_remove(struct touched *touched, const char *name)
+{
+	struct strbuf rest = STRBUF_INIT;
+
+	if (!touched_has(touched, name))
+		return;
+	TOUCHED_FOREACH(known, touched) {
+		if (strcasecmp(known, name) != 0)
+			strbuf_add(&rest, known, strlen(known) + 1);
+	}
+	strbuf_release(&touched->names);
+	touched->names = rest;
+	touched->n--;
+}
+
 void touched_add(struct touched *touched, const char *name)
 {
 	if (touched_is_of_transaction(name)) {
@@ -35,10 +59,8 @@ void touched_add(struct touched *touched, const char *name)
 		touched->unknown = true;
 		return;
 	}
-	TOUCHED_FOREACH(known, touched) {
-		if (strcasecmp(known, name) == 0)
-			return;
-	}
+	if (touched_has(touched, name))
+		return;
 	if (touched->n == TOUCHED_MAX) {
 		touched->unknown = true;
 		return;

@@ -29,6 +29,8 @@ void touched_add_text(struct touched *touched, const char *sql, size_t n, bool b
 /* transaction_isolation and the like: they are of the transaction, and leave nothing. */
 bool touched_is_of_transaction(const char *name);
 void touched_add(struct touched *touched, const char *name);
+bool touched_has(const struct touched *touched, const char *name); /* by its name; compared without case */
+void touched_remove(struct touched *touched, const char *name);
 static inline bool touched_any(const struct touched *touched)
 {
 	return touched->n > 0 || touched->all || touched->listed;

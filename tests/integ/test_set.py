@@ -218,3 +218,68 @@ def test_long_statement_behind_one_of_a_session_without_its_parameters(start, cl
         cluster.run("CREATE TEXT SEARCH CONFIGURATION stale_words (COPY = simple)", "app")
         assert client.query("SHOW default_text_search_config").value == "public.stale_words"
         cluster.run("DROP TEXT SEARCH CONFIGURATION stale_words", "app")
+
+
+# ---- RESET goes back to what the client asked for when it connected ----
+
+LOGIN = {"options": "-c work_mem=77MB -c search_path=a,b -c my.own=login", "TimeZone": "Asia/Tokyo"}
+NAMES = ("work_mem", "search_path", "my.own", "TimeZone", "statement_timeout")
+CHANGES = [f"SET {name} = '{value}'" for name, value in zip(NAMES, ("9MB", "c", "set", "Europe/Paris", "12s"))]
+RESETS = {
+    "RESET": [f"RESET {name}" for name in NAMES],
+    "DEFAULT": [f"SET {name} TO DEFAULT" for name in NAMES],
+    "RESET ALL": ["RESET ALL"],
+    "DISCARD ALL": ["DISCARD ALL"],
+}
+
+
+def seen(client):
+    return [show(client, name) for name in NAMES] + [client.parameters["TimeZone"]]
+
+
+@pytest.mark.parametrize("kept", ["free", "kept"])
+@pytest.mark.parametrize("how", RESETS)
+def test_reset_goes_back_to_the_login(start, cluster, how, kept):
+    """As on a connection of one's own, also for a client that keeps its server, and not for the others."""
+    def run(client):
+        if kept == "kept":
+            client.query("CREATE TEMP TABLE keeps (n int)")
+        answers = [seen(client)]
+        for _ in range(2):
+            for statement in CHANGES:
+                client.query(statement)
+            answers.append(seen(client))
+            for statement in RESETS[how]:
+                assert not client.query(statement).errors
+            answers.append(seen(client))
+        return answers
+
+    proxy = start(lanes={"default": 2})
+    with proxy.client() as other, proxy.client(**LOGIN) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**LOGIN) as direct:
+        assert run(client) == run(direct)
+        assert [show(other, name) for name in ("work_mem", "search_path", "TimeZone")] == ["4MB", '"$user", public', other.parameters["TimeZone"]]
+
+
+def test_reset_and_set_in_one_batch(start, cluster):
+    def run(client):
+        client.query("SET work_mem = '9MB'")
+        result = client.exchange(*[message for sql in ("RESET work_mem", "SET search_path = x", "RESET TimeZone", "SET work_mem = '8MB'")
+                                   for message in (wire.parse("", sql), wire.bind("", ""), wire.execute())])
+        return result.tags, seen(client)
+
+    proxy = start(lanes={"default": 1})
+    with proxy.client(**LOGIN) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**LOGIN) as direct:
+        assert run(client) == run(direct)
+
+
+def test_reset_that_does_not_run(start, cluster):
+    """In a batch that fails: nothing was reset, and the server has what it had."""
+    def run(client):
+        client.query("SET work_mem = '9MB'")
+        result = client.exchange(wire.parse("", "RESET work_mem"), wire.bind("", ""), wire.execute(), wire.parse("", "SELECT 1/0"), wire.bind("", ""), wire.execute())
+        return result.sqlstate, seen(client)
+
+    proxy = start(lanes={"default": 1})
+    with proxy.client() as other, proxy.client(**LOGIN) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**LOGIN) as direct:
+        assert run(client) == run(direct)
+        assert show(other, "work_mem") == "4MB"
