@@ -8,7 +8,7 @@
 
 #include "admin/show.h"
 #include "base/clock.h"
-#include "session/server.h"
+#include "session/replication.h"
 
 const struct column socket_columns[28] = {
 	COLUMN_T("type"),
@@ -51,6 +51,7 @@ struct socket_facts {
 	const char *type, *user, *database, *state;
 	const struct stream *stream;
 	uint64_t connect_wall_us, request_wall_us, wait_us;
+	uint8_t replication;
 	bool close_needed;
 	uint64_t id, link_id; /* link_id 0: none */
 	uint64_t remote_pid;
@@ -137,7 +138,7 @@ static void add_row(struct run *run, const struct socket_facts *facts)
 	rows_text(rows, facts->type);
 	rows_text(rows, facts->user);
 	rows_text(rows, facts->database);
-	rows_text(rows, "none"); /* replication connections are not served */
+	rows_text(rows, replication_name(facts->replication));
 	rows_text(rows, facts->state);
 	add_addresses(run, facts->stream);
 	rows_time(rows, facts->connect_wall_us);
@@ -191,6 +192,7 @@ static void describe_client(const struct client *client, struct socket_facts *fa
 		.type = "C",
 		.user = client->pool ? client->pool->shared->user->name : "(nouser)",
 		.database = client->pool ? client->pool->shared->database->name : "(nodb)",
+		.replication = client->replication,
 		.state = client_state(client),
 		.stream = &client->stream,
 		.connect_wall_us = client->connect_wall_us,
@@ -247,6 +249,7 @@ static void describe_server(const struct server *server, struct socket_facts *fa
 		.type = "S",
 		.user = server->pool->shared->user->name,
 		.database = server->pool->shared->database->name,
+		.replication = server->replication,
 		.state = server_state_name(server),
 		.stream = &server->stream,
 		.connect_wall_us = server->connect_wall_us,

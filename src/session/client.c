@@ -442,6 +442,10 @@ void client_janitor(struct client *client, uint64_t now_us)
 
 	if (client->pool == NULL || client->state == CLIENT_GONE)
 		return;
+	if (client->replication) { /* a stream is quiet, and has no end: no time limit is for it */
+		look_for_reset(client);
+		return;
+	}
 	if (client->state == CLIENT_WAITING && client->wait_start_us)
 		notify_waiting(client, now_us);
 	else

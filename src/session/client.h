@@ -110,6 +110,7 @@ struct client {
 	 * see setting.h. 0: no SET did. */
 	uint8_t xact_class, commit_class;
 	uint8_t n_noted, n_ran; /* settings of the batch under way that were bound, and that ran */
+	uint8_t replication; /* enum replication (replication.h): it speaks with a walsender */
 	struct worker *worker;
 	struct pool *pool;     /* NULL before login */
 	struct server *server; /* linked, or connecting for us */

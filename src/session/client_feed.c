@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "session/feed.h"
 #include "session/pin.h"
+#include "session/replication.h"
 #include "session/server.h"
 #include "session/write_sync.h"
 
@@ -286,6 +287,8 @@ static enum step feed_one(struct feed *feed)
 	if (UNLIKELY(client_is(client, CLIENT_DISCARD) && frame.type != PGW_SYNC &&
 		     frame.type != PGW_TERMINATE))
 		return feed_skip_message(feed, &frame);
+	if (UNLIKELY(client->replication))
+		return replication_feed(feed, &frame);
 	if (UNLIKELY(must_wait(client, frame.type)) &&
 		!(makes_room(client) && !must_wait(client, frame.type)))
 		return STEP_WAIT;

@@ -14,6 +14,7 @@
 #include "pgw/startup.h"
 #include "session/feed.h"
 #include "session/login.h"
+#include "session/replication.h"
 #include "session/server.h"
 
 #define WELCOME_BYTES 512u /* mostly enough */
@@ -240,8 +241,24 @@ void login_server_welcomed(struct client *client, bool ok, const char *why)
 	param_set_unref(&facts);
 }
 
+/* Its server has heard in its startup packet what this client asked for, and is nobody else's: what it reports is what the client is told. */
+static void welcome_replication(struct client *client)
+{
+	struct server *server = client->server;
+	struct param_set *facts = server->facts, *params = param_set_ref(server->params);
+
+	server->facts = NULL;
+	server_unset(server, SERVER_FRESH); /* no SET may be sent to a walsender */
+	param_set_unref(&client->params);
+	client->params = param_set_ref(params);
+	link_login_done(client);
+	finish_login(client, facts, params);
+	param_set_unref(&facts);
+	param_set_unref(&params);
+}
+
 /* It has a server: what the client asked for is laid over what the server reports, and tried. */
-void login_server_ready(struct client *client)
+static void try_parameters(struct client *client)
 {
 	struct server *server = client->server;
 	struct param_set *facts, *defaults = pool_defaults(client, &facts), *wanted;
@@ -271,12 +288,35 @@ void login_server_ready(struct client *client)
 		link_on_ready(server);
 }
 
+void login_server_ready(struct client *client)
+{
+	if (client->replication)
+		welcome_replication(client);
+	else
+		try_parameters(client);
+}
+
 void login_failed(struct client *client, const struct pgw_fault *fault)
 {
 	struct pgw_fault fatal = *fault;
 
 	fatal.severity = "FATAL";
 	client_fatal(client, &fatal);
+}
+
+/* A rule denies the whole of it: there is no statement to say so of. true: it was told. */
+static bool replication_denied(struct client *client, const struct statement_route *route)
+{
+	static const char what[] = "a replication connection";
+	struct pgw_fault fault;
+
+	feed_log(client, route, what, strlen(what));
+	if (LIKELY(route->deny == NULL))
+		return false;
+	STAT_ADD(client->worker->classes[route->class].n_denied, 1);
+	pgw_fault_set(&fault, PGW_FAULT_DENIED, route->deny, "Rule %s.", route->deny_rule);
+	login_failed(client, &fault);
+	return true;
 }
 
 void login_want_server(struct client *client)
@@ -287,6 +327,8 @@ void login_want_server(struct client *client)
 		route = feed_session_route(client);
 		client->class = route.class;
 	}
+	if (client->replication && replication_denied(client, &route))
+		return;
 	if (client_want_server(client, &route, false) == WANT_READY)
 		login_server_ready(client);
 }
@@ -374,6 +416,15 @@ static void enter_console(struct client *client)
 		console_on_input(client);
 }
 
+/* Takes over the reference. */
+static void ask_server(struct client *client, struct param_set *asked)
+{
+	client->params = asked;
+	client_to(client, CLIENT_EXPECT_WELCOME);
+	stream_pause(&client->stream);
+	login_want_server(client);
+}
+
 void login_authenticated(struct client *client)
 {
 	struct login *login = client->login;
@@ -387,23 +438,25 @@ void login_authenticated(struct client *client)
 	join_pool(client, login->database, login->user);
 	if (!count_client(client))
 		return;
-	mode = pool_mode_of(client->pool);
+	mode = client->replication ? POOL_MODE_SESSION : pool_mode_of(client->pool);
 	if (mode == POOL_MODE_SESSION)
 		client_set(client, CLIENT_SESSION);
 	else if (mode == POOL_MODE_STATEMENT)
 		client_set(client, CLIENT_STATEMENT);
-	lane_pool_limit(client->worker->cluster->ledger, client->pool->shared->lane_pool,
-		pool_size_of(client->pool));
+	if (client->replication)
+		(void)shared_pool_replication(client->pool->shared, true);
+	pool_limit(client->pool);
+	if (client->replication) {
+		ask_server(client, param_set_intern(&login->asked));
+		return;
+	}
 	asked = intern_asked(&login->asked);
 	if (shared_pool_welcome(client->pool->shared, asked, &canonical, &facts)) {
 		welcome_known(client, canonical);
 		param_set_unref(&canonical);
 		param_set_unref(&facts);
+		param_set_unref(&asked);
 	} else {
-		client->params = param_set_ref(asked);
-		client_to(client, CLIENT_EXPECT_WELCOME);
-		stream_pause(&client->stream);
-		login_want_server(client);
+		ask_server(client, asked);
 	}
-	param_set_unref(&asked);
 }

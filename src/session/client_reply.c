@@ -371,7 +371,7 @@ void client_on_ready(struct client *client, int xact)
 	if (UNLIKELY(client->pin != NULL))
 		pin_has_run(client);
 	client_statement_ends(client, loop_now_us(&client->worker->loop), xact == PGW_XACT_IDLE);
-	if (client_is(client, CLIENT_SESSION) && client->server->expects.n > 0)
+	if (client_is(client, CLIENT_SESSION) && client->server->expects.n > 0 && !client->replication)
 		client_statement_begins(client, 0); /* the next of a pipeline */
 	if (client->input || (client->stream.flags & STREAM_PAUSED))
 		client_resume(client);

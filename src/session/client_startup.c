@@ -18,6 +18,7 @@
 #include "io/tls.h"
 #include "pgw/startup.h"
 #include "session/login.h"
+#include "session/replication.h"
 #include "session/server.h"
 
 #define PASSWORD_MESSAGE_MAX_BYTES 4096u
@@ -32,13 +33,6 @@ static struct login *login_of(struct client *client)
 		param_list_init(&client->login->asked, NULL);
 	}
 	return client->login;
-}
-
-static bool is_boolean_true(const char *value)
-{
-	return strcasecmp(value, "true") == 0 || strcasecmp(value, "on") == 0 ||
-	       strcasecmp(value, "yes") == 0 || strcmp(value, "1") == 0 ||
-	       strcasecmp(value, "database") == 0;
 }
 
 struct option_sink {
@@ -67,21 +61,35 @@ static bool is_ignored(const struct client *client, const char *name)
 	return config_list_has(worker_config(client->worker)->ignore_startup_parameters, name);
 }
 
+static bool take_replication(struct client *client, const char *value)
+{
+	enum replication replication;
+	char quoted[64];
+
+	if (!replication_parse(value, &replication)) {
+		(void)snprintf(quoted, sizeof(quoted), "\"%s\"", value);
+		login_refuse(client, PGW_FAULT_REPLICATION_VALUE, quoted, NULL);
+		return false;
+	}
+	if (replication != REPLICATION_NONE && client->login->console) {
+		login_refuse(client, PGW_FAULT_STARTUP_PARAMETER, "replication",
+			"The console has no replication.");
+		return false;
+	}
+	client->replication = (uint8_t)replication;
+	return true;
+}
+
 /* One parameter of the packet. false: it was refused. */
 static bool take_parameter(struct client *client, const struct pgw_param *param)
 {
 	struct option_sink sink = {client, true};
 
+	if (strcmp(param->name, "replication") == 0)
+		return take_replication(client, param->value);
 	if (strcmp(param->name, "user") == 0 || strcmp(param->name, "database") == 0 ||
 		strncmp(param->name, "_pq_.", 5) == 0 || is_ignored(client, param->name))
 		return true;
-	if (strcmp(param->name, "replication") == 0) {
-		if (!is_boolean_true(param->value))
-			return true;
-		login_refuse(client, PGW_FAULT_STARTUP_PARAMETER, "replication",
-			"Replication connections are not pooled.");
-		return false;
-	}
 	if (strcmp(param->name, "options") == 0) {
 		if (pgw_options_parse(param->value, set_option, &sink) == PGW_OK && sink.ok)
 			return true;
@@ -147,7 +155,7 @@ static void on_startup(struct client *client, const struct pgw_startup *startup)
 	const struct config *config = worker_config(client->worker);
 	struct login *login = login_of(client);
 	const char *user = pgw_startup_get(startup, "user"),
-		   *database = pgw_startup_get(startup, "database");
+		   *database = pgw_startup_get(startup, "database"), *unfit;
 	uint32_t i;
 
 	if (startup->protocol >> 16 != 3) {
@@ -185,6 +193,11 @@ static void on_startup(struct client *client, const struct pgw_startup *startup)
 	for (i = 0; i < startup->n_params; i++)
 		if (!take_parameter(client, &startup->params[i]))
 			return;
+	unfit = client->replication ? replication_unfit(&login->asked) : NULL;
+	if (unfit) {
+		login_refuse(client, PGW_FAULT_STARTUP_PARAMETER, is_plain_name(unfit) ? unfit : NULL, NULL);
+		return;
+	}
 	if (config->application_name_add_host)
 		add_host_to_name(client);
 	login_choose_method(client);

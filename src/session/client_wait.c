@@ -15,6 +15,7 @@
 #include "session/pin.h"
 #include "session/replay.h"
 #include "session/replica.h"
+#include "session/replication.h"
 #include "session/server.h"
 
 /* Its error is read in PostgreSQL's log. */
@@ -258,6 +259,7 @@ static enum want follow_source(struct client *client)
 		return WANT_WAIT;
 	case LANE_SOURCE_SLOT:
 		server = server_new(target_of(client));
+		server->replication = client->replication;
 		server->client = client;
 		client->server = server;
 		server_connect(server);
@@ -307,7 +309,8 @@ static bool circuit_is_open(struct client *client, struct pgw_fault *fault_r)
 	struct shared_pool *shared = target_of(client)->shared;
 	uint64_t until_us = STAT_READ(shared->failed_until_us);
 
-	if (until_us == 0 || loop_now_us(&client->worker->loop) >= until_us ||
+	/* What fails for one walsender need not for another, nor for those who are none. */
+	if (until_us == 0 || client->replication || loop_now_us(&client->worker->loop) >= until_us ||
 		STAT_READ(shared->n_open) > 0)
 		return false;
 	registry_lock();
@@ -384,15 +387,24 @@ static enum want prepare_server(struct client *client)
 	return WANT_READY;
 }
 
+/* Its ticket's: in that of replication connections there is never an idle server. */
+static struct lane_pool *account_of(const struct client *client)
+{
+	struct shared_pool *shared = target_of(client)->shared;
+
+	return LIKELY(client->replication == REPLICATION_NONE)
+		       ? shared->lane_pool
+		       : shared_pool_replication(shared, true);
+}
+
 static enum want acquire(struct client *client, unsigned lane, unsigned priority)
 {
 	struct worker *worker = client->worker;
 	struct pgw_fault fault;
 	enum want want;
 
-	switch (lane_acquire(worker->cluster->ledger, &client->ticket,
-		target_of(client)->shared->lane_pool, lane, priority, worker->index,
-		loop_now_us(&client->worker->loop))) {
+	switch (lane_acquire(worker->cluster->ledger, &client->ticket, account_of(client), lane,
+		priority, worker->index, loop_now_us(&client->worker->loop))) {
 	case LANE_GRANTED:
 		want = follow_source(client);
 		/* A server that could not even be tried has told the client already. */
@@ -556,7 +568,7 @@ void client_stop_waiting(struct client *client)
 		lane_abandon(ledger, &client->ticket, now_us);
 		return;
 	}
-	if (server && server->state == SERVER_CONNECTING) {
+	if (server && server->state == SERVER_CONNECTING && !server->replication) {
 		/* It goes on connecting, for whoever is next. */
 		server->client = NULL;
 		client->server = NULL;

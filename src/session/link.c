@@ -13,6 +13,7 @@
 #include "session/pin.h"
 #include "session/search.h"
 #include "session/replica.h"
+#include "session/replication.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/write_sync.h"
@@ -177,13 +178,16 @@ void link_client_gone(struct client *client)
 	/* A login that it helped with is over; it welcomes nobody else. */
 	server_unset(server, SERVER_WELCOMING);
 	server_unset(server, SERVER_SETUP_FAILED);
-	if (server->state == SERVER_CONNECTING || client->skip_bytes > 0) {
+	if (client->replication)
+		replication_client_gone(client);
+	if (server->state == SERVER_CONNECTING || client->skip_bytes > 0 || client->replication) {
 		/* Half a message was sent on: the server waits for the rest, which nobody has. */
 		struct lane_ledger *ledger = client->worker->cluster->ledger;
 
 		unlink_pair(client, server);
 		(void)!lane_release(ledger, &client->ticket, NULL, clock_mono_us());
-		server_close(server, "client disconnected in the middle of a message");
+		server_close(server, client->replication ? "its client disconnected"
+							 : "client disconnected in the middle of a message");
 		client_maybe_free(client);
 		return;
 	}
@@ -338,8 +342,10 @@ void link_server_ready(struct server *server)
 	struct client *client = server->client;
 	struct lane_ledger *ledger = server->worker->cluster->ledger;
 
-	STAT_SET(server->pool->shared->failed_until_us, 0);
-	pool_let_go(server->pool);
+	if (LIKELY(!server->replication)) {
+		STAT_SET(server->pool->shared->failed_until_us, 0);
+		pool_let_go(server->pool);
+	}
 	scaling_server_open(server);
 	if (client) {
 		link_client(client, server);
@@ -375,6 +381,12 @@ void link_server_failed(struct server *server, const struct pgw_fault *fault)
 	bool has_others = STAT_READ(pool->shared->n_open) > 0;
 	bool of_replica = client && client->target == pool;
 
+	if (server->replication) { /* says nothing of logins that are none */
+		end_failed(server, fault);
+		if (client)
+			client_server_failed(client, fault);
+		return;
+	}
 	/* Who waits for it, too, is better served elsewhere. */
 	if (of_replica && STAT_READ(pool->shared->failed_until_us) <= clock_mono_us())
 		replica_tell(server->worker->cluster);
@@ -401,8 +413,9 @@ void link_server_refused(struct server *server, const struct pgw_fault *fault)
 	struct client *client = server->client;
 	struct worker *worker = server->worker;
 
-	/* Our budget is the primary's; what a replica has no room for the primary serves. */
-	if (client && client->target == server->pool) {
+	/* Our budget is the primary's; what a replica has no room for the primary serves. Walsenders have
+	 * a limit of their own (max_wal_senders), with the same SQLSTATE. */
+	if ((client && client->target == server->pool) || server->replication) {
 		link_server_failed(server, fault);
 		return;
 	}
@@ -508,6 +521,10 @@ void link_server_lost(struct server *server, const char *why)
 	if (client->state == CLIENT_EXPECT_WELCOME) {
 		login_server_welcomed(
 			client, false, server->last_words[0] ? server->last_words : why);
+		return;
+	}
+	if (client->replication) {
+		replication_server_gone(client, why);
 		return;
 	}
 	client_to(client, CLIENT_IDLE);

@@ -89,8 +89,7 @@ void pool_find_replicas(struct pool *pool)
 	for (; *names; names++) {
 		replica = pool_of(pool->worker, *names, pool->shared->user->name);
 		pool_join(replica);
-		lane_pool_limit(pool->worker->cluster->ledger, replica->shared->lane_pool,
-			pool_size_of(replica));
+		pool_limit(replica);
 		pool->replicas[pool->n_replicas++] = replica;
 	}
 }
@@ -203,6 +202,16 @@ uint32_t pool_size_of(const struct pool *pool)
 	if (user && user->max_user_connections != CONFIG_INHERIT)
 		of_user = user->max_user_connections;
 	return smaller_limit(size ? size + reserve : 0, smaller_limit(of_database, of_user));
+}
+
+void pool_limit(struct pool *pool)
+{
+	struct lane_pool *replication = shared_pool_replication(pool->shared, false);
+	uint32_t size = pool_size_of(pool);
+
+	lane_pool_limit(pool->worker->cluster->ledger, pool->shared->lane_pool, size);
+	if (replication)
+		lane_pool_limit(pool->worker->cluster->ledger, replication, size);
 }
 
 static bool is_idle_too_long(

@@ -74,6 +74,7 @@ const struct config_database *pool_entry(const struct pool *pool);
 /* Brings pool->replicas up to date. */
 void pool_find_replicas(struct pool *pool);
 uint32_t pool_size_of(const struct pool *pool); /* servers it may have; 0: no limit of its own */
+void pool_limit(struct pool *pool); /* tells the ledger: of servers, and as many of replication connections */
 uint32_t pool_min_size(const struct pool *pool); /* servers it keeps open while it has clients */
 bool pool_is_paused(const struct pool *pool);	/* PAUSE, of its database or of all */
 enum pool_mode pool_mode_of(const struct pool *pool);  /* user > database > global */

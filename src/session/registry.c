@@ -67,6 +67,8 @@ static void free_pool(struct shared_pool *pool)
 	param_set_unref(&pool->facts);
 	param_set_unref(&pool->defaults);
 	lane_pool_free(ledger_of_all, &pool->lane_pool);
+	if (pool->replication_pool)
+		lane_pool_free(ledger_of_all, &pool->replication_pool);
 	mem_free(pool);
 }
 
@@ -259,6 +261,18 @@ void shared_pool_unref(struct shared_pool **pool_p)
 		drop_pool(*pool_p);
 	*pool_p = NULL;
 	registry_unlock();
+}
+
+struct lane_pool *shared_pool_replication(struct shared_pool *pool, bool make)
+{
+	struct lane_pool *account;
+
+	registry_lock();
+	if (pool->replication_pool == NULL && make)
+		pool->replication_pool = lane_pool_new(ledger_of_all);
+	account = pool->replication_pool;
+	registry_unlock();
+	return account;
 }
 
 struct shared_database *shared_database_ref(struct shared_database *database)

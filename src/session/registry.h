@@ -74,6 +74,7 @@ struct shared_pool {
 	struct shared_database *database;
 	struct shared_user *user;
 	struct lane_pool *lane_pool;
+	struct lane_pool *replication_pool; /* guarded: see shared_pool_replication() */
 	uint64_t failed_until_us; /* atomic: connecting failed; until then statements are refused at
 				     once */
 	uint32_t n_open; /* atomic: servers that are logged in and not closing, on all workers */
@@ -107,6 +108,9 @@ bool registry_is_disabled(const char *database);
 /* References; unref nulls, and NULL is fine. */
 struct shared_pool *shared_pool_ref(struct shared_pool *pool);
 void shared_pool_unref(struct shared_pool **pool);
+/* The ledger's account of the pool's replication connections: none of these is ever idle, and none is taken for another. It lives as long
+ * as the pool. NULL: nobody asked for it with `make`. */
+struct lane_pool *shared_pool_replication(struct shared_pool *pool, bool make);
 struct shared_database *shared_database_ref(struct shared_database *database);
 void shared_database_unref(struct shared_database **database);
 void shared_user_unref(struct shared_user **user);

@@ -58,7 +58,7 @@ bool replica_wants_session(const struct client *client)
 	const struct config *config = worker_config(client->worker);
 	struct statement_route route;
 
-	if (!client_is(client, CLIENT_SESSION) || !config->targets_replica ||
+	if (!client_is(client, CLIENT_SESSION) || client->replication || !config->targets_replica ||
 		!is_read_only_session(client) || is_serializable(client))
 		return false;
 	route = feed_session_route(client);

@@ -203,7 +203,8 @@ void scaling_server_open(struct server *server)
 	struct scaling *scaling = &cluster->scaling;
 
 	server_set(server, SERVER_OPEN);
-	__atomic_add_fetch(&server->pool->shared->n_open, 1, __ATOMIC_RELAXED);
+	if (LIKELY(!server->replication)) /* else it is none that others may wait for */
+		__atomic_add_fetch(&server->pool->shared->n_open, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&scaling->n_alive, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&scaling->n_open, 1, __ATOMIC_RELAXED);
 	lock(scaling);
@@ -216,7 +217,8 @@ void scaling_server_closing(struct server *server)
 {
 	if (!server_is(server, SERVER_OPEN))
 		return;
-	if (__atomic_sub_fetch(&server->pool->shared->n_open, 1, __ATOMIC_RELAXED) == 0)
+	if (LIKELY(!server->replication) &&
+		__atomic_sub_fetch(&server->pool->shared->n_open, 1, __ATOMIC_RELAXED) == 0)
 		pool_let_go(server->pool);
 	__atomic_sub_fetch(&server->worker->cluster->scaling.n_alive, 1, __ATOMIC_RELAXED);
 }

@@ -88,6 +88,7 @@ static void free_server(struct task *task)
 	expect_release(&server->expects);
 	param_set_unref(&server->params);
 	param_set_unref(&server->params_before);
+	param_set_unref(&server->facts);
 	server_copies_clear(&server->copies);
 	pool_leave(server->pool);
 	mem_free(server->partial);

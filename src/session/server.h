@@ -54,6 +54,7 @@ struct server {
 	uint8_t state;	       /* enum server_state: only server_to() */
 	uint8_t xact;	       /* enum pgw_xact, of the last ReadyForQuery */
 	uint8_t quiet_ticks;   /* of the janitor since its last input, up to QUIET_TICKS */
+	uint8_t replication;   /* enum replication (replication.h): of its client, and of nobody after it */
 	struct worker *worker; /* NULL while it travels */
 	struct pool *pool;
 	struct client *client;
@@ -64,6 +65,7 @@ struct server {
 	struct pgw_hash128 stale;	 /* a copy that was forgotten, see replay.h */
 	struct tally tally; /* of its replies */
 	struct param_set *params;	 /* what its session has */
+	struct param_set *facts; /* with replication, until its client was told: what only the server decides */
 	struct param_set *params_before; /* of a change that is under way: what holds if it fails */
 	struct server_copies copies;
 	struct pgw_hash128 unnamed; /* hash of its unnamed statement; zero: none of ours */

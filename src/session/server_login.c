@@ -14,6 +14,7 @@
 #include "io/tls.h"
 #include "pgw/frame.h"
 #include "pgw/startup.h"
+#include "session/replication.h"
 #include "session/server_login.h"
 
 #define LOGIN_MESSAGE_MAX_BYTES 65536u
@@ -158,14 +159,11 @@ const char *server_login_user(const struct server *server)
 static void send_startup(struct server *server)
 {
 	const struct config_database *entry = pool_entry(server->pool);
-	struct pgw_param params[8];
-	uint8_t message[4096];
+	struct pgw_param params[8 + REPLICATION_PARAMS];
+	uint8_t message[PGW_STARTUP_MAX_BYTES];
 	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
 	size_t n = 0;
 
-	params[n++] = (struct pgw_param){"user", server_login_user(server)};
-	params[n++] = (struct pgw_param){"database",
-		entry && entry->dbname ? entry->dbname : server->pool->shared->database->name};
 	if (entry && entry->client_encoding)
 		params[n++] = (struct pgw_param){"client_encoding", entry->client_encoding};
 	if (entry && entry->datestyle)
@@ -174,11 +172,17 @@ static void send_startup(struct server *server)
 		params[n++] = (struct pgw_param){"timezone", entry->timezone};
 	if (entry && entry->application_name)
 		params[n++] = (struct pgw_param){"application_name", entry->application_name};
+	if (server->replication)
+		n += replication_startup(server, params + n);
+	/* Of a name that is there twice, PostgreSQL takes the last: these are ours alone to say. */
+	params[n++] = (struct pgw_param){"database",
+		entry && entry->dbname ? entry->dbname : server->pool->shared->database->name};
+	params[n++] = (struct pgw_param){"user", server_login_user(server)};
 	pgw_build_startup(&writer, PGW_PROTOCOL_3_0, params, n);
 	server->login->phase = PHASE_EXPECT_AUTH;
 	if (writer.err != PGW_OK) {
 		server_login_fail(server, PGW_FAULT_SERVER_UNREACHABLE,
-			"user and database names are too long");
+			"user, database and parameters are too long");
 		return;
 	}
 	server_login_send(server, &writer);
@@ -339,7 +343,7 @@ static bool on_ready(struct server *server)
 	const struct config_database *entry = pool_entry(server->pool);
 
 	if (login->phase == PHASE_EXPECT_READY && entry && entry->connect_query &&
-		entry->connect_query[0]) {
+		entry->connect_query[0] && server->replication != REPLICATION_PHYSICAL) {
 		struct strbuf message = STRBUF_INIT;
 		struct pgw_writer writer;
 		size_t n = strlen(entry->connect_query);
@@ -364,8 +368,12 @@ static void finish_login(struct server *server)
 	struct param_set *facts = param_set_intern(&server->login->facts);
 
 	server->params = param_set_intern(&server->login->params);
-	shared_pool_set_facts(server->pool->shared, facts, server->params);
-	param_set_unref(&facts);
+	if (server->replication) { /* its client's alone */
+		server->facts = facts;
+	} else {
+		shared_pool_set_facts(server->pool->shared, facts, server->params);
+		param_set_unref(&facts);
+	}
 	server_login_free(server);
 	timer_stop(&server->timer);
 	link_server_ready(server);

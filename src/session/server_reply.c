@@ -251,7 +251,7 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	if (UNLIKELY(server->tally.is_used))
 		settle_tally(server, &expect, ran);
 	server_unset(server, SERVER_BATCH_FAILED);
-	server_unset(server, SERVER_COPY_IN);
+	server_unset(server, SERVER_COPY_IN | SERVER_COPY_BOTH);
 	if (UNLIKELY(expect.n_names) && failed)
 		undo(walk, &expect);
 	else if (UNLIKELY(expect.n_names) && server->client)
@@ -421,7 +421,7 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 		frame->n_available == frame->n_body_bytes)
 		return false;
 	server_set(server, SERVER_BATCH_FAILED);
-	server_unset(server, SERVER_COPY_IN);
+	server_unset(server, SERVER_COPY_IN | SERVER_COPY_BOTH);
 	server_set(server, SERVER_SKIP_SWALLOW); /* the rest of a long one that is not sent on */
 	if (strcmp(view.severity, "FATAL") == 0 || strcmp(view.severity, "PANIC") == 0) {
 		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",

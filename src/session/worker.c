@@ -266,8 +266,7 @@ static void on_change(struct mail *mail, void *owner)
 	worker->settings = change->settings;
 	tally_settings(worker);
 	for (pool = worker->pools; pool; pool = pool->next)
-		lane_pool_limit(
-			worker->cluster->ledger, pool->shared->lane_pool, pool_size_of(pool));
+		pool_limit(pool);
 	replica_changed(worker);
 	mem_free(change);
 }
