@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "session/client.h"
 #include "session/replica.h"
+#include "session/replication.h"
 #include "session/server.h"
 
 #define JANITOR_PERIOD_US 1000000u
@@ -182,24 +183,44 @@ static bool may_stay(const struct client *client, enum shutdown_mode mode)
 	       (client->server != NULL || client->state == CLIENT_CONSOLE);
 }
 
+/* Does it hold up a shutdown? A stream has no end, and who reads it comes back to where it was. */
+static bool holds_up(const struct client *client)
+{
+	return client->state != CLIENT_CONSOLE && !replication_streams(client);
+}
+
+static bool anybody_holds_up(const struct cluster *cluster)
+{
+	unsigned i;
+
+	for (i = 0; i < cluster->n_workers; i++)
+		if (STAT_READ(cluster->workers[i].n_holding) > 0)
+			return true;
+	return false;
+}
+
 static void close_when_quiet(struct worker *worker)
 {
 	enum shutdown_mode mode = (enum shutdown_mode)__atomic_load_n(
 		&worker->cluster->shutdown_mode, __ATOMIC_RELAXED);
 	struct pgw_fault fault = pgw_fault_make(PGW_FAULT_SHUTTING_DOWN);
 	struct client *client, *next;
-	unsigned n_others = 0;
+	unsigned n_holding = 0, n_streams = 0;
 
 	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
 	{
 		if (client->state == CLIENT_GONE)
 			continue;
-		if (!may_stay(client, mode))
+		if (!may_stay(client, mode)) {
 			client_fatal(client, &fault);
-		else if (client->state != CLIENT_CONSOLE)
-			n_others++;
+			continue;
+		}
+		n_holding += holds_up(client);
+		n_streams += replication_streams(client);
 	}
-	if (n_others > 0)
+	STAT_SET(worker->n_holding, n_holding);
+	/* Another worker's base backup may need this one's stream. */
+	if (n_holding > 0 || (n_streams > 0 && anybody_holds_up(worker->cluster)))
 		return;
 	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
 	if (client->state != CLIENT_GONE)
@@ -373,6 +394,7 @@ void worker_init(
 	worker->loop.turn_end_arg = worker;
 	mailbox_open(&worker->mailbox, &worker->loop, worker);
 	worker->resolver = resolver_new(&worker->loop);
+	worker->n_holding = 1;
 	TAILQ_INIT(&worker->clients);
 	LIST_INIT(&worker->cancels);
 	statement_table_init(&worker->statements);

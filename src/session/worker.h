@@ -122,6 +122,7 @@ struct worker {
 	bool delivery;		  /* atomic: the ledger put something into our port */
 	bool draining;		  /* SHUTDOWN: no new clients */
 	bool reported_quiet;	  /* draining is over: nothing is open any more */
+	uint32_t n_holding; /* atomic: clients that hold up a shutdown, once a second while it drains; before, one */
 	uint64_t period_began_us; /* of the statistics, see pool_roll_period() */
 	uint64_t period_us;	  /* how long the last one was; 0: none is over */
 	uint64_t next_id;
