@@ -22,7 +22,7 @@ COUNTED_CALLS = (*SOCKET_CALLS, *WAIT_CALLS, "epoll_ctl", "futex")
 
 def script_arguments(site, mode):
     if mode in SCRIPTS:
-        return [*(["-C"] if mode == "login" else ["-M", "simple"]), "-f", site.write(f"{mode}.sql", SCRIPTS[mode])]
+        return [*(["-C"] if mode == "login" else ["-M", "simple", "-D", "first=1"]), "-f", site.write(f"{mode}.sql", SCRIPTS[mode])]
     return ["-S", "-M", mode]
 
 
