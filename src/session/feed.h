@@ -38,9 +38,9 @@ enum step feed_skip_message(struct feed *feed,
 enum step feed_forward(struct feed *feed, const struct pgw_frame *frame);
 enum step feed_violation(struct feed *feed, enum pgw_err err);
 /* Between feed_extended.c, feed_bind.c and feed_portal.c. */
-/* A BEGIN alone in its batch is answered here, as the simple protocol's is, and travels with the first statement. `at` is where
- * its Bind must be; parsed: its Parse is answered, too. false: it is none. */
-bool feed_defer_lone_begin(
+/* A BEGIN alone in its batch is answered here, as the simple protocol's is, and travels with the first statement; so is the end of a transaction
+ * that failed here, which needs neither permit nor server. `at` is where its Bind must be; parsed: its Parse is answered, too. false: it is none. */
+bool feed_answer_lone(
 	struct feed *feed, const struct statement *statement, const uint8_t *at, bool parsed);
 /* A server for the batch, in the lane of this statement. STEP_NEXT: there is one. */
 enum step feed_want_server(

@@ -60,13 +60,13 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		return feed_violation(feed, err != PGW_OK ? err : PGW_E_TOO_LONG);
 	STAT_ADD(client->pool->stats.bind_count, 1);
 	statement = feed_find_statement(client, bind.statement, bind.n_statement_bytes);
+	if (statement && feed_answer_lone(feed, statement, feed->at, false))
+		return STEP_NEXT;
 	if (feed_refused(feed, frame, statement, &step))
 		return step;
 	if (statement && UNLIKELY(statement->route.actions & ACTION_NOTE) &&
 		write_sync_bind_refused(feed, frame, &bind, &step))
 		return step;
-	if (statement && feed_defer_lone_begin(feed, statement, feed->at, false))
-		return STEP_NEXT;
 	if (statement && UNLIKELY(statement->route.actions & ACTION_SEARCH) &&
 		search_holds_bind(feed, frame, statement, &bind, &step))
 		return step;

@@ -205,7 +205,7 @@ bool feed_refused(struct feed *feed, const struct pgw_frame *frame,
 			 : feed_route_refused(feed, frame, NULL, "", 0, step_r);
 }
 
-/* ---- a BEGIN by itself ---- */
+/* ---- BEGIN, or the end of what failed here, by itself ---- */
 
 /* The batch from `at` on is Bind, perhaps Describe of the portal, Execute and Sync, all here: its
  * end, NULL when it is anything else. */
@@ -232,9 +232,29 @@ static const uint8_t *lone_execution(const uint8_t *at, const uint8_t *end, bool
 	return at;
 }
 
-/* It is answered here, as the simple protocol's is, and travels with the first statement. `at` is
- * where its Bind must be. */
-bool feed_defer_lone_begin(
+/* What a statement that is alone in its batch is answered with, without a server; NULL: it needs one. It has happened then. */
+static const char *lone_tag(struct client *client, const struct statement *statement)
+{
+	const struct statement_route *route = &statement->route;
+
+	if (client->xact == XACT_FAILED &&
+		(route->kind == STATEMENT_ROLLBACK ||
+			(route->kind == STATEMENT_COMMIT && !client_is(client, CLIENT_SERVER_LOST)))) {
+		client->xact = XACT_NONE;
+		client_unset(client, CLIENT_SERVER_LOST);
+		client_xact_over(client);
+		return "ROLLBACK";
+	}
+	if (client->xact != XACT_NONE || route->kind != STATEMENT_BEGIN ||
+		(route->actions & (ACTION_NOTE | ACTION_SEARCH)) ||
+		!feed_defer_begin(client, statement->text, statement->n_query - 1, route->annotated,
+			(enum query_class)route->class, route->priority))
+		return NULL;
+	return feed_begin_tag(statement->text, statement->n_query - 1);
+}
+
+/* `at` is where its Bind must be. */
+bool feed_answer_lone(
 	struct feed *feed, const struct statement *statement, const uint8_t *at, bool parsed)
 {
 	struct client *client = feed->client;
@@ -242,24 +262,21 @@ bool feed_defer_lone_begin(
 	struct pgw_writer writer = pgw_writer_on(replies, sizeof(replies));
 	bool described;
 	const uint8_t *end;
+	const char *tag;
 
-	if (client->state == CLIENT_LINKED || client->xact != XACT_NONE ||
-		statement->route.kind != STATEMENT_BEGIN || client_is(client, CLIENT_STATEMENT) ||
-		(statement->route.actions & (ACTION_NOTE | ACTION_SEARCH)))
+	if (client->state == CLIENT_LINKED || client_is(client, CLIENT_STATEMENT) ||
+		LIKELY(statement->route.kind != STATEMENT_BEGIN && client->xact != XACT_FAILED))
 		return false;
 	end = lone_execution(at, feed->end, &described);
-	if (end == NULL ||
-		!feed_defer_begin(client, statement->text, statement->n_query - 1,
-			statement->route.annotated, (enum query_class)statement->route.class,
-			statement->route.priority))
+	tag = end ? lone_tag(client, statement) : NULL;
+	if (tag == NULL)
 		return false;
 	if (parsed)
 		pgw_build_empty(&writer, PGW_PARSE_COMPLETE);
 	pgw_build_empty(&writer, PGW_BIND_COMPLETE);
 	if (described)
 		pgw_build_empty(&writer, PGW_NO_DATA);
-	pgw_build_command_complete(
-		&writer, feed_begin_tag(statement->text, statement->n_query - 1));
+	pgw_build_command_complete(&writer, tag);
 	client_reply(client, replies, writer.len);
 	client_unset(client, CLIENT_EXTENDED);
 	client_send_ready(client);
@@ -329,10 +346,16 @@ static void send_duplicate_parse(
 	expect_push(&server->expects, (struct expect){.kind = EXPECT_PARSE});
 }
 
+/* The message that follows; the frame has all of its body. */
+static const uint8_t *behind(const struct feed *feed, const struct pgw_frame *frame)
+{
+	return feed->at + PGW_HEADER_BYTES + frame->n_body_bytes;
+}
+
 /* It is a batch by itself: Parse and Sync. */
 static bool is_alone(const struct feed *feed, const struct pgw_frame *frame)
 {
-	const uint8_t *at = feed->at + PGW_HEADER_BYTES + frame->n_body_bytes;
+	const uint8_t *at = behind(feed, frame);
 	struct pgw_frame next;
 
 	return !client_is(feed->client, CLIENT_EXTENDED) &&
@@ -387,6 +410,10 @@ static enum step parse_named(
 		return feed_fail_batch(feed, frame, &fault);
 	statement = statement_intern(&feed->worker->statements, parse);
 	feed_route_statement(client, statement);
+	if (!taken && feed_answer_lone(feed, statement, behind(feed, frame), true)) {
+		client_names_add(&client->names, parse->name, statement);
+		return STEP_NEXT;
+	}
 	if (feed_refused(feed, frame, statement, &step)) {
 		statement_unref(&feed->worker->statements, &statement);
 		return step;
@@ -415,7 +442,7 @@ static enum step parse_unnamed(
 	enum step step;
 
 	feed_route_statement(client, statement);
-	if (feed_defer_lone_begin(feed, statement, feed->at + PGW_HEADER_BYTES + frame->n_body_bytes, true)) {
+	if (feed_answer_lone(feed, statement, behind(feed, frame), true)) {
 		client_unnamed_is(client, statement);
 		return STEP_NEXT;
 	}

@@ -104,6 +104,33 @@ def test_rollback_of_a_lost_transaction(shared, cluster):
             assert result.tags == ["ROLLBACK"] and result.status == "I", result.messages
 
 
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("protocol", ["simple", "extended", "described", "named", "bound"])
+def test_the_end_of_a_lost_transaction_needs_no_server(start, cluster, protocol, told):
+    """Others have the lane, or PostgreSQL is down: a driver's rollback() is answered all the same."""
+    proxy = start(lanes={"default": 1}, queue_timeout="60s")
+    execution = {"extended": [], "described": [wire.describe("P", "")], "named": [], "bound": []}
+    name = "end" if protocol in ("named", "bound") else ""
+    with proxy.client() as holder, proxy.client() as client:
+        if protocol == "bound":
+            client.exchange(wire.parse(name, "ROLLBACK"))
+        lose_idle_transaction(proxy, cluster, client, "between_commit")
+        if told:
+            assert client.query("SELECT 1").sqlstate == "08006"
+        holder.query("BEGIN")
+        holder.query("SELECT 1")
+        if protocol == "simple":
+            result = client.query("ROLLBACK")
+        else:
+            parse = [] if protocol == "bound" else [wire.parse(name, "ROLLBACK")]
+            result = client.exchange(*parse, wire.bind("", name), *execution[protocol], wire.execute())
+        assert result.tags == ["ROLLBACK"] and not result.errors and result.status == "I", result.messages
+        holder.query("COMMIT")
+        assert client.query("SELECT count(*) FROM between_commit").value == "0"
+        if name:
+            assert client.exchange(wire.bind("", name), wire.execute()).tags == ["ROLLBACK"], "the name is there"
+
+
 def test_commit_of_a_failed_transaction_says_rollback(start):
     """Failed here, not on a server: the tag is the same, in both protocols."""
     proxy = start(lanes={"default": 1}, queue_timeout="200ms")
@@ -118,8 +145,8 @@ def test_commit_of_a_failed_transaction_says_rollback(start):
             holder.query("SELECT 1")
             client.query("BEGIN")
             assert client.query("SELECT 1").sqlstate == "53300"
-            holder.query("COMMIT")
             result = commit()
+            holder.query("COMMIT")
             assert result.tags == ["ROLLBACK"] and not result.errors and result.status == "I", result.messages
 
 
