@@ -427,28 +427,50 @@ void link_server_refused(struct server *server, const struct pgw_fault *fault)
 
 /* ---- lost in the middle ---- */
 
-/* has_state: its session is gone with the server. */
-static void tell_lost(struct client *client, struct server *server, const char *why, bool in_reply,
-	bool has_state)
+/* What its client lost with a server. */
+struct loss {
+	bool is_in_reply; /* in the middle of a message */
+	bool is_session;  /* its session has state that is gone */
+	bool is_unsure;	  /* what was under way may have been committed, and nobody has said so */
+};
+
+/*
+ * Of a transaction all is rolled back, unless its end was under way. What stands alone commits by itself. A batch without its Sync
+ * does not; a replica's statements only read.
+ */
+static bool may_be_committed(const struct client *client, const struct server *server)
+{
+	if (server->pool != client->pool || server->expects.n == 0)
+		return false;
+	return client_is(client, CLIENT_BATCH_HAS_XACT) ||
+	       (client->xact == XACT_NONE && client_is(client, CLIENT_AWAITS_READY));
+}
+
+static enum pgw_fault_id lost_fault(const struct client *client, const struct loss *loss)
+{
+	if (loss->is_session || loss->is_in_reply)
+		return PGW_FAULT_SERVER_LOST_FATAL;
+	return loss->is_unsure && !client_is(client, CLIENT_LANE_TIMEOUT) ? PGW_FAULT_COMMIT_UNKNOWN : PGW_FAULT_SERVER_LOST;
+}
+
+static void tell_lost(struct client *client, struct server *server, const char *why, const struct loss *loss)
 {
 	struct pgw_fault fault;
-	bool session = client_is(client, CLIENT_SESSION) || has_state;
 
 	if (server_is(server, SERVER_VIOLATED)) { /* who knows which replies it waits for */
 		pgw_fault_set(&fault, PGW_FAULT_PROTOCOL_VIOLATION, NULL, "%s", server->last_words);
 		client_fatal(client, &fault);
 		return;
 	}
-	pgw_fault_set(&fault,
-		session || in_reply ? PGW_FAULT_SERVER_LOST_FATAL : PGW_FAULT_SERVER_LOST, NULL,
-		"%s", server->last_words[0] ? server->last_words : why);
+	pgw_fault_set(&fault, lost_fault(client, loss), NULL, "%s",
+		server->last_words[0] ? server->last_words : why);
 	if (client_is(client, CLIENT_LANE_TIMEOUT))
 		client_lane_timeout_fault(client, &fault);
-	if (in_reply) { /* half a message went out: nothing can be said behind it */
+	if (loss->is_in_reply) { /* half a message went out: nothing can be said behind it */
 		client_disconnect(client, "server lost in the middle of a message");
 		return;
 	}
-	if (session) {
+	if (loss->is_session) {
 		client_fatal(client, &fault);
 		return;
 	}
@@ -457,6 +479,10 @@ static void tell_lost(struct client *client, struct server *server, const char *
 		/* Its Query or Sync was sent: error and ReadyForQuery are the reply. */
 		client_unset(client, CLIENT_AWAITS_READY);
 		client_unset(client, CLIENT_EXTENDED);
+		if (loss->is_unsure && client->xact == XACT_SERVER) { /* committed or not, it is over */
+			client->xact = XACT_NONE;
+			client_xact_over(client);
+		}
 		client_error_simple(client, &fault);
 	} else if (client_is(client, CLIENT_EXTENDED)) {
 		client_error(client, &fault);
@@ -492,7 +518,7 @@ static void forget_batch(struct client *client)
 void link_server_lost(struct server *server, const char *why)
 {
 	struct client *client = server->client;
-	bool in_reply = link_is_in_reply(server), has_state;
+	struct loss loss = {.is_in_reply = link_is_in_reply(server)};
 
 	if (client == NULL) {
 		server_dead(server, why);
@@ -502,7 +528,8 @@ void link_server_lost(struct server *server, const char *why)
 		STAT_ADD(server->worker->counters.n_connection_errors, 1);
 	if (client->state == CLIENT_WAITING)
 		client_stop_waiting(client); /* a swap of lanes */
-	has_state = pin_is_kept(client) || pin_is_asking(client);
+	loss.is_session = client_is(client, CLIENT_SESSION) || pin_is_kept(client) || pin_is_asking(client);
+	loss.is_unsure = may_be_committed(client, server);
 	if (client->state == CLIENT_SEARCHING)
 		search_drop(client);
 	if (UNLIKELY(server->tally.is_used))
@@ -531,7 +558,7 @@ void link_server_lost(struct server *server, const char *why)
 	forget_batch(client);
 	if (client->skip_bytes)
 		client_set(client, CLIENT_DROP_MESSAGE);
-	tell_lost(client, server, why, in_reply, has_state);
+	tell_lost(client, server, why, &loss);
 	if (client->state == CLIENT_IDLE)
 		client_resume(client);
 }

@@ -372,7 +372,7 @@ void setting_note(struct client *client, const struct statement_route *route, co
 		return;
 	if (UNLIKELY(route->change != CLASS_KEPT))
 		note_class(client, route);
-	if (UNLIKELY(is_transaction_control(kind))) {
+	if (UNLIKELY(is_transaction_control(kind) || (effects & EFFECT_TRANSACTION))) {
 		client_set(client, CLIENT_BATCH_HAS_XACT);
 		if (client->params_before) { /* a SET before it in its batch is the transaction's, too */
 			touch_difference(client);

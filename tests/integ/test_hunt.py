@@ -267,7 +267,7 @@ def test_own_error_that_was_never_said_is_forgotten(start, cluster):
         client.send(wire.parse("", "SELECT pg_sleep(60)"), wire.bind("", ""), wire.execute(), wire.parse("long", f"SELECT '{'x' * 3000}'"), wire.SYNC)
         pid = system.eventually(lambda: cluster.backends("query LIKE 'SELECT pg_sleep(60)%' AND state = 'active'"))[0][0]
         cluster.run("SELECT pg_terminate_backend(%s)", arguments=(pid,))
-        assert client.result().sqlstate in ("08006", "57P01")
+        assert client.result().sqlstate in ("08007", "57P01")
         result = client.exchange(wire.parse("", "SELECT 1"), wire.parse("long", f"SELECT '{'x' * 4000}'"))
         assert re.search(r"\b40\d\d\b", result.errors[0].fields["D"]), result.errors[0].fields
 
@@ -299,7 +299,7 @@ def test_reset_behind_the_last_words_of_a_server(start, cluster, what):
             stopped_reset(proxy, relay)
             if what == "running":
                 result = client.result()
-                assert result.kinds == "NEZ" and result.sqlstate == "08006", result.messages
+                assert result.kinds == "NEZ" and result.sqlstate == "08007", result.messages
             system.eventually(lambda: not console.show("SERVERS"), what="the end of the lost server")
             assert client.query("SELECT 1").value == "1"
     finally:

@@ -9,7 +9,8 @@ import psycopg2
 import pytest
 
 from harness import system, wire
-from harness.cluster import binaries
+from harness.cluster import Cluster, binaries
+from harness.proxy import Proxy
 from harness.traffic import Background, scaled
 
 
@@ -210,3 +211,62 @@ def test_connections_that_arrive_during_a_shutdown(start):
 
         with Background(knock, knock, knock):
             proxy.stop_only(signal.SIGQUIT)
+
+
+# ---- was it committed? ----
+
+@pytest.fixture(scope="module")
+def waits_for_nobody(program):
+    """A PostgreSQL whose COMMIT is done on disk, and then waits for a standby that never comes: a backend that ends there has committed, and could not say so."""
+    cluster = Cluster("wal_level = replica\nmax_wal_senders = 2\n")
+    cluster.run("CREATE TABLE unsure (what text); GRANT ALL ON unsure TO PUBLIC", "app")
+    cluster.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    cluster.run("SELECT pg_reload_conf()")
+    proxy = Proxy(cluster, program)
+    yield cluster, proxy
+    proxy.stop()
+    cluster.destroy()
+
+
+def extended(sql):
+    return wire.parse("", sql) + wire.bind("", "") + wire.execute() + wire.SYNC
+
+
+LAST_WORDS = {
+    # in a transaction?, and what is sent last
+    "an INSERT by itself": (False, wire.query("INSERT INTO unsure VALUES ('it')")),
+    "an INSERT by itself, extended": (False, extended("INSERT INTO unsure VALUES ('it')")),
+    "COMMIT": (True, wire.query("COMMIT")),
+    "COMMIT, extended": (True, extended("COMMIT")),
+    "COMMIT AND CHAIN": (True, wire.query("COMMIT AND CHAIN")),
+    "COMMIT amid others": (True, wire.query("SELECT 1; COMMIT; SELECT 2")),
+}
+
+
+@pytest.mark.parametrize("what", LAST_WORDS)
+def test_what_may_be_committed_is_not_said_to_be_rolled_back(waits_for_nobody, what):
+    in_block, last = LAST_WORDS[what]
+    cluster, proxy = waits_for_nobody
+    cluster.run("SET synchronous_commit = local; TRUNCATE unsure", "app")
+    with proxy.client() as client:
+        if in_block:
+            client.query("BEGIN")
+            client.query("INSERT INTO unsure VALUES ('it')")
+        client.send(last)
+        (pid,) = system.eventually(lambda: cluster.run("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"))[0]
+        kill_backend(cluster, pid)
+        result = client.result()
+        assert result.sqlstate == "08007" and "not known" in result.errors[0].fields["H"] and result.status == "I", result.messages
+        assert client.query("SELECT what FROM unsure").value == "it", "it was committed"
+
+
+def test_what_is_rolled_back_is_said_to_be(shared, cluster):
+    for last in (wire.query("SELECT pg_sleep(60)"), extended("SELECT pg_sleep(60)")):
+        with shared.client() as client:
+            client.query("BEGIN")
+            pid = int(client.query("SELECT pg_backend_pid()").value)
+            client.send(last)
+            system.eventually(lambda: cluster.backends("query LIKE '%pg_sleep(60)%' AND state = 'active'"))
+            kill_backend(cluster, pid)
+            result = client.result()
+            assert result.sqlstate == "08006" and "rolled back" in result.errors[0].fields["H"] and result.status == "E", result.messages

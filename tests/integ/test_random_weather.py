@@ -25,7 +25,7 @@ DEBUG = os.environ.get("PGLANE_WEATHER_LOG")
 
 # What weather may do to a statement: it was not executed; it may have been.
 NOT_DONE = {"53300", "57P03", "25P02", "25006", "08P01"}
-UNKNOWN = {"08006", "57P01", "57P02", "08003", "08000", "58000"}
+UNKNOWN = {"08006", "08007", "57P01", "57P02", "08003", "08000", "58000"}
 SIZES = [0, 1, 5, 100, 4000, 16383, 16384, 65530, 65536, 131060, 131067, 131072, 131080, 200000, 262144]
 
 

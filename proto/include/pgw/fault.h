@@ -37,6 +37,7 @@
 	X(SERVER_UNREACHABLE, "ERROR", "08006", "could not connect to the server", "")                                                   \
 	X(SERVER_LOGIN_FAILED, "ERROR", "08006", "server refused the login", "")                                                         \
 	X(SERVER_LOST, "ERROR", "08006", "server closed the connection unexpectedly", "The transaction is rolled back; run it again.")   \
+	X(COMMIT_UNKNOWN, "ERROR", "08007", "server closed the connection unexpectedly", "Whether the statement was committed is not known: look before you run it again.") \
 	X(SERVER_LOST_FATAL, "FATAL", "08006", "server closed the connection unexpectedly", "")                                          \
 	X(QUEUE_TIMEOUT, "ERROR", "53300", "canceling statement due to queue timeout", "See queue_timeout.")                                              \
 	X(QUEUE_FULL, "ERROR", "53300", "lane queue is full", "See max_waiting.")                                                        \
