@@ -33,6 +33,11 @@ static const char *const class_names[N_QUERY_CLASSES] = {
 	[QUERY_TRAINING] = "training",
 };
 
+const struct words *classifier_words(const struct classifier *classifier)
+{
+	return &classifier->words;
+}
+
 const char *query_class_name(enum query_class class)
 {
 	MUST(class < N_QUERY_CLASSES);

@@ -38,6 +38,7 @@ enum statement_effect {
 	EFFECT_PREPARE = 1 << 6,	/* SQL PREPARE */
 	EFFECT_DEALLOCATE_ALL = 1 << 7,	/* DEALLOCATE ALL, DISCARD ALL: server-side statements are gone (DISCARD PLANS drops plans, not statements) */
 	EFFECT_DISCARD_ALL = 1 << 8,
+	EFFECT_NAMES = 1 << 10,		/* names a prepared statement: PREPARE, EXECUTE, DEALLOCATE name, in whatever form; prepared.h says which */
 	EFFECT_RELEASE = 1 << 20,	/* may end what others left: DROP, CLOSE, UNLISTEN, DEALLOCATE, DISCARD, advisory unlocks */
 	EFFECT_TRANSACTION = 1 << 9,	/* contains BEGIN/COMMIT/… amid other statements */
 };

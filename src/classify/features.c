@@ -44,6 +44,7 @@ static void take_name(struct reader *reader, struct statement *statement)
 	}
 	memcpy(statement->name, raw, n);
 	statement->name[n] = '\0';
+	statement->effects |= EFFECT_NAMES;
 	reader_next(reader);
 }
 
@@ -265,7 +266,10 @@ static void head_create_table(struct reader *reader, struct statement *statement
 	statement->features &= ~FEATURE(SCHEMA);
 	statement->features |= FEATURE(CREATE_AS);
 	reader_next(reader);
-	query_walk(reader, false, statement);
+	if (reader_accept(reader, KEY_EXECUTE))
+		take_name(reader, statement);
+	else
+		query_walk(reader, false, statement);
 }
 
 static void skip_if_not_exists(struct reader *reader)
@@ -387,7 +391,7 @@ static void head_explain(struct reader *reader, struct statement *statement)
 	else if (reader_accept(reader, KEY_CREATE))
 		head_create(reader, statement);
 	statement->effects &=
-		analyze ? ~(uint32_t)EFFECT_HOLD_CURSOR : 0; /* a cursor is only explained */
+		analyze ? ~(uint32_t)EFFECT_HOLD_CURSOR : EFFECT_NAMES; /* a cursor is only explained */
 }
 
 static void head_prepare(struct reader *reader, struct statement *statement)

@@ -78,4 +78,7 @@ static inline bool reader_accept(struct reader *reader, enum key key)
 	return true;
 }
 
+struct classifier;
+const struct words *classifier_words(const struct classifier *classifier); /* classify.c; as long as it */
+
 #endif
