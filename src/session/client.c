@@ -149,6 +149,7 @@ static void forget_statements(struct client *client)
 	client_names_confirmed(client, UINT32_MAX);
 	client_names_clear(&client->names, &client->worker->statements);
 	client_unnamed_is(client, NULL);
+	statement_unref(&client->worker->statements, &client->bound);
 }
 
 static void free_client(struct task *task)

@@ -131,6 +131,7 @@ struct client {
 	struct statement *unnamed;
 	char *deallocates; /* its own name for what `unnamed`, a DEALLOCATE, is of; else NULL */
 	struct client_names *names;
+	struct statement *bound; /* of the unnamed portal: a PREPARE or DEALLOCATE that is still to be executed, see sql_prepared.h */
 	TAILQ_HEAD(pending_names, pending_name) pending_names; /* in order */
 	struct write_sync *sync; /* write_sync.h; NULL: nothing annotated is under way */
 	struct pgw_fault *fault; /* see feed_fail_batch(); until ReadyForQuery */

@@ -17,6 +17,7 @@
 #include "session/replica.h"
 #include "session/replication.h"
 #include "session/server.h"
+#include "session/sql_prepared.h"
 
 /* Its error is read in PostgreSQL's log. */
 #define FAILED_TRANSACTION "BEGIN;SELECT 'this transaction failed in pglane'::pg_catalog.int4"
@@ -368,6 +369,8 @@ static enum want prepare_server(struct client *client)
 	if (server_is(server, SERVER_FRESH) && LIKELY(server->xact == PGW_XACT_IDLE)) {
 		server_unset(server, SERVER_FRESH);
 		replay_drop_old_copies(server);
+		if (UNLIKELY(server->sql_names != NULL))
+			sql_prepared_linked(client, server);
 		if (UNLIKELY(server->params != client->params || server->pool != client->pool))
 			apply_params(client, server);
 	}

@@ -54,7 +54,7 @@ struct expect {
 	16384u /* PostgreSQL may hold back 8 kB of replies, 5 bytes each: a pause before that      \
 		  would never end */
 
-#define EXPECT_ROOM 32u /* the most that one message of a client brings, with what goes ahead of it */
+#define EXPECT_ROOM 672u /* the most that one message of a client brings, with what goes ahead of it */
 
 struct expect_queue {
 	uint32_t head, n, cap; /* a ring; cap is a power of two */

@@ -8,6 +8,7 @@
 #include "session/search.h"
 #include "session/server.h"
 #include "session/setting.h"
+#include "session/sql_prepared.h"
 #include "session/write_sync.h"
 
 /* The statement that `name` means to this client; NULL: none. */
@@ -44,7 +45,11 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
 	struct expect expect = {.kind = EXPECT_BIND};
+	const struct statement_route *route = NULL;
+	struct statement_route room;
 	struct statement *statement;
+	bool by_its_name = false;
+	struct pgw_fault fault;
 	struct pgw_bind bind;
 	enum pgw_err err;
 	enum step step;
@@ -62,8 +67,14 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	statement = feed_find_statement(client, bind.statement, bind.n_statement_bytes);
 	if (statement && feed_answer_lone(feed, statement, feed->at, false))
 		return STEP_NEXT;
-	if (feed_refused(feed, frame, statement, &step))
+	if (statement)
+		route = sql_prepared_route(client, statement, bind.portal, &room);
+	if (feed_route_refused(feed, frame, route, statement ? statement->text : "",
+		    statement ? statement->n_query - 1 : 0, &step))
 		return step;
+	if (statement && UNLIKELY(route->effects & EFFECT_NAMES) &&
+		!sql_prepared_fits(feed, route, statement->text, statement->n_query - 1, &fault))
+		return feed_fail_batch(feed, frame, &fault);
 	if (statement && UNLIKELY(statement->route.actions & ACTION_NOTE) &&
 		write_sync_bind_refused(feed, frame, &bind, &step))
 		return step;
@@ -71,7 +82,7 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		search_holds_bind(feed, frame, statement, &bind, &step))
 		return step;
 	if (statement) {
-		step = feed_want_server(feed, frame, &statement->route);
+		step = feed_want_server(feed, frame, route);
 		if (step != STEP_NEXT || client->state != CLIENT_LINKED)
 			return step;
 	} else if (client->state != CLIENT_LINKED) {
@@ -84,10 +95,14 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	if (UNLIKELY(client->search != NULL) && statement &&
 		(statement->route.actions & ACTION_SEARCH))
 		search_place(client);
-	if (statement)
+	if (statement == NULL && UNLIKELY(client->server->sql_names != NULL))
+		sql_prepared_forget(client, bind.statement);
+	if (statement && UNLIKELY(statement->of_sql || (route->effects & EFFECT_NAMES)))
+		by_its_name = sql_prepared_ensure(client, bind.statement, bind.n_statement_bytes, statement);
+	else if (statement)
 		server_ensure_statement_as(client->server, statement, bind.n_statement_bytes > 0);
 	inject_evictions(client->server); /* not behind the Bind: its rest may still have to come */
-	if (statement && bind.n_statement_bytes > 0) {
+	if (statement && bind.n_statement_bytes > 0 && !by_its_name) {
 		expect.hash = statement->hash;
 		if (client->server->expects.n_of_batch == 0 && client->xact == XACT_NONE &&
 			!client_is(client, CLIENT_REPLAYED) && replay_keep(feed))
@@ -95,7 +110,7 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	}
 	expect_push(&client->server->expects, expect);
 	if (UNLIKELY(feed->worker->detects))
-		tally_bound(client->server, bind.portal, statement ? &statement->route : NULL);
+		tally_bound(client->server, bind.portal, route);
 	if (statement == NULL && bind.n_statement_bytes == 0 &&
 		!client_is(client, CLIENT_BIG_UNNAMED)) {
 		/* It has none; the server's may be another client's: a name that no server has
@@ -104,13 +119,15 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		return STEP_NEXT;
 	}
 	if (statement) {
-		feed_log(client, &statement->route, statement->text, statement->n_query - 1);
-		setting_note(client, &statement->route, statement->text, statement->n_query - 1);
+		feed_log(client, route, statement->text, statement->n_query - 1);
+		setting_note(client, route, statement->text, statement->n_query - 1);
 		if (UNLIKELY(client->n_noted > 0))
 			client_set(client, CLIENT_EXTENDED_SETS);
 	}
 	feed_bind_deallocate(client, statement, &bind);
-	if (statement == NULL || bind.n_statement_bytes == 0)
+	if (UNLIKELY(client->bound != NULL || (route && (route->effects & EFFECT_NAMES))))
+		sql_prepared_bind(client, bind.portal, statement, route);
+	if (statement == NULL || bind.n_statement_bytes == 0 || by_its_name)
 		return feed_forward(feed, frame);
 	send_bind(feed, frame, &bind, statement->name);
 	return STEP_NEXT;

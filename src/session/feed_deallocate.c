@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "session/feed.h"
 #include "session/server.h"
+#include "session/sql_names.h"
 
 #define SQL_BYTES (STATEMENT_NAME_BYTES + 16)
 
@@ -21,6 +22,7 @@ bool feed_find_deallocated(struct client *client, const struct pgw_parse *parse,
 {
 	struct classify_session session;
 	struct classify_result result;
+	const struct statement *statement;
 
 	if (client->names == NULL || parse->n_name_bytes > 0 || parse->n_query_bytes < 10 ||
 		(parse->query[0] | 0x20) != 'd')
@@ -29,7 +31,8 @@ bool feed_find_deallocated(struct client *client, const struct pgw_parse *parse,
 	classify(client->worker->settings->classifier, &session, parse->query, parse->n_query_bytes,
 		&result);
 	memcpy(name_r, result.prepared_name, CLASSIFY_NAME_BYTES);
-	return result.kind == STATEMENT_NEUTRAL && client_names_find(client->names, name_r);
+	statement = client_names_find(client->names, name_r);
+	return result.kind == STATEMENT_NEUTRAL && statement && !statement->of_sql;
 }
 
 /* As an unnamed statement like any other, but of the text that the server understands. */
@@ -105,6 +108,7 @@ static void take_all(struct client *client, struct expect *expect)
 		expect->n_names++;
 	}
 	server_copies_clear(&client->server->copies);
+	sql_names_free(&client->server->sql_names);
 	client->server->unnamed = (struct pgw_hash128){0, 0};
 	expect->flags |= EXPECT_ALL;
 }
@@ -141,8 +145,10 @@ bool feed_query_deallocate(struct feed *feed, const struct pgw_frame *frame, con
 	struct expect expect = {.kind = EXPECT_QUERY};
 	char sql[SQL_BYTES];
 
-	if (client_names_find(client->names, name) == NULL)
-		return false;
+	const struct statement *statement = client_names_find(client->names, name);
+
+	if (statement == NULL || (statement->of_sql && client->state == CLIENT_LINKED))
+		return false; /* sql_prepared.h */
 	if (client->state != CLIENT_LINKED) {
 		(void)client_names_drop(&client->names, &feed->worker->statements, name);
 		STAT_ADD(client->pool->stats.query_count, 1);

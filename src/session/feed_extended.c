@@ -14,6 +14,7 @@
 #include "session/replica.h"
 #include "session/server.h"
 #include "session/setting.h"
+#include "session/sql_prepared.h"
 #include "session/write_sync.h"
 
 enum step feed_fail_batch(
@@ -57,6 +58,8 @@ static bool message_decides(
 		session = feed_session(client);
 		*route_r = feed_decide(
 			client, &session, parse.query, parse.n_query_bytes, &result);
+		if (UNLIKELY(route_r->effects & EFFECT_NAMES))
+			sql_prepared_merge(client, route_r, parse.query, parse.n_query_bytes);
 	} else if (frame->type == PGW_BIND &&
 		   pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind) ==
 			   PGW_OK &&
@@ -336,13 +339,18 @@ static void send_named_parse(struct feed *feed, const char *name, struct stateme
 }
 
 /* The name is taken: let the server say so, in order, by a Parse of a name that it has. */
-static void send_duplicate_parse(
-	struct feed *feed, const struct statement *taken, const struct statement *statement)
+static void send_duplicate_parse(struct feed *feed, const char *name,
+	const struct statement *taken, const struct statement *statement)
 {
 	struct server *server = feed->client->server;
 
-	server_ensure_statement(server, taken);
-	inject_raw_parse(server, statement, taken->name);
+	if (taken->of_sql) {
+		(void)sql_prepared_ensure(feed->client, name, strlen(name), taken);
+	} else {
+		server_ensure_statement(server, taken);
+		name = taken->name;
+	}
+	inject_raw_parse(server, statement, name);
 	expect_push(&server->expects, (struct expect){.kind = EXPECT_PARSE});
 }
 
@@ -387,10 +395,13 @@ static bool prepared_here(struct feed *feed, const struct pgw_frame *frame, cons
 static bool parse_has_server(struct feed *feed, const struct pgw_frame *frame,
 	const struct statement *statement, const char *name, enum step *step_r)
 {
+	struct statement_route room;
+
 	if (UNLIKELY(statement->route.actions & ACTION_SEARCH) &&
 		search_holds_parse(feed, frame, statement, name, step_r))
 		return false;
-	*step_r = feed_want_server(feed, frame, &statement->route);
+	*step_r = feed_want_server(
+		feed, frame, sql_prepared_route(feed->client, statement, "", &room));
 	return *step_r == STEP_NEXT && feed->client->state == CLIENT_LINKED;
 }
 
@@ -426,7 +437,7 @@ static enum step parse_named(
 	}
 	client_statement_begins(client, 0);
 	if (taken) {
-		send_duplicate_parse(feed, taken, statement);
+		send_duplicate_parse(feed, parse->name, taken, statement);
 		statement_unref(&feed->worker->statements, &statement);
 	} else {
 		send_named_parse(feed, parse->name, statement);
@@ -452,6 +463,8 @@ static enum step parse_unnamed(
 		return step;
 	}
 	client_unnamed_is(client, statement);
+	if (UNLIKELY(statement->route.effects & EFFECT_NAMES))
+		sql_prepared_parse(client, statement);
 	client->server->unnamed = statement->hash;
 	expect_push(&client->server->expects,
 		(struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED});
@@ -479,6 +492,8 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 	route = feed_decide(client, &session, (const char *)frame->body + 1,
 		frame->n_available - 1, &result);
 	route.kind = STATEMENT_WORK;
+	if (UNLIKELY(route.effects & EFFECT_NAMES))
+		sql_prepared_merge(client, &route, (const char *)frame->body + 1, frame->n_available - 1);
 	if (UNLIKELY(route.actions & ACTION_SEARCH)) { /* its Bind would not find the annotation */
 		pgw_fault_set(&fault, PGW_FAULT_SEARCH_UNSUPPORTED, NULL,
 			"The statement is longer than inspect_limit.");
@@ -497,6 +512,10 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 		return step;
 	client_unnamed_is(client, NULL);
 	client_set(client, CLIENT_BIG_UNNAMED);
+	if (UNLIKELY(route.effects & EFFECT_NAMES))
+		sql_prepared_parse_big(client, &route, (const char *)frame->body + 1, frame->n_available - 1);
+	/* Its Bind does not know what it leaves. */
+	setting_note(client, &route, (const char *)frame->body + 1, frame->n_available - 1);
 	client->server->unnamed = (struct pgw_hash128){0, 0};
 	expect_push(&client->server->expects,
 		(struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED});

@@ -3,6 +3,7 @@
 #include "session/feed.h"
 #include "session/search.h"
 #include "session/server.h"
+#include "session/sql_prepared.h"
 #include "session/write_sync.h"
 
 #define MESSAGE_ROOM 512u /* of the small messages built here, names included */
@@ -22,6 +23,8 @@ static enum step describe(
 	struct statement *statement = NULL;
 	const char *server_name = "pglane_no_such_unnamed_statement";
 	struct pgw_writer writer;
+	struct statement_route room;
+	bool forwards = target->kind == 'P';
 	enum step step;
 
 	if (feed_refused(feed, frame, NULL, &step))
@@ -31,18 +34,24 @@ static enum step describe(
 	if (statement && feed_refused(feed, frame, statement, &step))
 		return step;
 	if (statement) {
-		step = feed_want_server(feed, frame, &statement->route);
+		step = feed_want_server(
+			feed, frame, sql_prepared_route(client, statement, "", &room));
 		if (step != STEP_NEXT || client->state != CLIENT_LINKED)
 			return step;
-		server_ensure_statement_as(client->server, statement, target->n_name_bytes > 0);
+		if (UNLIKELY(statement->of_sql || (statement->route.effects & EFFECT_NAMES)))
+			forwards = sql_prepared_ensure(client, target->name, target->n_name_bytes, statement);
+		else
+			server_ensure_statement_as(client->server, statement, target->n_name_bytes > 0);
 	} else if (client->state != CLIENT_LINKED) {
 		return target->kind == 'S' ? feed_unknown_statement(feed, frame, target->name)
 					   : unknown_portal(feed, frame, target->name);
 	}
+	if (statement == NULL && target->kind == 'S' && UNLIKELY(client->server->sql_names != NULL))
+		sql_prepared_forget(client, target->name);
 	client_set(client, CLIENT_EXTENDED);
 	client_statement_begins(client, 0);
 	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_DESCRIBE});
-	if (target->kind == 'P' ||
+	if (forwards ||
 		(statement == NULL &&
 			(target->n_name_bytes > 0 || client_is(client, CLIENT_BIG_UNNAMED))) ||
 		(statement && target->n_name_bytes == 0))
@@ -77,6 +86,8 @@ static enum step close_target(
 	else if (target->kind == 'S')
 		client_unnamed_is(client, NULL);
 	if (client->state == CLIENT_LINKED) {
+		if (target->kind == 'S' && UNLIKELY(client->server->sql_names != NULL))
+			sql_prepared_forget(client, target->name);
 		if (closed) { /* behind an error it did not happen */
 			client_name_pending(client, target->name, closed);
 			expect.n_names = 1;
@@ -135,6 +146,13 @@ enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
 		search_executed(client);
 	if (UNLIKELY(client_is(client, CLIENT_BOUND_DEALLOCATE | CLIENT_BOUND_DEALLOCATE_ALL)))
 		return feed_execute_deallocate(feed, frame);
+	if (UNLIKELY(client->bound != NULL)) {
+		if (frame->n_available < frame->n_body_bytes)
+			return STEP_MORE;
+		if (pgw_view_execute(frame->body, frame->n_body_bytes, &execute) != PGW_OK)
+			return feed_violation(feed, PGW_E_VALUE);
+		sql_prepared_execute(client, execute.portal, &expect);
+	}
 	if (UNLIKELY(feed->worker->detects) && frame->n_available == frame->n_body_bytes &&
 		pgw_view_execute(frame->body, frame->n_body_bytes, &execute) == PGW_OK)
 		tally_executed(client->server, &expect, execute.portal);

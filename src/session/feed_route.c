@@ -8,6 +8,7 @@
 #include "session/feed.h"
 #include "session/server.h"
 #include "session/setting.h"
+#include "session/sql_prepared.h"
 
 #define LOGGED_BYTES 200 /* of a statement */
 
@@ -110,6 +111,12 @@ void feed_route_statement(struct client *client, struct statement *statement)
 	session = feed_session(client);
 	*route = feed_decide(
 		client, &session, statement->text, statement->n_query - 1, &result);
+	if (UNLIKELY(statement->of_sql)) { /* it is run, not prepared */
+		route->kind = STATEMENT_WORK;
+		route->effects &= ~(uint32_t)(EFFECT_NAMES | EFFECT_PREPARE);
+	} else if (UNLIKELY(route->effects & EFFECT_NAMES)) {
+		sql_prepared_follow(client, route, statement->text, statement->n_query - 1, true);
+	}
 	route->settings = settings->serial;
 	route->pool = client->pool->id;
 	route->params = params;

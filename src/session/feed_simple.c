@@ -13,6 +13,7 @@
 #include "session/replica.h"
 #include "session/server.h"
 #include "session/setting.h"
+#include "session/sql_prepared.h"
 #include "session/write_sync.h"
 
 #define BEGIN_MAX_BYTES 256u /* longer ones (comments) are not deferred */
@@ -189,6 +190,9 @@ enum step feed_send_query(
 	struct client *client = feed->client;
 	struct expect expect = {.kind = EXPECT_QUERY};
 
+	if (UNLIKELY(route->effects & EFFECT_NAMES))
+		expect.n_names = sql_prepared_query(client, route, (const char *)frame->body,
+			frame->n_available - (frame->n_available == frame->n_body_bytes)); /* its NUL */
 	if (UNLIKELY(client->sync != NULL))
 		expect.flags = write_sync_query_ahead(client);
 	if (UNLIKELY(route->counted))
@@ -244,8 +248,14 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 		return step;
 	if (answered_here(feed, frame, sql, n, &result, &step))
 		return step;
+	if (UNLIKELY(route.effects & EFFECT_NAMES)) {
+		sql_prepared_follow(client, &route, sql, n, whole);
+		sql_prepared_merge(client, &route, sql, n);
+	}
 	if (UNLIKELY(route.deny != NULL))
 		return feed_deny(feed, frame, &route, sql, n);
+	if (UNLIKELY(route.effects & EFFECT_NAMES) && !sql_prepared_fits(feed, &route, sql, n, &fault))
+		return feed_refuse_query(feed, frame, &fault);
 	if (UNLIKELY(route.effects & PIN_EFFECTS) && !pin_allows(client, &route, sql, n, &fault))
 		return feed_refuse_query(feed, frame, &fault);
 	if (UNLIKELY(route.actions & ACTION_SEARCH) &&

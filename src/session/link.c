@@ -16,6 +16,7 @@
 #include "session/replication.h"
 #include "session/server.h"
 #include "session/setting.h"
+#include "session/sql_names.h"
 #include "session/write_sync.h"
 
 void link_client(struct client *client, struct server *server)
@@ -127,6 +128,10 @@ static void reset_done(struct server *server)
 	server_unset(server, SERVER_RESET_SENT);
 	server_unset(server, SERVER_TAINTED | SERVER_MUST_RESET);
 	server_copies_clear(&server->copies);
+	if (reset && strcasestr(reset, "DISCARD ALL"))
+		sql_names_free(&server->sql_names);
+	else
+		sql_names_doubt(server->sql_names, NULL);
 	server->unnamed = (struct pgw_hash128){0, 0};
 	param_set_unref(&server->params);
 	registry_lock();

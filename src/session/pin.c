@@ -9,6 +9,7 @@
 #include "session/replica.h"
 #include "session/server.h"
 #include "session/setting.h"
+#include "session/sql_prepared.h"
 
 #define STATEMENT_BYTES 200u /* that are kept of the text */
 #define FAILURES_MAX 3u /* of the question, until what it asks for is taken to be unknown */
@@ -26,8 +27,8 @@
 	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND "    \
 	"pid = pg_catalog.pg_backend_pid()) THEN 4 ELSE 0 END"                                     \
 	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) THEN 8 ELSE 0 END"   \
-	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) "      \
-	"THEN 16 ELSE 0 END)::text"
+	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE "
+#define ASK_STATE_END ") THEN 16 ELSE 0 END)::text"
 
 /* All that this session has set, of those that have a row there: all but custom ones. */
 #define ASK_LISTED                                                                                 \
@@ -294,8 +295,11 @@ static void ask(struct client *client, struct server *server)
 	struct pin *pin = client->pin;
 	struct strbuf sql = STRBUF_INIT;
 
-	if (pin->reasons & PIN_ASKED)
+	if (pin->reasons & PIN_ASKED) {
 		strbuf_adds(&sql, ASK_STATE);
+		sql_prepared_add_condition(client, server, &sql); /* those that are followed are no pin */
+		strbuf_adds(&sql, ASK_STATE_END);
+	}
 	if (touched_any(&pin->touched))
 		ask_for_settings(client, &sql);
 	pin->must_ask = pin->has_run = false;

@@ -2,7 +2,7 @@
 /*
  * Pins, in transaction and statement pooling: a client keeps its server behind the end of its transaction while the session
  * there has something that cannot move to another one: temporary tables, cursors WITH HOLD, session advisory locks, LISTEN,
- * PREPARE in SQL, LOAD. A statement that may leave such state makes a pin; what is really there is asked of the server itself
+ * a PREPARE that sql_prepared.h cannot follow, LOAD. A statement that may leave such state makes a pin; what is really there is asked of the server itself
  * when the transaction is over (one swallowed query), so a rollback, DROP TABLE, pg_advisory_unlock() or a lock that was not
  * granted end it. Other statements cost nothing; what they may have ended unseen is asked when the client has been quiet for a
  * second.

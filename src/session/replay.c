@@ -5,6 +5,7 @@
 #include "session/search.h"
 #include "session/server.h"
 #include "session/setting.h"
+#include "session/sql_names.h"
 
 void replay_ring_release(struct replay_ring *ring)
 {
@@ -51,11 +52,31 @@ bool replay_keep(struct feed *feed)
 	return true;
 }
 
+bool replay_says_stale(const struct pgw_error_view *error)
+{
+	return strcmp(error->sqlstate, "0A000") == 0 && strcmp(error->routine, "RevalidateCachedQuery") == 0;
+}
+
 bool replay_is_stale(const struct expect *front, const struct pgw_error_view *error)
 {
 	return front && front->kind == EXPECT_BIND && (front->hash.lo | front->hash.hi) != 0 &&
-	       strcmp(error->sqlstate, "0A000") == 0 &&
-	       strcmp(error->routine, "RevalidateCachedQuery") == 0;
+	       replay_says_stale(error);
+}
+
+/* What one of our names of statements is: "pglane_" and a hash. */
+static bool names_copy(const char *text)
+{
+	const char *at = strstr(text, "pglane_");
+
+	return at && strspn(at + 7, "0123456789abcdef") == STATEMENT_NAME_BYTES - 8;
+}
+
+bool replay_has_other_copies(const struct expect *front, const struct pgw_error_view *view)
+{
+	if (strcmp(view->sqlstate, "26000") == 0)
+		return names_copy(view->message);
+	return strcmp(view->sqlstate, "42P05") == 0 && front && front->kind == EXPECT_PARSE &&
+	       (front->flags & EXPECT_COPY);
 }
 
 bool replay_begins(struct server *server, const struct expect *bind)
@@ -124,8 +145,9 @@ void replay_drop_old_copies(struct server *server)
 	if (LIKELY(server->copies_epoch == epoch))
 		return;
 	server->copies_epoch = epoch;
-	if (server_copies_count(&server->copies) == 0)
+	if (server_copies_count(&server->copies) == 0 && server->sql_names == NULL)
 		return;
 	server_copies_clear(&server->copies);
+	sql_names_free(&server->sql_names);
 	inject_query(server, "DEALLOCATE ALL", 0);
 }

@@ -22,8 +22,12 @@
 void replay_ring_release(struct replay_ring *ring);
 /* The client's batch begins at feed->at with the Bind of a named statement. true: it is all here, and was copied. */
 bool replay_keep(struct feed *feed);
-/* Is this what PostgreSQL says of a stale copy? */
+/* Is this what PostgreSQL says of a statement whose tables have changed? */
+bool replay_says_stale(const struct pgw_error_view *error);
+/* It says so of an expected Bind of a copy. */
 bool replay_is_stale(const struct expect *front, const struct pgw_error_view *error);
+/* Does the error say that the server has not the copies that are known of? A client used their names, or dropped them in a function. */
+bool replay_has_other_copies(const struct expect *front, const struct pgw_error_view *view);
 /* It said so of the expected Bind: true: the client must not hear of it. The copy is forgotten. */
 bool replay_begins(struct server *server, const struct expect *bind);
 /* ReadyForQuery of that batch: the client's input begins with it again. */

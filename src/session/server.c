@@ -5,6 +5,7 @@
  * counts.
  */
 #include "session/server.h"
+#include "session/sql_names.h"
 
 #include <errno.h>
 
@@ -90,6 +91,7 @@ static void free_server(struct task *task)
 	param_set_unref(&server->params_before);
 	param_set_unref(&server->facts);
 	server_copies_clear(&server->copies);
+	sql_names_free(&server->sql_names);
 	pool_leave(server->pool);
 	mem_free(server->partial);
 	mem_free(server->key);

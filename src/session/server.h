@@ -47,6 +47,7 @@ enum server_flag {
 
 struct server_login; /* server_login.c */
 struct replica_kept; /* replica.h */
+struct sql_names;
 
 struct server {
 	uint32_t magic;
@@ -68,6 +69,8 @@ struct server {
 	struct param_set *facts; /* with replication, until its client was told: what only the server decides */
 	struct param_set *params_before; /* of a change that is under way: what holds if it fails */
 	struct server_copies copies;
+	struct sql_names *sql_names; /* prepared statements of SQL; NULL: none */
+	uint32_t n_names_ran; /* PREPAREs and DEALLOCATEs of the Query under way, see sql_prepared.h */
 	struct pgw_hash128 unnamed; /* hash of its unnamed statement; zero: none of ours */
 	struct replica_kept *kept; /* of a replica: what it runs, until the answer leaves */
 	struct input *partial;	    /* part of a message that must be seen whole */

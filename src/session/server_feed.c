@@ -111,7 +111,7 @@ static bool walk_one(struct walk *walk)
 	}
 	if (front && !(front->flags & (EXPECT_SWALLOW | EXPECT_LOCAL | EXPECT_WATCH)) &&
 		LIKELY(!server_is(server, SERVER_SETUP_FAILED))) {
-		bool of_query = front->kind == EXPECT_QUERY &&
+		bool of_query = front->kind == EXPECT_QUERY && front->n_names == 0 &&
 				!server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH) &&
 				!(walk->client && walk->client->commit_class != 0);
 		unsigned passing = of_query ? PASSES_ROW | PASSES_RESULT : PASSES_ROW;

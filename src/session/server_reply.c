@@ -11,6 +11,8 @@
 #include "session/replay.h"
 #include "session/replica.h"
 #include "session/setting.h"
+#include "session/sql_names.h"
+#include "session/sql_prepared.h"
 #include "session/walk.h"
 #include "session/write_sync.h"
 
@@ -116,6 +118,7 @@ void walk_statements_settled(struct server *server, bool failed)
 		return;
 	}
 	server_copies_clear(&server->copies);
+	sql_names_free(&server->sql_names);
 	server->unnamed = (struct pgw_hash128){0, 0};
 	if (server->client)
 		client_statements_deallocated(server->client);
@@ -252,10 +255,16 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		settle_tally(server, &expect, ran);
 	server_unset(server, SERVER_BATCH_FAILED);
 	server_unset(server, SERVER_COPY_IN | SERVER_COPY_BOTH);
+	if (UNLIKELY(server->sql_names != NULL) && (failed || !(expect.flags & EXPECT_SWALLOW)))
+		sql_names_settle(&server->sql_names, failed);
+	if (UNLIKELY(expect.n_names) && server->client) {
+		uint32_t n_ran = sql_prepared_ran(server, &expect, failed);
+
+		replica_names_confirmed(server, n_ran);
+		expect.n_names -= n_ran;
+	}
 	if (UNLIKELY(expect.n_names) && failed)
 		undo(walk, &expect);
-	else if (UNLIKELY(expect.n_names) && server->client)
-		replica_names_confirmed(server, expect.n_names);
 	if (UNLIKELY(server->client && server->client->sync) &&
 		(expect.flags & (EXPECT_SWALLOW | EXPECT_COMMIT)) != EXPECT_SWALLOW &&
 		!server_is(server, SERVER_SETUP_FAILED) &&
@@ -392,23 +401,6 @@ void walk_batch_paused(struct server *server)
 		client_statement_ends(client, loop_now_us(&server->worker->loop), false);
 }
 
-/* What one of our names of statements is: "pglane_" and a hash. */
-static bool names_copy(const char *text)
-{
-	const char *at = strstr(text, "pglane_");
-
-	return at && strspn(at + 7, "0123456789abcdef") == STATEMENT_NAME_BYTES - 8;
-}
-
-/* It has not the copies that are known of: a client used their names, or dropped them in a function. */
-static bool has_other_copies(const struct expect *front, const struct pgw_error_view *view)
-{
-	if (strcmp(view->sqlstate, "26000") == 0)
-		return names_copy(view->message);
-	return strcmp(view->sqlstate, "42P05") == 0 && front && front->kind == EXPECT_PARSE &&
-	       (front->flags & EXPECT_COPY);
-}
-
 static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 {
 	struct server *server = walk->server;
@@ -448,7 +440,9 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 		swallow = true; /* it has heard why */
 	if (UNLIKELY(replay_is_stale(front, &view)) && replay_begins(server, front))
 		swallow = true; /* it will be said again */
-	if (UNLIKELY(has_other_copies(front, &view)))
+	if (UNLIKELY(server->sql_names != NULL) && replay_says_stale(&view))
+		sql_prepared_stale(server);
+	if (UNLIKELY(replay_has_other_copies(front, &view)))
 		server_set(server, SERVER_RETIRE);
 	if (UNLIKELY(server->kept != NULL) && !swallow && replica_refused(walk, view.sqlstate)) {
 		swallow = true; /* At ReadyForQuery it goes to the primary. */
@@ -499,6 +493,8 @@ static bool on_reply(
 	front = expect_front(&server->expects);
 	if (UNLIKELY(front == NULL))
 		return false;
+	if (UNLIKELY(front->n_names) && front->kind == EXPECT_QUERY && frame->type == PGW_COMMAND_COMPLETE)
+		sql_prepared_tag(server, frame->body, frame->n_available);
 	watched = (front->flags & EXPECT_WATCH) != 0;
 	kept = UNLIKELY(watched) ? write_sync_keeps(walk, frame, front)
 				 : (front->flags & EXPECT_SWALLOW) != 0;

@@ -5,7 +5,7 @@
  * finds its value on whichever server comes next and nobody else does; RESET goes back to what the
  * client logged in with. Everything else that would
  * outlast the transaction (SET inside one, SET ROLE, LISTEN, temporary tables, session advisory
- * locks, PREPARE, LOAD, cursors WITH HOLD) taints the server: its client keeps it (pin.h), and it is
+ * locks, LOAD, cursors WITH HOLD, a PREPARE that sql_prepared.h cannot follow) taints the server: its client keeps it (pin.h), and it is
  * reset with server_reset_query before it serves anybody else.
  *
  * pglane.class alone is also followed inside transactions, by what the server says: SET LOCAL holds

@@ -82,22 +82,20 @@ static void grow(struct statement_table *table)
 	mem_free(old.buckets);
 }
 
-static bool is_same(const struct statement *s, const struct pgw_parse *parse)
+static bool is_same(const struct statement *s, const struct pgw_parse *parse, bool of_sql)
 {
-	return s->n_query == parse->n_query_bytes + 1 && s->n_types == parse->n_types &&
+	return s->of_sql == of_sql && s->n_query == parse->n_query_bytes + 1 && s->n_types == parse->n_types &&
 	       memcmp(s->text, parse->query, parse->n_query_bytes) == 0 &&
 	       (s->n_types == 0 || memcmp(statement_types(s), parse->types, 4u * s->n_types) == 0);
 }
 
-struct statement *statement_intern(struct statement_table *table, const struct pgw_parse *parse)
+static struct statement *intern(struct statement_table *table, const struct pgw_parse *parse,
+	struct pgw_hash128 hash, bool of_sql)
 {
-	struct pgw_hash128 hash =
-		pgw_hash128_more(pgw_hash128_more(secret, parse->query, parse->n_query_bytes),
-			parse->types, 4u * parse->n_types);
 	struct statement **bucket = bucket_of(table, hash), *s;
 
 	for (s = *bucket; s; s = s->next)
-		if (s->hash.lo == hash.lo && s->hash.hi == hash.hi && is_same(s, parse)) {
+		if (s->hash.lo == hash.lo && s->hash.hi == hash.hi && is_same(s, parse, of_sql)) {
 			s->refs++;
 			return s;
 		}
@@ -106,6 +104,7 @@ struct statement *statement_intern(struct statement_table *table, const struct p
 	s->hash = hash;
 	statement_name(hash, s->name);
 	s->refs = 1;
+	s->of_sql = of_sql;
 	s->n_query = (uint32_t)parse->n_query_bytes + 1;
 	s->n_types = (uint32_t)parse->n_types;
 	memcpy(s->text, parse->query, parse->n_query_bytes);
@@ -118,6 +117,24 @@ struct statement *statement_intern(struct statement_table *table, const struct p
 	if (++table->n > table->n_buckets)
 		grow(table);
 	return s;
+}
+
+struct statement *statement_intern(struct statement_table *table, const struct pgw_parse *parse)
+{
+	struct pgw_hash128 hash =
+		pgw_hash128_more(pgw_hash128_more(secret, parse->query, parse->n_query_bytes),
+			parse->types, 4u * parse->n_types);
+
+	return intern(table, parse, hash, false);
+}
+
+struct statement *statement_intern_sql(struct statement_table *table, const struct pgw_parse *parse)
+{
+	struct pgw_hash128 hash =
+		pgw_hash128_more(pgw_hash128_more(secret, parse->query, parse->n_query_bytes),
+			parse->types, 4u * parse->n_types);
+
+	return intern(table, parse, pgw_hash128_more(hash, "SQL", 3), true);
 }
 
 void statement_unref(struct statement_table *table, struct statement **statement)

@@ -50,6 +50,7 @@ struct statement {
 	uint32_t n_query; /* with NUL */
 	uint32_t n_types;
 	bool writes; /* a replica refused it */
+	bool of_sql; /* the text is a PREPARE, see sql_prepared.h; else it is that of a Parse */
 	struct statement_route route;
 	char name[STATEMENT_NAME_BYTES]; /* on servers: statement_name() of its hash */
 	char text[];			 /* query, NUL, types */
@@ -66,6 +67,9 @@ void statement_table_init(struct statement_table *table);
 void statement_table_release(struct statement_table *table); /* MUST be empty */
 /* The statement of a Parse: a new reference. */
 struct statement *statement_intern(struct statement_table *table, const struct pgw_parse *parse);
+/* The statement that a PREPARE makes (of_sql): a new reference. Where a Parse has types it has the settings under which its text
+ * was read, n_types of four bytes. Another one than a Parse of that text. */
+struct statement *statement_intern_sql(struct statement_table *table, const struct pgw_parse *parse);
 void statement_unref(
 	struct statement_table *table, struct statement **statement); /* NULL is fine; nulls */
 static inline size_t statement_bytes(const struct statement *s)

@@ -34,7 +34,7 @@ STATES = {
                                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()", "2",
                                    "SELECT pg_advisory_unlock_all()", "advisory lock"),
     "listen": (["LISTEN own"], "SELECT pg_listening_channels()", "own", "UNLISTEN own", "listen"),
-    "prepare": (["PREPARE own AS SELECT 7"], "EXECUTE own", "7", "DEALLOCATE own", "prepare"),
+    "prepare": (['PREPARE "eigenhändig" AS SELECT 7'], 'EXECUTE "eigenhändig"', "7", 'DEALLOCATE "eigenhändig"', "prepare"),
 }
 
 

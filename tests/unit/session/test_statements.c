@@ -433,6 +433,28 @@ static void random_copies(void **state)
 	server_copies_clear(&copies);
 }
 
+/* A PREPARE of SQL, and a Parse of the same text, are two statements, whatever stands in place of the types. */
+static void sql_and_protocol_are_not_confused(void **state)
+{
+	static const char text[] = "PREPARE a AS SELECT 1";
+	const struct pgw_parse parse = {.name = "", .query = text, .n_query_bytes = sizeof(text) - 1},
+			       typed = {.name = "", .query = text, .n_query_bytes = sizeof(text) - 1, .types = (const uint8_t *)"SQL", .n_types = 1};
+	struct statement *statements[] = {statement_intern(&table, &parse), statement_intern_sql(&table, &parse), statement_intern(&table, &typed),
+		statement_intern_sql(&table, &typed)};
+	struct statement *again = statement_intern_sql(&table, &parse);
+	unsigned i, j;
+
+	assert_ptr_equal(again, statements[1]);
+	statement_unref(&table, &again);
+	for (i = 0; i < N_ELEMENTS(statements); i++) {
+		assert_int_equal(statements[i]->of_sql, i % 2);
+		for (j = 0; j < i; j++)
+			assert_memory_not_equal(&statements[i]->hash, &statements[j]->hash, sizeof(statements[i]->hash));
+	}
+	for (i = 0; i < N_ELEMENTS(statements); i++)
+		statement_unref(&table, &statements[i]);
+}
+
 int main(void)
 {
 #define TABLE_TEST(name) cmocka_unit_test_setup_teardown(name, table_setup, table_teardown)
@@ -443,6 +465,7 @@ int main(void)
 		TABLE_TEST(tables_agree_on_hashes),
 		TABLE_TEST(equal_statements_are_one),
 		TABLE_TEST(text_and_types_are_not_confused),
+		TABLE_TEST(sql_and_protocol_are_not_confused),
 		TABLE_TEST(the_table_grows),
 		TABLE_TEST(what_is_known_of_it_stays_with_it),
 		TABLE_TEST(names_of_a_client),
