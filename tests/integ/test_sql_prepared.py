@@ -594,7 +594,19 @@ def test_text_beyond_inspect_limit_pins(start):
         assert not pins(proxy)
 
 
-# ---- policies, lanes, replicas ----
+def test_unnamed_statement_beyond_inspect_limit_pins(start):
+    proxy = start(lanes={"default": 2}, inspect_limit="16384")
+    with proxy.client() as client, proxy.client() as other:
+        assert client.extended(f"PREPARE own AS SELECT length('{'x' * 200000}')").tags == ["PREPARE"]
+        pinned_for(proxy, "prepare")
+        assert other.query("PREPARE own AS SELECT 7").tags == ["PREPARE"]
+        assert client.extended("EXECUTE own").value == "200000"
+        assert other.extended(f"EXECUTE own /* {'x' * 200000} */").value == "7"
+        client.query("DEALLOCATE own")
+        system.eventually(lambda: not pins(proxy))
+
+
+# ---- policies and lanes ----
 
 @pytest.mark.parametrize("policy", ["warn", "error", "pin"])
 def test_policies(start, policy):
