@@ -165,6 +165,7 @@ void server_ensure_statement_as(
 /* link.c */
 void link_client(struct client *client,
 	struct server *server); /* an idle or fresh server; sends the parameters ahead */
+void link_part(struct client *client, struct server *server); /* the pair, and nothing else */
 void link_server_ready(struct server *server); /* it is logged in */
 void link_server_failed(struct server *server,
 	const struct pgw_fault *fault); /* it never was, or no more: closes it */
