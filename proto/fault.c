@@ -59,20 +59,34 @@ static size_t append(char *text, size_t n, const char *more)
 	return n + n_more;
 }
 
+/* The message of a row and what is known at the site: in the place of its %s, else behind its end. */
+static void compose(char *text, const char *message, const char *what)
+{
+	const char *place = strstr(message, "%s");
+	size_t n;
+
+	if (place == NULL) {
+		n = append(text, 0, message);
+		if (what && n > 0)
+			n = append(text, n, ": ");
+		if (what)
+			append(text, n, what);
+		return;
+	}
+	memcpy(text, message, (size_t)(place - message));
+	n = append(text, (size_t)(place - message), what ? what : "");
+	append(text, n, place + 2);
+}
+
 /* Fills all but the detail, which only the site knows; not the whole value: it is 1.5 kB. */
 static void set_row(struct pgw_fault *fault, enum pgw_fault_id id, const char *what)
 {
 	const struct row *row = &rows[id];
-	size_t n;
 
 	fault->id = id;
 	fault->severity = row->severity;
 	fault->sqlstate = row->sqlstate;
-	n = append(fault->message, 0, row->message);
-	if (what && n > 0)
-		n = append(fault->message, n, ": ");
-	if (what)
-		append(fault->message, n, what);
+	compose(fault->message, row->message, what);
 	append(fault->hint, 0, row->hint);
 	fault->detail[0] = '\0';
 }

@@ -37,7 +37,10 @@ enum step feed_unknown_statement(struct feed *feed, const struct pgw_frame *fram
 {
 	struct pgw_fault fault;
 
-	pgw_fault_set(&fault, PGW_FAULT_STATEMENT_UNKNOWN, name[0] ? name : "unnamed", NULL);
+	if (name[0])
+		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_UNKNOWN, name, NULL);
+	else
+		pgw_fault_set(&fault, PGW_FAULT_UNNAMED_STATEMENT_UNKNOWN, NULL, NULL);
 	return feed_fail_batch(feed, frame, &fault);
 }
 

@@ -12,7 +12,7 @@ static enum step unknown_portal(struct feed *feed, const struct pgw_frame *frame
 {
 	struct pgw_fault fault;
 
-	pgw_fault_set(&fault, PGW_FAULT_PORTAL_UNKNOWN, name[0] ? name : "unnamed", NULL);
+	pgw_fault_set(&fault, PGW_FAULT_PORTAL_UNKNOWN, name, NULL);
 	return feed_fail_batch(feed, frame, &fault);
 }
 

@@ -10,7 +10,10 @@
 
 #define PGW_FAULT_TEXT_BYTES 512
 
-/* X(id, severity, sqlstate, message, hint) - messages follow PostgreSQL's Error Message Style Guide. */
+/*
+ * X(id, severity, sqlstate, message, hint) - messages follow PostgreSQL's Error Message Style Guide. A message with `%s` has what is known at the
+ * site there and not behind its end: such rows say word for word what PostgreSQL says, because clients compare.
+ */
 #define PGW_FAULTS(X)                                                                                                                    \
 	X(PROTOCOL_VIOLATION, "FATAL", "08P01", "protocol violation", "")                                                                \
 	X(UNSUPPORTED_PROTOCOL, "FATAL", "0A000", "unsupported frontend protocol", "pglane speaks protocol 3.0 and 3.2.")                \
@@ -59,9 +62,10 @@
 	X(TOO_MANY_PINS, "ERROR", "53300", "too many sessions keep a server", "Drop temporary objects, release locks, or see max_pinned and SHOW PINS.") \
 	X(SESSION_STATE_ENDS, "WARNING", "01000", "what this statement leaves in its session ends with the transaction", "See on_session_state.") \
 	X(IDLE_PIN, "FATAL", "57P05", "terminating connection due to pin_idle_timeout", "") \
-	X(STATEMENT_EXISTS, "ERROR", "42P05", "prepared statement already exists", "")                                                   \
-	X(STATEMENT_UNKNOWN, "ERROR", "26000", "prepared statement does not exist", "")                                                  \
-	X(PORTAL_UNKNOWN, "ERROR", "34000", "portal does not exist", "")                                                                 \
+	X(STATEMENT_EXISTS, "ERROR", "42P05", "prepared statement \"%s\" already exists", "")                                            \
+	X(STATEMENT_UNKNOWN, "ERROR", "26000", "prepared statement \"%s\" does not exist", "")                                           \
+	X(UNNAMED_STATEMENT_UNKNOWN, "ERROR", "26000", "unnamed prepared statement does not exist", "")                                  \
+	X(PORTAL_UNKNOWN, "ERROR", "34000", "portal \"%s\" does not exist", "")                                                          \
 	X(IN_FAILED_TRANSACTION, "ERROR", "25P02", "current transaction is aborted, commands ignored until end of transaction block", "") \
 	X(STATEMENT_MEMORY, "ERROR", "53200", "too much memory in prepared statements", "See max_client_prepared_bytes.")                \
 	X(DATABASE_PAUSED, "ERROR", "57P03", "database is paused", "")                                                                   \
@@ -123,8 +127,8 @@ struct pgw_fault {
 
 struct pgw_fault pgw_fault_make(enum pgw_fault_id id); /* the row as it stands */
 /*
- * The row with `: what` behind its message when what is not NULL, and a formatted DETAIL (format NULL: none). What does not fit is cut between
- * UTF-8 characters. Neither text may point into *fault.
+ * The row with `: what` behind its message when what is not NULL, or what in the place of its %s, and a formatted DETAIL (format NULL: none). What
+ * does not fit is cut between UTF-8 characters. Neither text may point into *fault.
  */
 void pgw_fault_set(struct pgw_fault *fault, enum pgw_fault_id id, const char *what, const char *detail_format, ...)
 	__attribute__((format(printf, 4, 5)));

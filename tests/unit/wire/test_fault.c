@@ -75,6 +75,25 @@ static void what_stands_behind_a_colon(void **state)
 	assert_string_equal(fault.hint, "");
 }
 
+/* Word for word what PostgreSQL says: clients compare. */
+static void what_stands_where_the_message_has_a_place(void **state)
+{
+	char what[2 * PGW_FAULT_TEXT_BYTES];
+	struct pgw_fault fault;
+
+	pgw_fault_set(&fault, PGW_FAULT_STATEMENT_UNKNOWN, "s %s 1", NULL);
+	assert_string_equal(fault.message, "prepared statement \"s %s 1\" does not exist");
+	pgw_fault_set(&fault, PGW_FAULT_PORTAL_UNKNOWN, "", "more");
+	assert_string_equal(fault.message, "portal \"\" does not exist");
+	assert_string_equal(fault.detail, "more");
+	fault = pgw_fault_make(PGW_FAULT_STATEMENT_EXISTS);
+	assert_string_equal(fault.message, "prepared statement \"\" already exists");
+	memset(what, 'x', sizeof(what));
+	what[sizeof(what) - 1] = '\0';
+	pgw_fault_set(&fault, PGW_FAULT_STATEMENT_UNKNOWN, what, NULL);
+	assert_int_equal(strlen(fault.message), PGW_FAULT_TEXT_BYTES - 1);
+}
+
 static void a_row_without_message_is_what_alone(void **state)
 {
 	struct pgw_fault fault;
@@ -168,6 +187,7 @@ int main(void)
 		cmocka_unit_test(rows_follow_the_message_style),
 		cmocka_unit_test(a_fault_is_its_row),
 		cmocka_unit_test(what_stands_behind_a_colon),
+		cmocka_unit_test(what_stands_where_the_message_has_a_place),
 		cmocka_unit_test(a_row_without_message_is_what_alone),
 		cmocka_unit_test(percent_signs_in_what_are_text),
 		cmocka_unit_test(texts_are_cut_at_their_size),
