@@ -27,6 +27,7 @@ listen_addresses = '127.0.0.1'
 port = {port}
 unix_socket_directories = '{directory}'
 max_connections = {max_connections}
+max_prepared_transactions = 20
 shared_buffers = 128MB
 fsync = off
 wal_level = minimal
