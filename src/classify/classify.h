@@ -40,6 +40,8 @@ enum statement_effect {
 	EFFECT_DISCARD_ALL = 1 << 8,
 	EFFECT_NAMES = 1 << 10,		/* names a prepared statement: PREPARE, EXECUTE, DEALLOCATE name, in whatever form; prepared.h says which */
 	EFFECT_RELEASE = 1 << 20,	/* may end what others left: DROP, CLOSE, UNLISTEN, DEALLOCATE, DISCARD, advisory unlocks */
+	EFFECT_SET_LOCAL = 1 << 21,	/* SET LOCAL, set_config(…, true) */
+	EFFECT_ROLLBACK_TO = 1 << 22,	/* a savepoint: what was set since holds no more */
 	EFFECT_TRANSACTION = 1 << 9,	/* contains BEGIN/COMMIT/… amid other statements */
 };
 

@@ -117,9 +117,10 @@ static void head_end(struct reader *reader, struct statement *statement, bool co
 	statement->is_transaction = true;
 	if (!reader_accept(reader, KEY_WORK))
 		reader_accept(reader, KEY_TRANSACTION);
-	if (!commit && item_key(reader->now) == KEY_TO)
+	if (!commit && item_key(reader->now) == KEY_TO) {
 		statement->kind = STATEMENT_NEUTRAL; /* TO SAVEPOINT */
-	else if (read_plain_end(reader))
+		statement->effects |= EFFECT_ROLLBACK_TO;
+	} else if (read_plain_end(reader))
 		statement->kind = commit ? STATEMENT_COMMIT : STATEMENT_ROLLBACK;
 }
 
@@ -181,8 +182,10 @@ static void head_set(struct reader *reader, struct statement *statement)
 		reader_next(reader);
 		/* unless it is a setting of that name */
 		if (reader->now->token.kind != PGW_TOK_OPERATOR && item_key(reader->now) != KEY_TO) {
-			if (key == KEY_LOCAL)
+			if (key == KEY_LOCAL) {
+				statement->effects |= EFFECT_SET_LOCAL;
 				read_class_setting(reader, statement, CLASS_SET_LOCAL, false);
+			}
 			return;
 		}
 	}

@@ -165,8 +165,8 @@ void walk_close_level(struct walk *w)
 		walk_decide(w, PENDING_MATCH, closed->all_evidence);
 	if (closed->function == FUNCTION_AGGREGATE || w->filter_open)
 		close_aggregate(w, closed->function);
-	if (closed->function == FUNCTION_SET_CONFIG && w->previous != KEY_TRUE)
-		w->statement->effects |= EFFECT_SET; /* not known to be local */
+	if (closed->function == FUNCTION_SET_CONFIG)
+		w->statement->effects |= w->previous == KEY_TRUE ? EFFECT_SET_LOCAL : EFFECT_SET; /* SET: not known to be local */
 	if (last != NULL && !closed->is_query && level->name.word == NULL) {
 		level->name = closed->name; /* (embedding)::vector */
 		level->name.word = last;

@@ -91,7 +91,8 @@ static struct statement *intern(struct server *server, const struct ahead *ahead
 	return statement_intern(&server->worker->statements,
 		&(struct pgw_parse){.name = "", .query = ahead->sql,
 			.n_query_bytes = strlen(ahead->sql), .types = types,
-			.n_types = ahead->n_values});
+			.n_types = ahead->n_values},
+		(struct pgw_hash128){0, 0});
 }
 
 void ahead_send(struct server *server, const struct ahead *ahead)

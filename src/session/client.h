@@ -126,6 +126,7 @@ struct client {
 	struct param_set *params_before; /* a SET is under way: what holds if it fails */
 	struct param_set *params_login;	 /* what RESET ALL and DISCARD ALL go back to */
 	struct touched *resets; /* parameters of params_login that the batch under way resets; NULL: none */
+	struct pgw_hash128 xact_meaning; /* its transaction, or batch, has settings of its own; else 0 */
 	struct login *login;
 	char *begin; /* the text of a deferred BEGIN */
 	struct statement *unnamed;
@@ -159,6 +160,12 @@ struct client {
 static inline bool client_is(const struct client *client, uint32_t flags)
 {
 	return (client->flags & flags) != 0;
+}
+/* What the settings make of its statements: the same for all clients whose settings are the same, and nobody else's while a transaction has
+ * some that are not of the session. */
+static inline struct pgw_hash128 client_meaning(const struct client *client)
+{
+	return UNLIKELY(client->xact_meaning.lo != 0) ? client->xact_meaning : client->params->meaning;
 }
 static inline void client_set(struct client *client, uint32_t flags)
 {

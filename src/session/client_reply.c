@@ -12,6 +12,7 @@
 #include "session/pin.h"
 #include "session/search.h"
 #include "session/server.h"
+#include "session/setting.h"
 #include "session/write_sync.h"
 
 /* A hop that found no permit is tried again. */
@@ -338,6 +339,7 @@ void client_xact_over(struct client *client)
 	client_unset(client, CLIENT_CLASS_FIXED);
 	client->xact_class = 0;
 	client->commit_class = 0;
+	setting_meaning_ends(client);
 }
 
 /* From here to the Sync, which has not come yet, the server hears nothing; nor did it hear a Query

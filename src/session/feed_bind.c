@@ -11,12 +11,35 @@
 #include "session/sql_prepared.h"
 #include "session/write_sync.h"
 
+static bool is_meant(const struct statement *statement, struct pgw_hash128 meaning)
+{
+	return statement->meaning.lo == meaning.lo && statement->meaning.hi == meaning.hi;
+}
+
+/* Its client has other settings than at Parse: the text goes by those that hold now. */
+NOINLINE static struct statement *mean_anew(
+	struct client *client, const char *name, size_t n_name, struct statement *old)
+{
+	struct statement_table *table = &client->worker->statements;
+	struct statement *statement = statement_meaning(table, old, client_meaning(client));
+
+	if (n_name > 0) {
+		client_names_change(client->names, table, name, statement);
+	} else {
+		statement_unref(table, &client->unnamed);
+		client->unnamed = statement;
+	}
+	return statement;
+}
+
 /* The statement that `name` means to this client; NULL: none. */
 struct statement *feed_find_statement(struct client *client, const char *name, size_t n_name)
 {
 	struct statement *statement =
 		n_name ? client_names_find(client->names, name) : client->unnamed;
 
+	if (statement && UNLIKELY(!is_meant(statement, client_meaning(client)) && !statement->of_sql))
+		statement = mean_anew(client, name, n_name, statement);
 	if (statement)
 		feed_route_statement(client, statement);
 	return statement;

@@ -50,7 +50,8 @@ enum step feed_parse_deallocate(
 		return step;
 	deallocate_sql(client_names_find(client->names, name), sql);
 	statement = statement_intern(&feed->worker->statements,
-		&(struct pgw_parse){.name = "", .query = sql, .n_query_bytes = strlen(sql)});
+		&(struct pgw_parse){.name = "", .query = sql, .n_query_bytes = strlen(sql)},
+		client_meaning(client));
 	client_unnamed_is(client, statement);
 	client->deallocates = mem_strdup(name);
 	client->server->unnamed = statement->hash;

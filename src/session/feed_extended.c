@@ -422,7 +422,7 @@ static enum step parse_named(
 	}
 	if (!taken && !feed_within_memory(feed, parse, &fault))
 		return feed_fail_batch(feed, frame, &fault);
-	statement = statement_intern(&feed->worker->statements, parse);
+	statement = statement_intern(&feed->worker->statements, parse, client_meaning(client));
 	feed_route_statement(client, statement);
 	if (!taken && feed_answer_lone(feed, statement, behind(feed, frame), true)) {
 		client_names_add(&client->names, parse->name, statement);
@@ -452,7 +452,7 @@ static enum step parse_unnamed(
 	struct feed *feed, const struct pgw_frame *frame, const struct pgw_parse *parse)
 {
 	struct client *client = feed->client;
-	struct statement *statement = statement_intern(&feed->worker->statements, parse);
+	struct statement *statement = statement_intern(&feed->worker->statements, parse, client_meaning(client));
 	enum step step;
 
 	feed_route_statement(client, statement);

@@ -168,7 +168,7 @@ enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
 			return step;
 		if (!feed_within_memory(feed, &parse, &fault))
 			return feed_fail_batch(feed, frame, &fault);
-		statement = statement_intern(&feed->worker->statements, &parse);
+		statement = statement_intern(&feed->worker->statements, &parse, (struct pgw_hash128){0, 0});
 	}
 	if (!may_pass(feed, frame, &step)) {
 		statement_unref(&feed->worker->statements, &statement);

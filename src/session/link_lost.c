@@ -92,6 +92,7 @@ static void forget_batch(struct client *client)
 	search_drop(client);
 	setting_settled(client, true);
 	client->xact_class = client->commit_class = 0;
+	setting_meaning_ends(client);
 	client_names_failed(client, UINT32_MAX);
 	mem_free(client->fault);
 	client->fault = NULL;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
 
 #define N_BUCKETS 1024u
 
@@ -135,6 +136,47 @@ static bool is_same(const struct param_set *set, const struct param_list *list)
 	return true;
 }
 
+/* What no constant, name or type of a statement depends on, and what differs between clients that share all else. */
+static bool is_without_meaning(const char *name)
+{
+	static const char *const names[] = {"application_name", "pglane.class", "statement_timeout", "lock_timeout",
+		"idle_in_transaction_session_timeout", "idle_session_timeout", "default_transaction_isolation",
+		"default_transaction_read_only", "default_transaction_deferrable", "synchronous_commit"};
+	unsigned i;
+
+	for (i = 0; i < N_ELEMENTS(names); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Nobody may be able to work out settings that mean the same as another's: it begins with a secret. */
+static struct pgw_hash128 secret;
+static pthread_once_t secret_once = PTHREAD_ONCE_INIT;
+
+static void make_secret(void)
+{
+	rng_bytes(&secret, sizeof(secret));
+}
+
+static struct pgw_hash128 meaning_of(const struct param_set *set)
+{
+	struct pgw_hash128 meaning;
+	unsigned i;
+
+	MUST(pthread_once(&secret_once, make_secret) == 0);
+	meaning = secret;
+	for (i = 0; i < set->n; i++) {
+		const struct param *item = &set->items[i];
+
+		if (is_without_meaning(item->name))
+			continue;
+		meaning = pgw_hash128_more(meaning, item->name, strlen(item->name));
+		meaning = pgw_hash128_more(meaning, item->value, strlen(item->value));
+	}
+	return meaning;
+}
+
 static struct param_set *build(
 	const struct param_list *list, struct pgw_hash128 hash, size_t n_text)
 {
@@ -163,6 +205,7 @@ static struct param_set *build(
 		else if (strcasecmp(set->items[i].name, "standard_conforming_strings") == 0)
 			set->backslash_escapes = strcasecmp(set->items[i].value, "off") == 0;
 	}
+	set->meaning = meaning_of(set);
 	return set;
 }
 

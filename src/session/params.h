@@ -24,6 +24,8 @@ struct param {
 struct param_set {
 	struct param_set *next; /* in its bucket; guarded by the table's mutex */
 	struct pgw_hash128 hash;
+	/* Keyed: of all that can change what the text of a statement means to the parser. What is known to change nothing is left out. */
+	struct pgw_hash128 meaning;
 	int refs;		      /* guarded by the table's mutex when it falls */
 	const char *application_name; /* "" when it is not in the set */
 	const char *class_name;	      /* pglane.class; NULL when it is not in the set */

@@ -262,6 +262,8 @@ void pin_end(struct client *client)
 	mem_free(client->pin->answered);
 	mem_free(client->pin);
 	client->pin = NULL;
+	if (client->xact == XACT_NONE)
+		setting_meaning_ends(client);
 }
 
 /* A row for each: name, and value, null when there is none of that name. */
@@ -483,6 +485,8 @@ void pin_answered(struct server *server, bool failed)
 		if (!pin->must_ask) /* else more were set behind the question */
 			touched_release(&pin->touched);
 	}
+	if (client->xact == XACT_NONE && !pin->must_ask)
+		setting_meaning_ends(client);
 }
 
 static bool is_idle(const struct client *client)

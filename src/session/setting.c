@@ -362,6 +362,43 @@ static bool keeps_identity(const struct client *client, uint32_t effects)
 		       param_set_get(client->params, "session_authorization"));
 }
 
+#define MEANING_EFFECTS (EFFECT_SET | EFFECT_SET_LOCAL | EFFECT_DISCARD_ALL | EFFECT_ROLLBACK_TO)
+
+/* SET LOCAL alone, whose text says it all. */
+static bool is_local_set(const struct statement_route *route, const char *sql, size_t n)
+{
+	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
+	struct pgw_token token = pgw_lex(&lexer);
+
+	return route->kind == STATEMENT_NEUTRAL && pgw_word_is(&token, "set") && memchr(sql, ';', n) == NULL;
+}
+
+/*
+ * Up to the end of the transaction, or of the batch, its statements mean what no other client's do. After SET LOCAL they mean the same as those of
+ * whoever has said the same since it had the same settings, so that who begins every transaction with one still finds its copies.
+ */
+static void note_meaning(struct client *client, const struct statement_route *route, const char *sql, size_t n)
+{
+	static uint64_t n_made; /* atomic; of the process, because servers move between workers */
+	uint64_t one_of_its_own = __atomic_add_fetch(&n_made, 1, __ATOMIC_RELAXED);
+	struct pgw_hash128 meaning = client_meaning(client);
+
+	if ((route->effects & MEANING_EFFECTS) == EFFECT_ROLLBACK_TO && client->xact_meaning.lo == 0)
+		return; /* nothing was set */
+	if ((route->effects & EFFECT_SET_LOCAL) && is_local_set(route, sql, n))
+		meaning = pgw_hash128_more(meaning, sql, n);
+	else
+		meaning = pgw_hash128_more(meaning, &one_of_its_own, sizeof(one_of_its_own));
+	meaning.lo |= meaning.lo == 0;
+	client->xact_meaning = meaning;
+}
+
+void setting_meaning_ends(struct client *client)
+{
+	if (UNLIKELY(client->xact_meaning.lo != 0) && !(client->pin && (client->pin->reasons & PIN_SETTING)))
+		client->xact_meaning = (struct pgw_hash128){0, 0};
+}
+
 void setting_note(struct client *client, const struct statement_route *route, const char *sql,
 	size_t n)
 {
@@ -380,7 +417,11 @@ void setting_note(struct client *client, const struct statement_route *route, co
 			server_set(client->server, SERVER_TAINTED);
 		}
 	}
-	if (LIKELY(!(effects & (PIN_EFFECTS | EFFECT_DISCARD_ALL | EFFECT_RELEASE))))
+	if (LIKELY(!(effects & (PIN_EFFECTS | EFFECT_DISCARD_ALL | EFFECT_RELEASE | MEANING_EFFECTS))))
+		return;
+	if (effects & MEANING_EFFECTS)
+		note_meaning(client, route, sql, n);
+	if (!(effects & (PIN_EFFECTS | EFFECT_DISCARD_ALL | EFFECT_RELEASE)))
 		return;
 	if (may_be_followed(client, route)) {
 		if (is_reset_of_all(sql, n) && !keeps_identity(client, effects)) {
@@ -442,6 +483,8 @@ void setting_settled(struct client *client, bool failed)
 	}
 	if (UNLIKELY(client->xact_class != 0) && (server == NULL || server->xact == PGW_XACT_IDLE))
 		settle_class(client, failed);
+	if (server == NULL || server->xact == PGW_XACT_IDLE)
+		setting_meaning_ends(client);
 	if (LIKELY(client->params_before == NULL))
 		return;
 	/* Parameters of ours that failed ahead of it have put the server's own back. */

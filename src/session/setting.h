@@ -27,6 +27,8 @@ void setting_settled(struct client *client, bool failed);
 void setting_ran(struct client *client, const uint8_t *tag, size_t n);
 /* What the batch under way has reset does not matter any more. */
 void setting_forget_resets(struct client *client);
+/* Its transaction is over: its statements mean what the settings of the session make of them, unless its server keeps some that nobody can name. */
+void setting_meaning_ends(struct client *client);
 /* The class that the session, or its transaction by SET [LOCAL], asks for. false: none. */
 bool setting_class(const struct client *client, enum query_class *class_r);
 /* CommandComplete came while a SET pglane.class of the transaction is open. n with the NUL. */

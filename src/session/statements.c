@@ -82,26 +82,28 @@ static void grow(struct statement_table *table)
 	mem_free(old.buckets);
 }
 
-static bool is_same(const struct statement *s, const struct pgw_parse *parse, bool of_sql)
+static bool is_same(const struct statement *s, const struct pgw_parse *parse, struct pgw_hash128 meaning, bool of_sql)
 {
-	return s->of_sql == of_sql && s->n_query == parse->n_query_bytes + 1 && s->n_types == parse->n_types &&
+	return s->of_sql == of_sql && s->meaning.lo == meaning.lo && s->meaning.hi == meaning.hi &&
+	       s->n_query == parse->n_query_bytes + 1 && s->n_types == parse->n_types &&
 	       memcmp(s->text, parse->query, parse->n_query_bytes) == 0 &&
 	       (s->n_types == 0 || memcmp(statement_types(s), parse->types, 4u * s->n_types) == 0);
 }
 
 static struct statement *intern(struct statement_table *table, const struct pgw_parse *parse,
-	struct pgw_hash128 hash, bool of_sql)
+	struct pgw_hash128 meaning, struct pgw_hash128 hash, bool of_sql)
 {
 	struct statement **bucket = bucket_of(table, hash), *s;
 
 	for (s = *bucket; s; s = s->next)
-		if (s->hash.lo == hash.lo && s->hash.hi == hash.hi && is_same(s, parse, of_sql)) {
+		if (s->hash.lo == hash.lo && s->hash.hi == hash.hi && is_same(s, parse, meaning, of_sql)) {
 			s->refs++;
 			return s;
 		}
 	s = mem_alloc(sizeof(*s) + parse->n_query_bytes + 1 + 4u * parse->n_types);
 	memset(s, 0, sizeof(*s));
 	s->hash = hash;
+	s->meaning = meaning;
 	statement_name(hash, s->name);
 	s->refs = 1;
 	s->of_sql = of_sql;
@@ -119,22 +121,36 @@ static struct statement *intern(struct statement_table *table, const struct pgw_
 	return s;
 }
 
-struct statement *statement_intern(struct statement_table *table, const struct pgw_parse *parse)
+static struct pgw_hash128 hash_of(struct pgw_hash128 begin, const struct pgw_parse *parse)
 {
-	struct pgw_hash128 hash =
-		pgw_hash128_more(pgw_hash128_more(secret, parse->query, parse->n_query_bytes),
-			parse->types, 4u * parse->n_types);
+	return pgw_hash128_more(
+		pgw_hash128_more(begin, parse->query, parse->n_query_bytes), parse->types, 4u * parse->n_types);
+}
 
-	return intern(table, parse, hash, false);
+struct statement *statement_intern(
+	struct statement_table *table, const struct pgw_parse *parse, struct pgw_hash128 meaning)
+{
+	return intern(table, parse, meaning, hash_of(pgw_hash128_more(secret, &meaning, sizeof(meaning)), parse), false);
 }
 
 struct statement *statement_intern_sql(struct statement_table *table, const struct pgw_parse *parse)
 {
-	struct pgw_hash128 hash =
-		pgw_hash128_more(pgw_hash128_more(secret, parse->query, parse->n_query_bytes),
-			parse->types, 4u * parse->n_types);
+	static const struct pgw_hash128 in_types; /* what it means is among its types */
 
-	return intern(table, parse, pgw_hash128_more(hash, "SQL", 3), true);
+	return intern(table, parse, in_types, pgw_hash128_more(hash_of(secret, parse), "SQL", 3), true);
+}
+
+struct statement *statement_meaning(struct statement_table *table,
+	const struct statement *statement, struct pgw_hash128 meaning)
+{
+	struct statement *s = statement_intern(table,
+		&(struct pgw_parse){.name = "", .query = statement->text,
+			.n_query_bytes = statement->n_query - 1,
+			.types = statement_types(statement), .n_types = statement->n_types},
+		meaning);
+
+	s->writes |= statement->writes;
+	return s;
 }
 
 void statement_unref(struct statement_table *table, struct statement **statement)
@@ -198,6 +214,16 @@ void client_names_add(struct client_names **names, const char *name, struct stat
 	entry->statement = statement;
 	HASH_ADD(hh, (*names)->table, key, sizeof(entry->key), entry);
 	(*names)->n_bytes += sizeof(*entry) + n_name + statement_bytes(statement);
+}
+
+void client_names_change(struct client_names *names, struct statement_table *table,
+	const char *name, struct statement *statement)
+{
+	struct client_name *entry = find_name(names, name);
+
+	MUST(entry != NULL && statement_bytes(entry->statement) == statement_bytes(statement));
+	statement_unref(table, &entry->statement);
+	entry->statement = statement;
 }
 
 static void drop_entry(

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Protocol-level prepared statements in transaction pooling. A statement is its text and parameter
- * types; its name on servers is derived from their hash, so that any server's copy serves any
- * client. Each worker interns the texts its clients hold; a client maps its names to them; a server
+ * Protocol-level prepared statements in transaction pooling. A statement is its text, its parameter
+ * types and what the settings of the session make of them: at Parse PostgreSQL reads constants (by
+ * TimeZone, DateStyle, client_encoding …) and finds the types of parameters (by search_path), and
+ * keeps both. Its name on servers is derived from the hash of all three, so that any server's copy
+ * serves any client that means the same. Each worker interns the texts its clients hold; a client maps its names to them; a server
  * remembers by hash what it has, least recently used first to go.
  * Threads: the table and the clients' maps belong to one worker; a server's set moves with the
  * server.
@@ -46,6 +48,7 @@ struct statement_route {
 struct statement {
 	struct statement *next; /* in its bucket */
 	struct pgw_hash128 hash;
+	struct pgw_hash128 meaning; /* of the settings; see client_meaning() */
 	uint32_t refs;
 	uint32_t n_query; /* with NUL */
 	uint32_t n_types;
@@ -65,11 +68,15 @@ struct statement_table {
 
 void statement_table_init(struct statement_table *table);
 void statement_table_release(struct statement_table *table); /* MUST be empty */
-/* The statement of a Parse: a new reference. */
-struct statement *statement_intern(struct statement_table *table, const struct pgw_parse *parse);
+/* The statement of a Parse under settings of this meaning: a new reference. */
+struct statement *statement_intern(struct statement_table *table, const struct pgw_parse *parse,
+	struct pgw_hash128 meaning);
 /* The statement that a PREPARE makes (of_sql): a new reference. Where a Parse has types it has the settings under which its text
  * was read, n_types of four bytes. Another one than a Parse of that text. */
 struct statement *statement_intern_sql(struct statement_table *table, const struct pgw_parse *parse);
+/* The same text and types under settings of another meaning: a new reference. */
+struct statement *statement_meaning(struct statement_table *table,
+	const struct statement *statement, struct pgw_hash128 meaning);
 void statement_unref(
 	struct statement_table *table, struct statement **statement); /* NULL is fine; nulls */
 static inline size_t statement_bytes(const struct statement *s)
@@ -88,6 +95,10 @@ struct client_names; /* NULL until the first named statement */
 struct statement *client_names_find(const struct client_names *names, const char *name);
 /* Takes over the reference. MUST not exist yet. */
 void client_names_add(struct client_names **names, const char *name, struct statement *statement);
+/* The name MUST be there; it means this statement from now on, the same text and types under other
+ * settings. Takes over the reference. */
+void client_names_change(struct client_names *names, struct statement_table *table,
+	const char *name, struct statement *statement);
 /* Forgets it; false when it is not there. */
 bool client_names_drop(
 	struct client_names **names, struct statement_table *table, const char *name);

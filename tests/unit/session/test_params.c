@@ -301,6 +301,37 @@ static void with_and_without(void **state)
 	param_set_unref(&back);
 }
 
+static bool same_meaning(const struct param_set *a, const struct param_set *b)
+{
+	return a->meaning.lo == b->meaning.lo && a->meaning.hi == b->meaning.hi;
+}
+
+/* Sets that make the same of a text are known by it; nothing else is. */
+static void what_a_text_means(void **state)
+{
+	static const char *const without[] = {"application_name", "Application_Name", "pglane.class", "statement_timeout"};
+	static const char *const with[] = {"TimeZone", "DateStyle", "search_path", "client_encoding", "role", "x"};
+	struct param_set *set = param_set_with(NULL, "geqo", "off"), *other;
+
+	assert_true(set->meaning.lo != 0);
+	for (unsigned i = 0; i < sizeof(without) / sizeof(without[0]); i++) {
+		other = param_set_with(set, without[i], "1");
+		assert_ptr_not_equal(other, set);
+		assert_true(same_meaning(set, other));
+		param_set_unref(&other);
+	}
+	for (unsigned i = 0; i < sizeof(with) / sizeof(with[0]); i++) {
+		struct param_set *third = param_set_with(set, with[i], "2");
+
+		other = param_set_with(set, with[i], "1");
+		assert_false(same_meaning(set, other));
+		assert_false(same_meaning(third, other));
+		param_set_unref(&other);
+		param_set_unref(&third);
+	}
+	param_set_unref(&set);
+}
+
 /* ---- lists ---- */
 
 static void items_are_sorted_without_case(void **state)
@@ -540,6 +571,7 @@ int main(void)
 		cmocka_unit_test(a_set_keeps_nothing_of_its_list),
 		cmocka_unit_test(what_is_looked_up_often_is_at_hand),
 		cmocka_unit_test(with_and_without),
+		cmocka_unit_test(what_a_text_means),
 		cmocka_unit_test(items_are_sorted_without_case),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(a_list_that_grows_keeps_its_strings),

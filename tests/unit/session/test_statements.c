@@ -40,7 +40,7 @@ static struct statement *intern_typed(
 		.types = types,
 		.n_types = n_types};
 
-	return statement_intern(&table, &parse);
+	return statement_intern(&table, &parse, (struct pgw_hash128){0, 0});
 }
 
 static struct statement *intern(const char *query)
@@ -103,6 +103,36 @@ static void a_name_is_the_hash_in_hex(void **state)
 	assert_string_equal(name, "pglane_0123456789abcdeffedcba9876543210");
 	statement_name((struct pgw_hash128){0, 0}, name);
 	assert_string_equal(name, "pglane_00000000000000000000000000000000");
+}
+
+/* What PostgreSQL reads into a text at Parse depends on the settings: the same text under others is another statement. */
+static void settings_tell_statements_apart(void **state)
+{
+	struct pgw_hash128 here = {1, 2}, there = {1, 3};
+	static const uint8_t types[8] = {0, 0, 0, 23, 0, 0, 0, 25};
+	struct statement *plain = intern_typed("SELECT $1", 9, types, 2), *one, *two, *again;
+	struct client_names *names = NULL;
+
+	plain->writes = true;
+	one = statement_meaning(&table, plain, here);
+	two = statement_meaning(&table, one, there);
+	again = statement_meaning(&table, two, here);
+	assert_ptr_equal(one, again);
+	assert_ptr_not_equal(one, two);
+	assert_string_not_equal(one->name, two->name);
+	assert_string_not_equal(one->name, plain->name);
+	assert_string_equal(two->text, "SELECT $1");
+	assert_int_equal(two->n_types, 2);
+	assert_memory_equal(statement_types(two), types, sizeof(types));
+	assert_true(two->writes);
+
+	client_names_add(&names, "s", one);
+	client_names_change(names, &table, "s", two);
+	assert_ptr_equal(client_names_find(names, "s"), two);
+	assert_int_equal(again->refs, 1);
+	client_names_clear(&names, &table);
+	statement_unref(&table, &again);
+	statement_unref(&table, &plain);
 }
 
 /* All workers agree: a server's copies were made by any of them. */
@@ -439,7 +469,8 @@ static void sql_and_protocol_are_not_confused(void **state)
 	static const char text[] = "PREPARE a AS SELECT 1";
 	const struct pgw_parse parse = {.name = "", .query = text, .n_query_bytes = sizeof(text) - 1},
 			       typed = {.name = "", .query = text, .n_query_bytes = sizeof(text) - 1, .types = (const uint8_t *)"SQL", .n_types = 1};
-	struct statement *statements[] = {statement_intern(&table, &parse), statement_intern_sql(&table, &parse), statement_intern(&table, &typed),
+	const struct pgw_hash128 usual = {0, 0};
+	struct statement *statements[] = {statement_intern(&table, &parse, usual), statement_intern_sql(&table, &parse), statement_intern(&table, &typed, usual),
 		statement_intern_sql(&table, &typed)};
 	struct statement *again = statement_intern_sql(&table, &parse);
 	unsigned i, j;
@@ -466,6 +497,7 @@ int main(void)
 		TABLE_TEST(equal_statements_are_one),
 		TABLE_TEST(text_and_types_are_not_confused),
 		TABLE_TEST(sql_and_protocol_are_not_confused),
+		TABLE_TEST(settings_tell_statements_apart),
 		TABLE_TEST(the_table_grows),
 		TABLE_TEST(what_is_known_of_it_stays_with_it),
 		TABLE_TEST(names_of_a_client),
