@@ -108,5 +108,7 @@ def same_as_direct(command, steps, proxy, n_at_once=4, environment=None):
             assert not different, "\n".join(different)
             assert len(run.result()) == len(expected), "all steps, and no more"
     finally:
+        for gid, in cluster.run("SELECT gid FROM pg_prepared_xacts WHERE database = 'app'"):  # a suite that failed may leave some, and their locks
+            cluster.run(f"ROLLBACK PREPARED '{gid}'", "app")
         for number in numbers:
             cluster.run(f"DROP SCHEMA IF EXISTS suite_{number} CASCADE", "app")
