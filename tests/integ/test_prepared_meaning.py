@@ -156,3 +156,17 @@ def test_settings_that_nobody_can_name(start):
         assert not one.query("DISCARD ALL").errors
         assert says(two, ()) == "2026-01-01 12:00:00"
         assert says(one, (), wire.parse("s", sql)) == "2026-01-01 12:00:00"
+
+
+def test_set_before_begin_in_one_batch(start):
+    sql = "SELECT '2026-01-01 12:00'::timestamptz AT TIME ZONE 'UTC'"
+    proxy = start(lanes={"default": 1}, workers=1)
+    with proxy.client(TimeZone="UTC") as one, proxy.client(TimeZone="UTC") as two:
+        parts = []
+        for text in ("SET TimeZone TO 'Asia/Tokyo'", "BEGIN"):
+            parts += [wire.parse("", text), wire.bind("", ""), wire.execute()]
+        result = one.exchange(*parts, wire.parse("s", sql), wire.bind("", "s"), wire.execute())
+        assert result.value == "2026-01-01 03:00:00"
+        one.query("COMMIT")
+        assert says(two, (), wire.parse("s", sql)) == "2026-01-01 12:00:00"
+        assert says(one, ()) == "2026-01-01 03:00:00"
