@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: ISC
 """PostgreSQL's own programs through transaction pooling: what they print, dump and leave is what they do on a connection of their own."""
 
+import fcntl
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
+import termios
 
 import pytest
 
@@ -128,6 +132,56 @@ SCRIPTS = {
         COPY tools.copied TO STDOUT WITH CSV HEADER;
         ROLLBACK;
     """,
+    "describe all": r"""
+        \d
+        \d+ tools.*
+        \da pg_catalog.sum
+        \db
+        \dC integer
+        \ddp
+        \des
+        \df+ tools.twice
+        \di tools.*
+        \dp tools.*
+        \drds
+        \ds tools.*
+        \dT+ public.geometry
+        \dv+ tools.*
+        \dy
+        \z tools.things
+        \sv tools.counts
+    """,
+    "gset of several columns, if, bind": r"""
+        SELECT 1 AS one, 'two words' AS two, NULL AS three \gset pre_
+        \echo :pre_one :'pre_two' :{?pre_three}
+        \if :pre_one
+        SELECT 'taken';
+        \else
+        SELECT 'not taken';
+        \endif
+        SELECT 1/0;
+        \echo :ERROR :SQLSTATE :LAST_ERROR_MESSAGE :ROW_COUNT
+        \errverbose
+        SELECT id FROM tools.kinds WHERE id < 3 \gx
+        SELECT format('SELECT %s/%s', 4, n) FROM generate_series(1, -1, -1) n \gexec
+        \set AUTOCOMMIT off
+        INSERT INTO tools.kinds (id, name) VALUES (2000, 'not kept');
+        SELECT count(*) FROM tools.kinds WHERE id = 2000;
+        ROLLBACK;
+        SELECT count(*) FROM tools.kinds WHERE id = 2000;
+    """,
+    "copy to and from files and programs": r"""
+        BEGIN;
+        CREATE TABLE tools.copied (n int, t text);
+        \copy tools.copied from program 'seq 1 2000 | sed "s/$/,row/"' csv
+        SELECT count(*), sum(n) FROM tools.copied;
+        \copy (SELECT n FROM tools.copied ORDER BY n) to program 'md5sum'
+        SAVEPOINT s;
+        \copy tools.copied from program 'echo no number,x' csv
+        ROLLBACK TO s;
+        SELECT count(*) FROM tools.copied;
+        ROLLBACK;
+    """,
     "several statements at once": "SELECT 1\\; SELECT 2\\; SELECT 3;\nBEGIN\\; SELECT 4\\; COMMIT;\nSELECT 5\\; SELECT 1/0\\; SELECT 6;\n",
     "large objects": r"""
         \lo_list
@@ -138,8 +192,17 @@ SCRIPTS = {
     """,
     "two-phase commit": r"""
         BEGIN;
+        INSERT INTO tools.kinds (id, name) VALUES (3000, 'prepared');
+        PREPARE TRANSACTION 'tools';
+        SELECT count(*) FROM tools.kinds WHERE id = 3000;
+        SELECT gid, owner, database FROM pg_prepared_xacts;
+        COMMIT PREPARED 'tools';
+        DELETE FROM tools.kinds WHERE id = 3000 RETURNING name;
+        ROLLBACK PREPARED 'tools';
+        BEGIN;
+        SELECT 1/0;
+        PREPARE TRANSACTION 'tools';
         SELECT 1;
-        ROLLBACK;
     """,
 }
 
@@ -191,6 +254,95 @@ def test_psql_watches(dense):
     finally:
         process.kill()
         process.communicate()
+
+
+def interactive(proxy, *arguments):
+    """psql on a terminal of its own, as a person has it: (process, its terminal)."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen([f"{binaries()}/psql", "-X", "-At", "-n", "-h", proxy.host, "-p", str(proxy.port), "-U", "app", *arguments, "app"], stdin=its, stdout=its, stderr=its,
+                               env={**os.environ, "PGPASSWORD": "app-secret", "TERM": "dumb", "PAGER": ""}, start_new_session=True,
+                               preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(its)
+    return process, ours
+
+
+def until_said(terminal, text, timeout_s=30):
+    """What the terminal shows up to this text."""
+    shown = ""
+
+    def more():
+        nonlocal shown
+        if select.select([terminal], [], [], 0)[0]:
+            shown += os.read(terminal, 4096).decode(errors="replace")
+        assert text in shown, shown
+        return True
+    system.eventually(more, timeout_s, f"{text!r} on the terminal")
+    return shown
+
+
+@pytest.fixture
+def terminal(start):
+    """psql before one server: (pglane, what is typed, what is shown)."""
+    proxy = start(lanes={"default": 1})
+    process, ours = interactive(proxy)
+    yield proxy, lambda text: os.write(ours, text.encode()), lambda text: until_said(ours, text)
+    process.kill()
+    process.wait()
+    os.close(ours)
+
+
+CTRL_C = "\x03"
+
+
+def test_ctrl_c_while_a_statement_runs(terminal):
+    proxy, types, shows = terminal
+    for _ in range(3):
+        types("SELECT pg_sleep(60);\n")
+        system.eventually(lambda: proxy.cluster.backends("state = 'active' AND query LIKE 'SELECT pg_sleep(60)%'"))
+        types(CTRL_C)
+        shows("canceling statement due to user request")
+        types("SELECT 6 * 7;\n")
+        shows("42\r")
+    types("BEGIN;\nSELECT pg_sleep(60);\n")
+    system.eventually(lambda: proxy.cluster.backends("state = 'active' AND query LIKE 'SELECT pg_sleep(60)%'"))
+    types(CTRL_C)
+    shows("canceling statement due to user request")
+    types("SELECT 1;\n")
+    shows("current transaction is aborted")
+    types("ROLLBACK;\nSELECT 6 * 7;\n")
+    shows("42\r")
+
+
+def test_ctrl_c_while_a_statement_waits(terminal):
+    proxy, types, shows = terminal
+    with proxy.client() as other:
+        other.query("BEGIN")
+        other.query("SELECT 1")
+        types("SELECT 'never';\n")
+        with proxy.console() as console:
+            system.eventually(lambda: console.lane("default")["waiting"] == 1)
+            types(CTRL_C)
+            shows("canceling statement due to user request")
+            assert console.lane("default")["waiting"] == 0
+        assert other.query("SELECT 7").value == "7"
+        other.query("COMMIT")
+    types("SELECT 6 * 7;\n")
+    shows("42\r")
+
+
+def test_ctrl_c_ends_watch(terminal):
+    """Between two runs of it, or amid one."""
+    _, types, shows = terminal
+    types("SELECT 'ti' || 'ck' \\watch 0.1\n")
+    shows("tick")
+    types(CTRL_C)
+    types("SELECT 6 * 7;\n")
+    shows("42\r")
+    types("SELECT 'slow' || 'ly', pg_sleep(30) \\watch 0.1\n")
+    shows("watch")
+    types(CTRL_C)
+    types("SELECT 6 * 7;\n")
+    shows("42\r")
 
 
 def normal(dump):
