@@ -15,7 +15,7 @@ SOURCES = sorted(path for path in pathlib.Path(__file__).with_name("node").iterd
 @pytest.fixture(scope="module")
 def modules():
     foreign.tool("node")
-    return foreign.made("node", SOURCES, [foreign.tool("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+    return foreign.made("node", SOURCES, [foreign.tool("npm"), "ci", "--ignore-scripts", "--fetch-retries=1", "--no-audit", "--no-fund"])
 
 
 @pytest.fixture(params=["suite_pg.js", "suite_postgres.mjs"])

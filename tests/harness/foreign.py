@@ -70,8 +70,9 @@ def _fetch(name, directory, command, environment):
         said, failed = "no answer within 300 s", True
     assert not any(fault in said for fault in OUR_FAULTS), said
     if failed:
-        last = (said.strip().splitlines() or ["it says nothing"])[-1]
-        _unreachable[name] = f"what {name} needs cannot be fetched: {last[:200]}"
+        lines = said.strip().splitlines() or ["it says nothing"]
+        why = next((line for line in lines if "error" in line.lower()), lines[-1])
+        _unreachable[name] = f"what {name} needs cannot be fetched: {why[:200]}"
         pytest.skip(_unreachable[name])
 
 
