@@ -363,9 +363,9 @@ static void open_cluster(struct daemon *daemon)
 	for (i = 0; i < cluster->n_workers; i++)
 		worker_init(&cluster->workers[i], cluster, i, daemon->settings);
 	permits_open(&daemon->permits, cluster, config);
-	daemon->metrics = metrics_open(
-		cluster, &daemon->loop, &daemon->mailbox, &daemon->permits, daemon->settings);
 	daemon->forwarding = forwarding_open(&daemon->loop, &daemon->permits, daemon->settings->config);
+	daemon->metrics = metrics_open(cluster, &daemon->loop, &daemon->mailbox, &daemon->permits,
+		daemon->forwarding, daemon->settings);
 	daemon->searches = searches_open(cluster, &daemon->loop, &daemon->mailbox,
 		&daemon->permits, daemon->settings->config);
 	daemon->catalogs = catalogs_open(

@@ -20,12 +20,16 @@ struct totals {
 	struct class_stats classes[N_QUERY_CLASSES];
 	uint64_t n_connection_errors;
 	uint64_t n_hopped, n_spilled; /* the ledger's */
+	uint64_t n_delivered, n_failed, n_request_errors; /* the forwarder's */
 };
 
-/* One visit of the workers. It outlives its metrics: the visit comes home after metrics_close(). */
+/* One visit of the workers, and what the forwarder says. It outlives its metrics: both come home after metrics_close(). */
 struct round {
 	struct metrics *metrics; /* NULL when they are closed; control thread only */
+	unsigned n_awaited;	 /* of the two; control thread only */
 	bool is_baseline;	 /* the beginning of the first period: no sample is made of it */
+	bool has_outbox;	 /* else nothing is forwarded */
+	struct sample sample;	 /* the outbox's part */
 	struct totals totals;
 };
 
@@ -42,6 +46,7 @@ struct metrics {
 	struct round *round;  /* NULL: none is under way */
 	struct totals last;   /* at the end of the period before */
 	struct permits *permits;
+	struct forwarding *forwarding;
 	struct permit permit; /* of the connection that writes */
 };
 
@@ -154,10 +159,28 @@ static void fill_lanes(struct sample *sample, struct metrics *metrics, struct to
 	sample->n_training = lanes[lane_of_class[QUERY_TRAINING]].in_use;
 }
 
+/* What the forwarder did in the period. Its counts stand still while nothing is forwarded. */
+static void fill_forwarded(struct sample *sample, struct round *round, const struct totals *before)
+{
+	const struct totals *now = &round->totals;
+
+	if (!round->has_outbox) {
+		round->totals.n_delivered = before->n_delivered;
+		round->totals.n_failed = before->n_failed;
+		round->totals.n_request_errors = before->n_request_errors;
+		return;
+	}
+	sample->n_outbox_delivered = now->n_delivered - before->n_delivered;
+	sample->n_outbox_failed = now->n_failed - before->n_failed;
+	sample->n_outbox_request_errors = now->n_request_errors - before->n_request_errors;
+}
+
 static void end_period(struct metrics *metrics, struct round *round)
 {
-	struct sample sample = { .taken_wall_us = clock_wall_us() };
+	struct sample sample = round->sample;
 
+	sample.taken_wall_us = clock_wall_us();
+	fill_forwarded(&sample, round, &metrics->last);
 	fill_lanes(&sample, metrics, &round->totals);
 	procstat_read(&metrics->procstat, &sample.cpu, &sample.memory, &sample.iowait);
 	if (sampler_is_on(metrics->sampler) && !round->is_baseline) {
@@ -169,11 +192,13 @@ static void end_period(struct metrics *metrics, struct round *round)
 	metrics->last = round->totals;
 }
 
-static void on_visited(void *arg)
+/* One of what the round waits for has come. */
+static void come_home(struct round *round)
 {
-	struct round *round = arg;
 	struct metrics *metrics = round->metrics;
 
+	if (--round->n_awaited > 0)
+		return;
 	if (metrics) {
 		CHECK_MAGIC(metrics, METRICS_MAGIC);
 		metrics->round = NULL;
@@ -182,16 +207,57 @@ static void on_visited(void *arg)
 	mem_free(round);
 }
 
+static void on_visited(void *arg)
+{
+	come_home(arg);
+}
+
+static void on_outbox(void *arg, bool ok, const struct outbox_report *report, const char *text)
+{
+	struct round *round = arg;
+
+	round->has_outbox = ok;
+	if (ok) {
+		round->sample.outbox_depth = OUTBOX_NULL;
+		if (report->n_waiting != OUTBOX_NULL)
+			round->sample.outbox_depth = report->n_waiting + report->n_leased;
+		round->sample.outbox_dead = report->n_dead;
+		round->sample.outbox_oldest_age_us = report->oldest_age_us;
+		round->sample.outbox_lag_p50_us = report->lag_p50_us;
+		round->sample.outbox_lag_p99_us = report->lag_p99_us;
+		round->totals.n_delivered = report->n_stored + report->n_deleted;
+		round->totals.n_failed = report->n_failed + report->n_parked;
+		round->totals.n_request_errors = report->n_request_errors;
+	}
+	come_home(round);
+}
+
 /* ---- the period ---- */
+
+static struct round *round_new(struct metrics *metrics, bool is_baseline)
+{
+	struct round *round = mem_zalloc(sizeof(*round));
+	struct sample *sample = &round->sample;
+
+	round->metrics = metrics;
+	round->n_awaited = 2;
+	round->is_baseline = is_baseline;
+	sample->outbox_depth = sample->outbox_dead = sample->outbox_oldest_age_us = SAMPLE_NULL;
+	sample->outbox_lag_p50_us = sample->outbox_lag_p99_us = SAMPLE_NULL;
+	sample->n_outbox_delivered = sample->n_outbox_failed = SAMPLE_NULL;
+	sample->n_outbox_request_errors = SAMPLE_NULL;
+	return round;
+}
 
 static void visit(struct metrics *metrics, bool is_baseline)
 {
-	if (metrics->round) /* the workers are busy: the next sample covers this period, too */
+	struct round *round;
+
+	if (metrics->round) /* the workers, or the outbox, are busy: the next sample covers this period, too */
 		return;
-	metrics->round = mem_zalloc(sizeof(*metrics->round));
-	metrics->round->metrics = metrics;
-	metrics->round->is_baseline = is_baseline;
-	cluster_visit(metrics->cluster, metrics->mailbox, visit_worker, on_visited, metrics->round);
+	round = metrics->round = round_new(metrics, is_baseline);
+	cluster_visit(metrics->cluster, metrics->mailbox, visit_worker, on_visited, round);
+	forwarding_order(metrics->forwarding, OUTBOX_GLANCE, "", on_outbox, round);
 }
 
 static void on_period(struct timer *timer);
@@ -229,7 +295,7 @@ static void start_or_stop(struct metrics *metrics)
 /* ---- life ---- */
 
 struct metrics *metrics_open(struct cluster *cluster, struct loop *loop, struct mailbox *mailbox,
-	struct permits *permits, struct settings *settings)
+	struct permits *permits, struct forwarding *forwarding, struct settings *settings)
 {
 	struct metrics *metrics = mem_zalloc(sizeof(*metrics));
 
@@ -239,6 +305,7 @@ struct metrics *metrics_open(struct cluster *cluster, struct loop *loop, struct 
 	metrics->mailbox = mailbox;
 	metrics->settings = settings_ref(settings);
 	metrics->permits = permits;
+	metrics->forwarding = forwarding;
 	permit_open(&metrics->permit, permits, LANE_PRIORITY_MAX, on_granted, metrics);
 	procstat_init(&metrics->procstat, "/proc");
 	metrics->sampler = sampler_new(loop, settings->config, &permit_ops, &metrics->permit);

@@ -12,6 +12,7 @@
 
 enum outbox_order {
 	OUTBOX_REPORT,
+	OUTBOX_GLANCE, /* a report for the metrics: of what is known, where the database is away; fails where nothing is forwarded */
 	OUTBOX_RETRY,  /* dead notes live again: the argument says which */
 	OUTBOX_PAUSE,  /* nothing more is leased; what flies is finished */
 	OUTBOX_RESUME,
@@ -24,6 +25,7 @@ struct outbox_report {
 	uint64_t oldest_age_us; /* OUTBOX_NULL: the outbox is empty, too */
 	/* Of this process, since its start. */
 	uint64_t n_stored, n_deleted, n_failed, n_parked;
+	uint64_t n_request_errors; /* requests that Weaviate did not answer, or refused as a whole */
 	uint64_t n_flying;
 	/* Of the last minute or two. */
 	uint64_t rate_permille; /* delivered in 1000 s */

@@ -28,6 +28,10 @@ struct sample {
 	uint64_t cpu, memory, iowait; /* hundredths of a percent */
 	uint64_t n_dropped;	      /* samples lost since start, when this one was kept */
 	uint64_t n_hopped, n_spilled, n_denied; /* statements, in the period */
+	/* The outbox as it stands; NULL: nothing is forwarded, or its database did not say. */
+	uint64_t outbox_depth, outbox_dead, outbox_oldest_age_us;
+	uint64_t outbox_lag_p50_us, outbox_lag_p99_us; /* of what was delivered in the last minute or two */
+	uint64_t n_outbox_delivered, n_outbox_failed, n_outbox_request_errors; /* in the period */
 };
 
 #endif

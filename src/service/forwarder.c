@@ -379,6 +379,7 @@ static void on_failed(void *arg, bool was_asked, const struct pgconn_error *erro
 			forwarder_fail_order(forwarder, forwarder->job_order, error->text);
 		return;
 	}
+	forwarder_fail_glances(forwarder);
 	complain_of_database(forwarder, error);
 	if (job == JOB_LEASE) /* what it leased, if it did, stays so until the lease is over */
 		forwarder->is_due = true;

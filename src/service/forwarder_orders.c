@@ -6,12 +6,18 @@
 
 #include <ctype.h>
 
+#define GLANCE_SHARE 20u /* at most a 20th of the connection's time goes into counting a large outbox for the metrics */
 #define ORDER_PATIENCE_US 3000000u /* who looks at the console does not wait for a database that is away */
 
 static void free_order(struct forwarder *forwarder, struct order *order)
 {
 	if (forwarder->job_order == order)
 		forwarder->job_order = NULL;
+	if (order->what == OUTBOX_GLANCE && order->asked_us) {
+		uint64_t now_us = clock_mono_us();
+
+		forwarder->glance_from_us = now_us + GLANCE_SHARE * (now_us - order->asked_us);
+	}
 	TAILQ_REMOVE(&forwarder->orders, order, link);
 	timer_stop(&order->deadline);
 	mem_free(order->type);
@@ -46,6 +52,7 @@ static struct outbox_report begin_report(struct forwarder *forwarder)
 
 	report.n_waiting = report.n_leased = report.n_failing = report.n_dead = report.oldest_age_us = OUTBOX_NULL;
 	outbox_meter_report(&forwarder->meter, &report, clock_mono_us());
+	report.n_request_errors = wv_store_n_errors(forwarder->store);
 	if (forwarder->database.text[0] == '\0')
 		(void)snprintf(report.trouble, sizeof(report.trouble), "%s", trouble);
 	else
@@ -67,13 +74,22 @@ void forwarder_fail_order(struct forwarder *forwarder, struct order *order, cons
 	struct outbox_report report = begin_report(forwarder);
 	outbox_done *done = order->done;
 	void *arg = order->arg;
-	bool is_report = order->what == OUTBOX_REPORT;
+	bool is_report = order->what != OUTBOX_RETRY;
 
 	/* A report says what is known. */
 	if (is_report && report.trouble[0] == '\0')
 		(void)snprintf(report.trouble, sizeof(report.trouble), "%s", text);
 	free_order(forwarder, order);
 	done(arg, is_report, &report, text);
+}
+
+void forwarder_fail_glances(struct forwarder *forwarder)
+{
+	struct order *order, *next;
+
+	TAILQ_FOREACH_SAFE(order, &forwarder->orders, link, next)
+		if (order->what == OUTBOX_GLANCE)
+			forwarder_fail_order(forwarder, order, "");
 }
 
 void forwarder_fail_orders(struct forwarder *forwarder, const char *text)
@@ -96,7 +112,8 @@ void forwarder_ask_order(struct forwarder *forwarder, struct order *order)
 {
 	const char *values[] = { order->type, order->key };
 
-	if (order->what == OUTBOX_REPORT)
+	order->asked_us = clock_mono_us();
+	if (order->what != OUTBOX_RETRY)
 		pglink_ask(forwarder->link, outbox_state_sql, 0, NULL);
 	else
 		pglink_ask(forwarder->link, outbox_revive_sql, N_ELEMENTS(values), values);
@@ -111,7 +128,7 @@ void forwarder_take_order_rows(struct forwarder *forwarder, struct order *order,
 {
 	struct outbox_report report = begin_report(forwarder);
 
-	if (order->what == OUTBOX_REPORT) {
+	if (order->what != OUTBOX_RETRY) {
 		MUST(PQnfields(rows) == STATE_COLUMNS);
 		report.n_waiting = number_cell(rows, STATE_WAITING);
 		report.n_leased = number_cell(rows, STATE_LEASED);
@@ -147,6 +164,19 @@ static void pause_or_resume(struct forwarder *forwarder, bool is_paused, outbox_
 	done(arg, true, &report, "");
 }
 
+/* Whoever takes samples does not wait for a database that is away. */
+static bool may_glance(const struct forwarder *forwarder)
+{
+	return forwarder_is_on(forwarder) && !pglink_is_put_off(forwarder->link) && clock_mono_us() >= forwarder->glance_from_us;
+}
+
+static void glance_without(struct forwarder *forwarder, outbox_done *done, void *arg)
+{
+	struct outbox_report report = begin_report(forwarder);
+
+	done(arg, forwarder_is_on(forwarder), &report, "");
+}
+
 /* TYPE or TYPE:KEY. false: it is neither. */
 static bool take_argument(struct order *order, const char *argument)
 {
@@ -178,6 +208,10 @@ void forwarder_order(struct forwarder *forwarder, enum outbox_order what, const 
 	CHECK_MAGIC(forwarder, FORWARDER_MAGIC);
 	if (what == OUTBOX_PAUSE || what == OUTBOX_RESUME) {
 		pause_or_resume(forwarder, what == OUTBOX_PAUSE, done, arg);
+		return;
+	}
+	if (what == OUTBOX_GLANCE && !may_glance(forwarder)) {
+		glance_without(forwarder, done, arg);
 		return;
 	}
 	order = mem_zalloc(sizeof(*order));

@@ -25,6 +25,7 @@ struct order {
 	char *type, *key; /* OUTBOX_RETRY; NULL: all */
 	outbox_done *done;
 	void *arg;
+	uint64_t asked_us; /* of the database; 0: not yet */
 	struct timer deadline;
 };
 
@@ -52,6 +53,7 @@ struct forwarder {
 	struct order *job_order;
 	uint64_t asked_us; /* JOB_LEASE */
 	unsigned n_asked;  /* the most notes, or keys */
+	uint64_t glance_from_us; /* the database is not asked for the metrics' sake before */
 	struct timer poll;
 	bool is_due, is_paused, is_draining, is_kept_out;
 	unsigned span_max; /* less than outbox_batch after requests that were not answered in time */
@@ -86,6 +88,7 @@ void forwarder_wake_senders(struct forwarder *forwarder); /* flights that wait f
 void forwarder_ask_order(struct forwarder *forwarder, struct order *order); /* the link is ready */
 void forwarder_take_order_rows(struct forwarder *forwarder, struct order *order, const PGresult *rows);
 void forwarder_fail_order(struct forwarder *forwarder, struct order *order, const char *text); /* frees it */
+void forwarder_fail_glances(struct forwarder *forwarder); /* the database is away: they do not wait for it */
 void forwarder_fail_orders(struct forwarder *forwarder, const char *text);
 
 #endif

@@ -61,8 +61,9 @@ const char outbox_finish_only_sql[] = FINISH_CALLS;
 const char outbox_done_sql[] = "SELECT " DONE_CALL ", (SELECT count(*) FROM public.ml_vector_outbox WHERE lease = $1::bigint AND entity_type = $2::text "
 			       "AND entity_id = ANY ($3::uuid[]))";
 
+/* A note whose transaction began after ours may be there already: its age is a moment, and no negative one. */
 const char outbox_state_sql[] =
-	"SELECT waiting, leased, failing, dead, (extract(epoch FROM oldest_age) * 1000000)::bigint, "
+	"SELECT waiting, leased, failing, dead, abs((extract(epoch FROM oldest_age) * 1000000)::bigint), "
 	"(SELECT string_agg(format('%s=%s', reason, n), ', ' ORDER BY n DESC, reason) FROM ("
 	"SELECT split_part(coalesce(last_error, 'unknown'), ':', 1) AS reason, count(*) AS n FROM public.ml_vector_dead GROUP BY 1 ORDER BY 2 DESC LIMIT 12) r) "
 	"FROM public.ml_outbox_state()";

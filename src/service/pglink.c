@@ -241,6 +241,11 @@ bool pglink_is_closed(const struct pglink *link)
 	return link->state == PGLINK_RESTS;
 }
 
+bool pglink_is_put_off(const struct pglink *link)
+{
+	return timer_is_armed(&link->retry);
+}
+
 void pglink_ask(struct pglink *link, const char *sql, unsigned n_values, const char *const *values)
 {
 	CHECK_MAGIC(link, PGLINK_MAGIC);

@@ -45,6 +45,7 @@ void pglink_want(struct pglink *link, bool is_wanted);
 void pglink_granted(struct pglink *link); /* the permit is there, after PERMIT_WAITS */
 bool pglink_is_ready(const struct pglink *link);
 bool pglink_is_closed(const struct pglink *link); /* holds nothing, and waits for nothing but time */
+bool pglink_is_put_off(const struct pglink *link); /* the last attempt failed, the next is not due */
 /* Only when it is ready. Parameters as text; NULL is null. */
 void pglink_ask(struct pglink *link, const char *sql, unsigned n_values, const char *const *values);
 /* ready will be called soon, if it is then. */

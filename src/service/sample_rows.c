@@ -27,6 +27,7 @@ struct column {
 #define COUNT(name, field) COLUMN(name, "int4", KIND_COUNT, field, INT32_MAX)
 #define MS_10(name, field) COLUMN(name, "numeric", KIND_MS, field, 9999999999u)
 #define MS_12(name, field) COLUMN(name, "numeric", KIND_MS, field, 999999999999u)
+#define WHOLE_MS(name, field) COLUMN(name, "int8", KIND_WHOLE_MS, field, SAMPLE_NULL - 1)
 #define PERCENT(name, field) COLUMN(name, "numeric", KIND_PERCENT, field, 10000u)
 
 /* In the order of the parameters; sql/README.md says what each column means. */
@@ -62,6 +63,14 @@ static const struct column columns[] = {
 	COUNT("hopped_count", n_hopped),
 	COUNT("spilled_count", n_spilled),
 	COUNT("denied_count", n_denied),
+	COUNT("outbox_depth", outbox_depth),
+	WHOLE_MS("outbox_oldest_age_ms", outbox_oldest_age_us),
+	WHOLE_MS("outbox_lag_p50_ms", outbox_lag_p50_us),
+	WHOLE_MS("outbox_lag_p99_ms", outbox_lag_p99_us),
+	COUNT("outbox_delivered_count", n_outbox_delivered),
+	COUNT("outbox_failed_count", n_outbox_failed),
+	COUNT("outbox_dead", outbox_dead),
+	COUNT("outbox_request_errors", n_outbox_request_errors),
 };
 
 #define N_COLUMNS N_ELEMENTS(columns)

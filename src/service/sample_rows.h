@@ -10,7 +10,7 @@
 #include "record/sample.h"
 
 #define SAMPLE_TABLE "db_connection_pool_metrics"
-#define SAMPLE_ROWS_PARAMS 32u /* a parameter per column */
+#define SAMPLE_ROWS_PARAMS 40u /* a parameter per column */
 
 /*
  * INSERT ... SELECT ... FROM unnest($1 ...) ON CONFLICT DO NOTHING: a sample whose commit was not

@@ -26,6 +26,7 @@ struct wv_store {
 	struct config *config;
 	struct timer timer;
 	unsigned n_failures; /* since a write succeeded */
+	uint64_t n_errors;   /* since the start */
 	char trouble[WV_TEXT_BYTES];
 	void (*works_again)(void *arg);
 	void *arg;
@@ -70,6 +71,7 @@ static void on_probed(void *arg, const struct http_answer *answer)
 	}
 	if (answer->status == 404)
 		verdict = wv_verdict(WV_STORE, "server", "404: is weaviate_url the address of a Weaviate?");
+	store->n_errors++;
 	take_trouble(store, &verdict);
 	rest(store);
 }
@@ -117,6 +119,7 @@ void wv_store_note(struct wv_store *store, const struct wv_verdict *verdict)
 	case WV_UNKNOWN:
 		break;
 	}
+	store->n_errors++;
 	if (store->state != WV_STORE_WORKS) /* of a request that was under way with the others */
 		return;
 	take_trouble(store, verdict);
@@ -143,6 +146,11 @@ bool wv_store_works(const struct wv_store *store)
 bool wv_store_refuses(const struct wv_store *store)
 {
 	return store->refuses;
+}
+
+uint64_t wv_store_n_errors(const struct wv_store *store)
+{
+	return store->n_errors;
 }
 
 const char *wv_store_trouble(const struct wv_store *store)

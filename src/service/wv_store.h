@@ -26,6 +26,7 @@ void wv_store_change(struct wv_store *store, struct config *config);
 bool wv_store_works(const struct wv_store *store);
 bool wv_store_refuses(const struct wv_store *store); /* us, rather than everybody */
 const char *wv_store_trouble(const struct wv_store *store); /* "" while it works */
+uint64_t wv_store_n_errors(const struct wv_store *store); /* writes that came to WV_STORE, WV_REFUSED, WV_UNKNOWN, and probes that failed */
 /* What a write came to: WV_STORE, WV_REFUSED and WV_UNKNOWN stop the others. */
 void wv_store_note(struct wv_store *store, const struct wv_verdict *verdict);
 

@@ -87,9 +87,9 @@ def outbox(cluster, template):
 def forward(start, outbox, weaviate):
     """forward(**settings): pglane, forwarding the outbox to Weaviate. Patience is short: a lease is 6 s, a request 1 s."""
     def starter(**settings):
-        settings = {"outbox_poll": "50ms", "weaviate_timeout": "1s", "weaviate_write_timeout": "3s", "weaviate_url": weaviate.url,
-                    "weaviate_api_key": weaviate.api_key, "outbox_database": "box", "outbox_user": "app", "server_login_retry": "100ms", **settings}
-        return start(databases={"box": f"{{server}} dbname={outbox.name}"}, **settings)
+        settings = {"databases": {"box": f"{{server}} dbname={outbox.name}"}, "outbox_poll": "50ms", "weaviate_timeout": "1s", "weaviate_write_timeout": "3s",
+                    "weaviate_url": weaviate.url, "weaviate_api_key": weaviate.api_key, "outbox_database": "box", "outbox_user": "app", "server_login_retry": "100ms", **settings}
+        return start(**settings)
     return starter
 
 
@@ -568,6 +568,57 @@ def test_two_pglanes_share_an_outbox(forward, outbox, weaviate, events):
     expected = {id_of(key): text for key, text in outbox.run("SELECT id, description FROM service_events")}
     assert len(keys) == len(expected)
     assert {one: found["properties"]["description"] for one, found in events().items()} == expected and not outbox.dead()
+
+
+# ---- in the metrics ----
+
+@pytest.fixture
+def measured(forward, outbox):
+    """measured(columns, where) gives the rows of a pglane that forwards and takes a sample every 100 ms."""
+    forward(metrics_database="box", metrics_user="app", sample_period="100ms", maintenance_period=0)
+
+    def rows(columns, where="true"):
+        return outbox.run(f"SELECT {columns} FROM db_connection_pool_metrics WHERE {where}")
+    return rows
+
+
+def test_lag_and_failures_are_measured(measured, outbox, weaviate, events):
+    """Weaviate away: depth, age and errors. Back: lag. An object that is refused: it failed, and is dead."""
+    system.eventually(lambda: measured("1", "outbox_depth = 0 AND outbox_oldest_age_ms IS NULL AND outbox_lag_p99_ms IS NULL AND outbox_dead = 0"), 20)
+    with weaviate.away():
+        keys = outbox.insert(30)
+        system.eventually(lambda: measured("1", "outbox_depth = 30 AND outbox_oldest_age_ms >= 200 AND outbox_delivered_count = 0 AND outbox_lag_p99_ms IS NULL"), 20)
+        system.eventually(lambda: measured("sum(outbox_request_errors)")[0][0] >= 2, 20)
+    outbox.wait_empty()
+    system.eventually(lambda: measured("sum(outbox_delivered_count), sum(outbox_failed_count)") == [(30, 0)], 20)
+    system.eventually(lambda: measured("1", "outbox_depth = 0 AND outbox_lag_p50_ms >= 200 AND outbox_lag_p99_ms >= outbox_lag_p50_ms"), 20)
+    n_errors = measured("sum(outbox_request_errors)")
+    weaviate.lay({"do": "refuse", "call": BATCH, "ids": [id_of(keys[3])], "text": "invalid object: no such prop with name 'x' found"})
+    outbox.run("UPDATE service_events SET description = 'changed' WHERE id = %s", (keys[3],))
+    system.eventually(lambda: measured("1", "outbox_dead = 1 AND outbox_depth = 0"), 20)
+    system.eventually(lambda: measured("sum(outbox_delivered_count), sum(outbox_failed_count)") == [(30, 1)], 20)
+    assert measured("sum(outbox_request_errors)") == n_errors, "an object that is refused is no request that fails"
+
+
+def test_samples_do_not_wait_for_the_outboxes_database(forward, outbox, cluster, events):
+    """It is away while the metrics' own is there: samples come on time and say nothing of the outbox itself."""
+    cluster.run("CREATE DATABASE box_metrics")
+    try:
+        for name in ("004_metrics.sql", "020_metrics_moves.sql", "021_metrics_outbox.sql"):
+            schema.load(cluster, "box_metrics", name)
+        forward(metrics_database="box_metrics", metrics_user="postgres", sample_period="100ms", maintenance_period=0,
+                databases={"box": f"host=127.0.0.1 port={system.free_port()} dbname=x", "box_metrics": "{server} dbname=box_metrics"})
+
+        def rows(where="true"):
+            return cluster.run(f"SELECT count(*) FROM db_connection_pool_metrics WHERE {where}", "box_metrics")[0][0]
+
+        system.eventually(lambda: rows("outbox_depth IS NULL AND outbox_dead IS NULL AND outbox_failed_count = 0") >= 6, 60)
+        assert rows("outbox_depth IS NOT NULL") == 0
+        # An order of the console waits 3 s.
+        assert cluster.run("SELECT max(timestamp) - min(timestamp) < interval '6 seconds' FROM (SELECT timestamp FROM db_connection_pool_metrics ORDER BY 1 LIMIT 6) s",
+                           "box_metrics")[0][0]
+    finally:
+        cluster.run("DROP DATABASE box_metrics WITH (FORCE)")
 
 
 # ---- the operator ----

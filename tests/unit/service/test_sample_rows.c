@@ -48,6 +48,8 @@ static void nothing_is_null(void **state)
 	assert_value(&rows, "avg_query_time_ms", "{NULL}");
 	assert_value(&rows, "max_query_time_ms", "{NULL}");
 	assert_value(&rows, "cpu_usage_percent", "{NULL}");
+	assert_value(&rows, "outbox_depth", "{NULL}");
+	assert_value(&rows, "outbox_lag_p99_ms", "{NULL}");
 	assert_value(&rows, "id", "{ffffffffffffffffffffffffffffffff}");
 	assert_value(&rows, "timestamp", "{\"1970-01-01 00:00:00.000000+00\"}");
 	sample_rows_release(&rows);
@@ -79,6 +81,14 @@ static struct sample numbered(void)
 	sample.n_hopped = 43;
 	sample.n_spilled = 44;
 	sample.n_denied = 45;
+	sample.outbox_depth = 46;
+	sample.outbox_oldest_age_us = 47999;
+	sample.outbox_lag_p50_us = 48000;
+	sample.outbox_lag_p99_us = 49001;
+	sample.n_outbox_delivered = 50;
+	sample.n_outbox_failed = 51;
+	sample.outbox_dead = 52;
+	sample.n_outbox_request_errors = 53;
 	return sample;
 }
 
@@ -120,6 +130,14 @@ static void every_column_has_its_field(void **state)
 	assert_value(&rows, "hopped_count", "{43}");
 	assert_value(&rows, "spilled_count", "{44}");
 	assert_value(&rows, "denied_count", "{45}");
+	assert_value(&rows, "outbox_depth", "{46}");
+	assert_value(&rows, "outbox_oldest_age_ms", "{47}");
+	assert_value(&rows, "outbox_lag_p50_ms", "{48}");
+	assert_value(&rows, "outbox_lag_p99_ms", "{49}");
+	assert_value(&rows, "outbox_delivered_count", "{50}");
+	assert_value(&rows, "outbox_failed_count", "{51}");
+	assert_value(&rows, "outbox_dead", "{52}");
+	assert_value(&rows, "outbox_request_errors", "{53}");
 	assert_value(&rows, "instance_id", "here");
 	assert_value(&rows, "pool_name", "all");
 	sample_rows_release(&rows);
@@ -136,6 +154,7 @@ static void too_large_is_the_largest(void **state)
 	sample.training.max_us = SAMPLE_NULL - 1;
 	sample.cpu = 10001;
 	sample.n_dropped = SAMPLE_NULL - 1;
+	sample.outbox_oldest_age_us = SAMPLE_NULL - 1;
 	sample.taken_wall_us = SAMPLE_NULL - 1;
 	sample_rows_init(&rows);
 	sample_rows_add(&rows, &sample);
@@ -146,6 +165,7 @@ static void too_large_is_the_largest(void **state)
 	assert_value(&rows, "training_query_max_time_ms", "{999999999.999}");
 	assert_value(&rows, "cpu_usage_percent", "{100.00}");
 	assert_value(&rows, "samples_dropped", "{9223372036854775807}");
+	assert_value(&rows, "outbox_oldest_age_ms", "{18446744073709551}");
 	assert_value(&rows, "timestamp", "{\"9999-12-31 23:59:59.999999+00\"}");
 	sample_rows_release(&rows);
 }
@@ -181,8 +201,8 @@ static void the_statement_is_idempotent(void **state)
 	sample_rows_statement(&sql);
 	assert_non_null(strstr(sql.data, "INSERT INTO " SAMPLE_TABLE " (id, timestamp, "));
 	assert_non_null(strstr(sql.data,
-		"SELECT *, $31::text, $32::text FROM unnest($1::uuid[], $2::timestamptz[], "));
-	assert_non_null(strstr(sql.data, "$27::int8[], $28::int4[], $29::int4[], $30::int4[]) ON CONFLICT DO NOTHING"));
+		"SELECT *, $39::text, $40::text FROM unnest($1::uuid[], $2::timestamptz[], "));
+	assert_non_null(strstr(sql.data, "$37::int4[], $38::int4[]) ON CONFLICT DO NOTHING"));
 	strbuf_release(&sql);
 }
 
