@@ -174,15 +174,12 @@ uint64_t client_limit_us(const struct client *client, unsigned lane, uint32_t ru
 	const struct config *config = worker_config(client->worker);
 	uint64_t lane_us = config->lanes[lane].statement_timeout_us,
 		 query_us = config->query_timeout_us;
-	const struct config_user *user;
+	const struct config_user *user = pool_user(client->pool);
 
 	if (UNLIKELY(rule_ms != 0))
 		lane_us = UINT64_C(1000) * rule_ms;
-	if (config->n_users > 0) {
-		user = config_find_user(config, client->pool->shared->user->name);
-		if (user && user->query_timeout_us != CONFIG_INHERIT_US)
-			query_us = user->query_timeout_us;
-	}
+	if (user && user->query_timeout_us != CONFIG_INHERIT_US)
+		query_us = user->query_timeout_us;
 	if (lane_us == 0 || query_us == 0)
 		return lane_us + query_us;
 	return MIN_OF(lane_us, query_us);

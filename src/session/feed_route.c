@@ -22,8 +22,7 @@ static int64_t asked_time(const struct client *client)
 
 struct classify_session feed_session(const struct client *client)
 {
-	const struct config *config = worker_config(client->worker);
-	const struct config_user *user = config_find_user(config, client->pool->shared->user->name);
+	const struct config_user *user = pool_user(client->pool);
 	struct classify_session session = {
 		.user = client->pool->shared->user->name,
 		.database = client->pool->shared->database->name,

@@ -155,6 +155,17 @@ const struct config_database *pool_entry(const struct pool *pool)
 	return config_find_database(worker_config(pool->worker), pool->shared->database->name);
 }
 
+const struct config_user *pool_user(struct pool *pool)
+{
+	const struct settings *settings = pool->worker->settings;
+
+	if (UNLIKELY(pool->user_of != settings->serial)) {
+		pool->user_of = settings->serial;
+		pool->user = config_find_user(settings->config, pool->shared->user->name);
+	}
+	return pool->user;
+}
+
 bool pool_is_paused(const struct pool *pool)
 {
 	return STAT_READ(pool->worker->cluster->paused_all) ||

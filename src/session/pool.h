@@ -54,6 +54,8 @@ struct pool {
 	struct pool **replicas; /* of its entry's replicas; it is a member of each */
 	unsigned n_replicas, next_replica;
 	uint64_t replicas_of; /* settings->serial that they are of; 0: not looked for yet */
+	const struct config_user *user; /* pool_user() */
+	uint64_t user_of;		/* as replicas_of */
 	struct pool_stats stats;
 	struct pool_stats period; /* what the last whole stats period brought; worker->period_us is
 				     its length */
@@ -71,6 +73,8 @@ void pool_each(struct worker *worker, void (*visit)(void *arg, struct pool *pool
 void pool_free_all(struct worker *worker);
 /* The entry of [databases] it uses now; NULL when a reload removed it. */
 const struct config_database *pool_entry(const struct pool *pool);
+/* What [users] says of its user; NULL: nothing. Looked for once after each change of the settings: every statement asks. */
+const struct config_user *pool_user(struct pool *pool);
 /* Brings pool->replicas up to date. */
 void pool_find_replicas(struct pool *pool);
 uint32_t pool_size_of(const struct pool *pool); /* servers it may have; 0: no limit of its own */
