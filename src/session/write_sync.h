@@ -54,11 +54,13 @@ struct write_sync {
 	bool has_organization;
 	uint8_t organization[ENTITY_UUID_BYTES];
 	unsigned n_types;
+	unsigned n_checked;
 	struct noted *ids; /* to be noted */
 	uint32_t n_ids, cap_ids;
 	struct strbuf held; /* messages to the client, kept until it is known that they are true */
 	struct entity_marks marks; /* of the text that was read last */
 	char types[ENTITY_MARKS_MAX][ENTITY_TYPE_BYTES];
+	char checked[KNOWN_TYPES][ENTITY_TYPE_BYTES]; /* in this transaction, without an error since */
 };
 
 void write_sync_free(struct write_sync **sync); /* NULL is fine; nulls */
@@ -94,8 +96,8 @@ void write_sync_forget_portal(struct client *client, const char *portal);
 bool write_sync_execute(struct feed *feed, const struct pgw_frame *frame, enum step *step_r);
 /* Notes what the marks of the text under way name, and checks the rest. */
 void write_sync_send_marks(struct client *client);
-/* A note of each of these types was committed. */
-void write_sync_types_known(struct client *client, const struct watched *watched);
+/* The transaction has ended well: what was checked in it need not be for a while. */
+void write_sync_types_known(struct client *client);
 /* Notes what is still to be noted. ends: nothing follows but the COMMIT. */
 void write_sync_flush(struct client *client, bool ends);
 /* The client's next message: what is to be noted goes ahead of it. false: it waits until what runs is answered. */

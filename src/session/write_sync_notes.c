@@ -6,12 +6,14 @@
 #include "session/ahead.h"
 #include "session/server.h"
 
+#define OID_TEXT 25u
 #define OID_TEXT_ARRAY 1009u
 #define OID_UUID 2950u
 #define OID_UUID_ARRAY 2951u
 #define NOTE_SQL "SELECT public.ml_outbox_notes($1,$2,$3)"
+#define NOTE_ONE_NOW_SQL "SELECT public.ml_outbox_note($1,$2,$3)"
 #define NOTE_NOW_SQL "SELECT public.ml_outbox_notes_now($1,$2,$3)"
-#define KNOWN_US 10000000u /* how long a type that was noted is taken to be right */
+#define KNOWN_US 10000000u /* how long a type that was checked is taken to be right */
 /* Names of tables mean what they mean to the client. */
 #define LOADED_SQL                                                                                 \
 	"SELECT public.ml_outbox_notes_loaded($1,$2::pg_catalog.text[]::pg_catalog.regclass[],$3,$4)"
@@ -78,16 +80,29 @@ static void send_notes(struct client *client, const char *sql, const struct strb
 	ahead_send(client->server, &ahead);
 }
 
-void write_sync_flush(struct client *client, bool ends)
+/* What most writes have, without the arrays of many. */
+static void send_note_now(struct client *client)
 {
 	struct write_sync *sync = client->sync;
-	bool now = ends && !sync->has_put_down;
+	const char *type = sync->types[sync->ids[0].type];
+	char id[ENTITY_UUID_CHARACTERS + 1], organization[ENTITY_UUID_CHARACTERS + 1];
+	struct ahead ahead = {.sql = NOTE_ONE_NOW_SQL, .n_values = 3,
+		.types = {OID_TEXT, OID_UUID, OID_UUID},
+		.values = {{.text = type, .n_text = strlen(type)},
+			{.text = id, .n_text = ENTITY_UUID_CHARACTERS},
+			organization_value(sync, organization)}};
+
+	entity_uuid_write(sync->ids[0].id, id);
+	ahead_send(client->server, &ahead);
+}
+
+static void send_collected(struct client *client, const char *sql)
+{
+	struct write_sync *sync = client->sync;
 	struct strbuf types = STRBUF_INIT, ids = STRBUF_INIT;
 	char text[ENTITY_UUID_CHARACTERS + 1];
 	uint32_t i;
 
-	if (sync->n_ids == 0)
-		return;
 	strbuf_addc(&types, '{');
 	strbuf_addc(&ids, '{');
 	for (i = 0; i < sync->n_ids; i++) {
@@ -99,23 +114,44 @@ void write_sync_flush(struct client *client, bool ends)
 	}
 	strbuf_addc(&types, '}');
 	strbuf_addc(&ids, '}');
-	sync->has_put_down |= !now;
-	send_notes(client, now ? NOTE_NOW_SQL : NOTE_SQL, &types, &ids);
-	STAT_ADD(client->worker->annotations.n_entities, sync->n_ids);
-	sync->n_ids = 0;
-	sync->n_types = 0;
+	send_notes(client, sql, &types, &ids);
 	strbuf_release(&types);
 	strbuf_release(&ids);
 }
 
-/* A lone COMMIT, as drivers say it. Others are not worth a look. */
+void write_sync_flush(struct client *client, bool ends)
+{
+	struct write_sync *sync = client->sync;
+	bool now = ends && !sync->has_put_down;
+
+	if (sync->n_ids == 0)
+		return;
+	sync->has_put_down |= !now;
+	if (now && sync->n_ids == 1)
+		send_note_now(client);
+	else
+		send_collected(client, now ? NOTE_NOW_SQL : NOTE_SQL);
+	STAT_ADD(client->worker->annotations.n_entities, sync->n_ids);
+	sync->n_ids = 0;
+	sync->n_types = 0;
+}
+
+/* A lone COMMIT, as drivers say it, in a Query or a Parse. Others are not worth a look: it decides no more than how early a note is locked. */
 static bool is_commit(const struct pgw_frame *frame)
 {
-	static const char commit[] = "COMMIT";
+	const char *text = (const char *)frame->body, *end;
+	size_t n = frame->n_available, n_commit = strlen("COMMIT");
 
-	return frame->type == PGW_QUERY && frame->n_body_bytes == sizeof(commit) &&
-	       frame->n_available == sizeof(commit) &&
-	       strncasecmp((const char *)frame->body, commit, sizeof(commit)) == 0;
+	if (frame->type == PGW_PARSE) { /* behind the statement's name */
+		end = memchr(text, '\0', n);
+		n = end ? n - (size_t)(end + 1 - text) : 0;
+		text = end ? end + 1 : text;
+	} else if (frame->type != PGW_QUERY) {
+		return false;
+	}
+	if (n <= n_commit || strncasecmp(text, "COMMIT", n_commit) != 0)
+		return false;
+	return text[n_commit] == '\0' || (n > n_commit + 1 && memcmp(text + n_commit, ";", 2) == 0);
 }
 
 bool write_sync_lets(struct client *client, const struct pgw_frame *frame)
@@ -144,23 +180,25 @@ static struct known_type *find_known(struct client *client, const char *type)
 	return NULL;
 }
 
-void write_sync_types_known(struct client *client, const struct watched *watched)
+void write_sync_types_known(struct client *client)
 {
 	struct worker *worker = client->worker;
+	struct write_sync *sync = client->sync;
 	unsigned i;
 
-	for (i = 0; i < watched->n; i++) {
-		struct known_type *known = find_known(client, watched->items[i].type);
+	for (i = 0; i < sync->n_checked; i++) {
+		struct known_type *known = find_known(client, sync->checked[i]);
 
 		if (known == NULL)
 			known = &worker->known_types[worker->next_known_type++ % KNOWN_TYPES];
 		known->pool = client->pool->id;
 		known->until_us = loop_now_us(&worker->loop) + KNOWN_US;
-		memcpy(known->type, watched->items[i].type, ENTITY_TYPE_BYTES);
+		memcpy(known->type, sync->checked[i], ENTITY_TYPE_BYTES);
 	}
+	sync->n_checked = 0;
 }
 
-/* A note of each type was taken a moment ago. */
+/* Each type was checked a moment ago. */
 static bool are_known(struct client *client, const struct entity_marks *marks)
 {
 	const struct known_type *known;
@@ -184,9 +222,15 @@ static void send_check(struct client *client)
 	unsigned i;
 
 	strbuf_addc(&types, '{');
-	for (i = 0; i < marks->n; i++)
-		if (marks->items[i].source == ENTITY_RETURNED)
-			add_element(&types, marks->items[i].type, strlen(marks->items[i].type));
+	for (i = 0; i < marks->n; i++) {
+		const char *type = marks->items[i].type;
+
+		if (marks->items[i].source != ENTITY_RETURNED)
+			continue;
+		add_element(&types, type, strlen(type));
+		if (client->sync->n_checked < KNOWN_TYPES)
+			memcpy(client->sync->checked[client->sync->n_checked++], type, ENTITY_TYPE_BYTES);
+	}
 	strbuf_addc(&types, '}');
 	strbuf_adds(&ids, "{}");
 	send_notes(client, NOTE_SQL, &types, &ids);

@@ -221,6 +221,7 @@ void write_sync_error(struct walk *walk, const struct expect *front)
 	strbuf_reset(&sync->held);
 	sync->n_ids = 0;
 	sync->n_types = 0;
+	sync->n_checked = 0;
 	sync->watching = NULL;
 	sync->is_broken = false;
 	sync->is_busy = sync->in_query;
@@ -258,8 +259,7 @@ static void give_ready(
 {
 	if (!failed) {
 		release_held(walk, client->sync);
-		if (client->sync->query)
-			write_sync_types_known(client, client->sync->query);
+		write_sync_types_known(client);
 	}
 	if (server_is(walk->server, SERVER_STATEMENTS_GOING))
 		walk_statements_settled(walk->server, failed);
@@ -285,6 +285,8 @@ bool write_sync_ready(struct walk *walk, const struct pgw_frame *frame, const st
 		return true;
 	}
 	if (!sync->wraps) {
+		if (xact == PGW_XACT_IDLE && !failed)
+			write_sync_types_known(client);
 		sync->in_query = sync->is_busy = false;
 		return false;
 	}

@@ -79,6 +79,7 @@ SYNC, FLUSH = wire.SYNC, wire.FLUSH
 ITEM_A = note(f"item:{A}", INSERT_A)
 ITEM_A_BEHIND = note(f"item:{A}", INSERT_A, at_end=True)
 RETURNING = note("item", INSERT_BOTH)
+RETURNING_ONE = note("item", f"{INSERT_A} RETURNING id")
 
 
 def whole(sql, values=(), types=(), statement="", portal="", binary=False):
@@ -133,6 +134,12 @@ SHAPES = {
     "returning that fails": ([[query(note("item", INSERT_BOTH.replace("2)", "'x')")))]], []),
     "returning, deferred constraint": ([[query(INSERT_A)], [query(note("item", f"INSERT INTO items (id, n) VALUES ('{B}', 1) RETURNING id"))], [query("SELECT 1")]], []),
     "returning in a block": ([[query("BEGIN")], [query(RETURNING)], [query("COMMIT")]], [A, B]),
+    "returning one in a block": ([[query("BEGIN")], [query(RETURNING_ONE)], [query("commit;")]], [A]),
+    "returning one in a block, extended commit": ([[query("BEGIN")], [query(RETURNING_ONE)], [*whole("COMMIT;"), SYNC]], [A]),
+    "returning one in a block, not committed": ([[query("BEGIN")], [query(RETURNING_ONE)], [parse("c", "COMMIT"), SYNC], [query("ROLLBACK")], [close("S", "c"), SYNC]], []),
+    "returning one in a block, more than a commit": ([[query("BEGIN")], [query(RETURNING_ONE)], [query("COMMIT; SELECT 1")]], [A]),
+    "returning one in a block, and named ones": ([[query("BEGIN")], [query(ITEM_A)], [query(note("item", f"{INSERT_B} RETURNING id"))], [query("COMMIT;")]], [A, B]),
+    "returning one in a block, savepoint": ([[query("BEGIN")], [query("SAVEPOINT s")], [query(RETURNING_ONE)], [query("ROLLBACK TO s")], [query("COMMIT;")]], []),
     "returning in a block, rolled back": ([[query("BEGIN")], [query(RETURNING)], [query("ROLLBACK")]], []),
     "returning, savepoints": ([[query("BEGIN")], [query("SAVEPOINT s")], [query(RETURNING)], [query("ROLLBACK TO s")],
                               [query(note("item", f"INSERT INTO items (id, n) VALUES ('{C}', 9) RETURNING id"))], [query("SAVEPOINT t")], [query("SELECT 1/0")], [query("ROLLBACK TO t")],
@@ -435,6 +442,33 @@ def test_a_procedure_that_may_commit_needs_a_transaction_around_it(cluster, data
         assert client.query(note("item:" + A, "CALL writes()")).tags == ["CALL"]
         assert client.query("COMMIT").tags == ["COMMIT"]
     assert notes(cluster, database, "item") == [A]
+
+
+CHECK = "ml_outbox_notes(text[], uuid[], uuid)"
+
+
+def test_a_type_is_checked_once_in_a_while(cluster, database, start):
+    """Not ahead of every statement of a transaction that returns its ids; what a transaction ends with takes one note at once. A check that failed is no knowledge."""
+    proxy = start(users={"app": "annotations=all"}, workers=1)
+    with proxy.client(database=database) as client:
+        for end in ("ROLLBACK", "COMMIT"):
+            for _ in range(2):
+                client.query("BEGIN")
+                assert client.query(note("weather", f"{INSERT_A} RETURNING id")).sqlstate == "22023"
+                client.query(end)
+        client.query("BEGIN")
+        assert client.query(RETURNING_ONE).errors == [] and client.query("COMMIT;").errors == []
+        cluster.run(f"ALTER FUNCTION {CHECK} RENAME TO ml_outbox_away", database)
+        try:
+            client.query("BEGIN")
+            assert client.query(note("item", f"{INSERT_B} RETURNING id")).errors == [] and client.query("COMMIT;").errors == []
+            client.query("BEGIN")
+            assert client.query(note("item", f"INSERT INTO items (id) VALUES ('{C}') RETURNING id")).errors == []
+            client.send(*whole("COMMIT"), SYNC)
+            assert client.result().errors == []
+        finally:
+            cluster.run(f"ALTER FUNCTION {CHECK.replace('notes', 'away')} RENAME TO ml_outbox_notes", database)
+    assert notes(cluster, database, "item") == [A, B, C]
 
 
 def test_what_cannot_run_in_a_transaction_says_so(cluster, database, proxy):
