@@ -9,6 +9,7 @@
 
 #define FLIGHT_MAGIC 0x464c5931u
 #define SPAN_MAX 1000u
+#define BATCH_PATH "/v1/batch/objects"
 #define BLAMED_MAX 8u /* single objects in a row that could not be read or stored: it is not they */
 
 /* ---- notes ---- */
@@ -38,7 +39,7 @@ static void forget_request(struct flight *flight)
 {
 	if (flight->has_batch)
 		wv_batch_release(&flight->batch);
-	flight->has_batch = false;
+	flight->has_batch = flight->deletes = false;
 	flight->n_sent = 0;
 }
 
@@ -241,13 +242,17 @@ static void add_escaped(struct strbuf *out, const char *text)
 	}
 }
 
-static char *delete_path(const struct flight_item *item)
+static char *delete_path(const struct flight_item *item, bool is_single)
 {
 	struct strbuf path = STRBUF_INIT;
 
-	strbuf_adds(&path, "/v1/objects/");
-	add_escaped(&path, item->collection);
-	strbuf_addf(&path, "/%s", item->id);
+	if (is_single) {
+		strbuf_adds(&path, "/v1/objects/");
+		add_escaped(&path, item->collection);
+		strbuf_addf(&path, "/%s", item->id);
+	} else {
+		strbuf_adds(&path, BATCH_PATH);
+	}
 	if (item->old_tenant[0]) {
 		strbuf_adds(&path, "?tenant=");
 		add_escaped(&path, item->old_tenant);
@@ -277,26 +282,73 @@ static bool add_to_batch(struct flight *flight, unsigned index)
 	return true;
 }
 
+/* The ids of what is sent; they live as long as the items. The caller frees the array. */
+static const char **sent_ids(const struct flight *flight)
+{
+	const char **ids = mem_alloc(flight->n_sent * sizeof(*ids));
+
+	for (unsigned i = 0; i < flight->n_sent; i++)
+		ids[i] = flight->items[flight->sent[i]].id;
+	return ids;
+}
+
+/* May it go with the first one? */
+static bool goes_with(const struct flight_item *first, const struct flight_item *item)
+{
+	return item->stage == ITEM_TO_DELETE && !item->goes_alone && strcmp(item->collection, first->collection) == 0 &&
+		strcmp(item->old_tenant, first->old_tenant) == 0;
+}
+
+/* The next object to be deleted, with others of its class and tenant. false: there is none. */
+static bool next_deletion(struct flight *flight, unsigned n_max, char **path_r)
+{
+	const struct flight_item *first = NULL;
+	const char **ids;
+
+	for (unsigned i = flight->round_begin; i < flight->n_read && flight->n_sent < n_max; i++) {
+		const struct flight_item *item = &flight->items[i];
+
+		if (first ? !goes_with(first, item) : item->stage != ITEM_TO_DELETE)
+			continue;
+		flight->sent[flight->n_sent++] = i;
+		if (item->goes_alone)
+			break;
+		first = first ? first : item;
+	}
+	if (flight->n_sent == 0)
+		return false;
+	flight->deletes = true;
+	*path_r = delete_path(&flight->items[flight->sent[0]], flight->n_sent == 1);
+	if (flight->n_sent == 1)
+		return true;
+	ids = sent_ids(flight);
+	memset(&flight->batch, 0, sizeof(flight->batch));
+	strbuf_init(&flight->batch.body);
+	wv_deletion(&flight->batch.body, first->collection, flight->n_sent, ids);
+	flight->has_batch = true;
+	mem_free(ids);
+	return true;
+}
+
 enum flight_step flight_next(struct flight *flight, const struct config *config, unsigned span_max, char **path_r)
 {
 	unsigned i;
 
 	CHECK_MAGIC(flight, FLIGHT_MAGIC);
 	forget_request(flight);
-	for (i = flight->round_begin; i < flight->n_read; i++) {
-		if (flight->items[i].stage == ITEM_TO_DELETE) {
-			flight->sent[flight->n_sent++] = i;
-			*path_r = delete_path(&flight->items[i]);
-			return FLIGHT_DELETE;
-		}
-	}
+	*path_r = NULL;
+	if (next_deletion(flight, span_max, path_r))
+		return FLIGHT_DELETE;
 	wv_batch_init(&flight->batch, MIN_OF(flight->span, span_max), config->outbox_batch_bytes);
 	flight->has_batch = true;
 	for (i = flight->round_begin; i < flight->n_read; i++)
 		if (flight->items[i].stage == ITEM_TO_STORE && !add_to_batch(flight, i))
 			break;
 	wv_batch_finish(&flight->batch);
-	return flight->n_sent > 0 ? FLIGHT_STORE : FLIGHT_END;
+	if (flight->n_sent == 0)
+		return FLIGHT_END;
+	*path_r = mem_strdup(BATCH_PATH);
+	return FLIGHT_STORE;
 }
 
 /* ---- answers ---- */
@@ -322,18 +374,45 @@ static void blame(struct flight *flight, struct wv_verdict verdict)
 			end_item(&flight->items[i], verdict);
 }
 
-static void take_delete_answer(struct flight *flight, struct wv_verdict verdict)
+static void take_deleted(struct flight_item *item, struct wv_verdict done)
 {
-	struct flight_item *item = &flight->items[flight->sent[0]];
-
-	if (verdict.outcome != WV_DONE) {
-		blame(flight, verdict);
-	} else if (item->is_gone) {
-		end_item(item, verdict);
+	if (item->is_gone) {
+		end_item(item, done);
 	} else {
 		item->old_tenant[0] = '\0';
 		item->stage = ITEM_TO_STORE;
 	}
+}
+
+static struct wv_verdict take_delete_answer(struct flight *flight, const struct http_answer *answer)
+{
+	struct wv_verdict verdict = wv_read_delete(answer);
+
+	if (verdict.outcome == WV_DONE)
+		take_deleted(&flight->items[flight->sent[0]], verdict);
+	else if (verdict.outcome == WV_RETRY || verdict.outcome == WV_PARK)
+		blame(flight, verdict);
+	return verdict;
+}
+
+/* Whoever was not said to be deleted is asked to be by itself, whatever is wrong. */
+static struct wv_verdict take_deletes_answer(struct flight *flight, const struct http_answer *answer)
+{
+	const char **ids = sent_ids(flight);
+	struct wv_verdict *verdicts = mem_alloc(flight->n_sent * sizeof(*verdicts)), whole;
+
+	whole = wv_read_deletes(answer, flight->n_sent, ids, verdicts);
+	for (unsigned i = 0; i < flight->n_sent && (whole.outcome == WV_DONE || whole.outcome == WV_SPLIT); i++) {
+		struct flight_item *item = &flight->items[flight->sent[i]];
+
+		if (whole.outcome == WV_DONE && verdicts[i].outcome == WV_DONE)
+			take_deleted(item, verdicts[i]);
+		else
+			item->goes_alone = true;
+	}
+	mem_free(ids);
+	mem_free(verdicts);
+	return whole;
 }
 
 static void take_verdicts(struct flight *flight, const struct wv_verdict *verdicts, uint64_t took_us)
@@ -352,11 +431,9 @@ static void take_verdicts(struct flight *flight, const struct wv_verdict *verdic
 
 static struct wv_verdict read_answer(struct flight *flight, const struct http_answer *answer)
 {
-	const char **ids = mem_alloc(flight->n_sent * sizeof(*ids));
+	const char **ids = sent_ids(flight);
 	struct wv_verdict *verdicts = mem_alloc(flight->n_sent * sizeof(*verdicts)), whole;
 
-	for (unsigned i = 0; i < flight->n_sent; i++)
-		ids[i] = flight->items[flight->sent[i]].id;
 	whole = wv_read_batch(answer, flight->n_sent, ids, verdicts);
 	if (whole.outcome == WV_DONE)
 		take_verdicts(flight, verdicts, answer->took_us);
@@ -367,23 +444,23 @@ static struct wv_verdict read_answer(struct flight *flight, const struct http_an
 
 struct wv_verdict flight_take_answer(struct flight *flight, const struct http_answer *answer, uint64_t sent_us)
 {
-	bool is_batch = flight->has_batch;
-	struct wv_verdict whole = is_batch ? read_answer(flight, answer) : wv_read_delete(answer);
+	struct wv_verdict whole;
 
+	if (flight->deletes)
+		whole = flight->has_batch ? take_deletes_answer(flight, answer) : take_delete_answer(flight, answer);
+	else
+		whole = read_answer(flight, answer);
 	switch (whole.outcome) {
 	case WV_DONE:
-		if (!is_batch)
-			take_delete_answer(flight, whole);
 		break;
 	case WV_RETRY:
 	case WV_PARK:
-		if (is_batch)
+		if (!flight->deletes)
 			blame(flight, whole);
-		else
-			take_delete_answer(flight, whole);
 		break;
 	case WV_SPLIT:
-		flight->span = MAX_OF(flight->n_sent / 2, 1u);
+		if (!flight->deletes)
+			flight->span = MAX_OF(flight->n_sent / 2, 1u);
 		break;
 	case WV_UNKNOWN:
 		doubt(flight, whole, sent_us);

@@ -34,6 +34,7 @@ struct flight_item {
 	char tenant[OUTBOX_KEY_BYTES];	     /* where it is to be; "": the collection has none */
 	char old_tenant[OUTBOX_KEY_BYTES];   /* where it is to be deleted */
 	bool is_gone;			     /* deleted, or never there */
+	bool goes_alone;		     /* many at once were deleted, and it was not said to be among them */
 	char *collection, *properties, *vector;
 	char checksum[65];
 	uint64_t age_us; /* of the note when it was leased */
@@ -71,7 +72,9 @@ struct flight {
 	unsigned read_span, n_unreadable; /* the same of reading */
 	uint64_t doubt_until_us;
 	unsigned n_waits; /* for writers, in this round */
-	bool has_batch, no_metadata;
+	bool has_batch; /* batch.body is the request's */
+	bool deletes;	/* it is of deletions */
+	bool no_metadata;
 	/* The forwarder's. */
 	void *owner;
 	struct http_call *call;
@@ -95,7 +98,7 @@ void flight_take_objects(struct flight *flight, const PGresult *rows, const stru
 void flight_fail_unread(struct flight *flight, unsigned n, const char *text);
 
 enum flight_step { FLIGHT_DELETE, FLIGHT_STORE, FLIGHT_END };
-/* What is next; with DELETE *path_r (the caller frees it) is what follows the URL, with STORE the batch is ready. */
+/* What is next; *path_r (the caller frees it; NULL at the END) is what follows the URL, and batch.body is to be sent, if has_batch. */
 enum flight_step flight_next(struct flight *flight, const struct config *config, unsigned span_max, char **path_r);
 /*
  * The answer to it. What it came to as a whole: of WV_STORE, WV_REFUSED and WV_UNKNOWN the forwarder has to think; after the others flight_next() goes on.

@@ -88,7 +88,7 @@ static void send_request(struct forwarder *forwarder, struct flight *flight, enu
 		.max_answer_bytes = 2 * config->outbox_batch_bytes + ANSWER_SPARE_BYTES,
 	};
 
-	if (step == FLIGHT_STORE) {
+	if (flight->has_batch) {
 		request.body = flight->batch.body.data;
 		request.n_body = flight->batch.body.len;
 	}
@@ -170,7 +170,7 @@ void forwarder_go_on(struct forwarder *forwarder, struct flight *flight)
 	else if (!wv_store_works(forwarder->store) && has_over(flight))
 		forwarder_set_state(forwarder, flight, FLIGHT_EXPECT_END); /* meanwhile */
 	else if (may_send(forwarder, flight))
-		send_request(forwarder, flight, step, step == FLIGHT_DELETE ? path : "/v1/batch/objects");
+		send_request(forwarder, flight, step, path);
 	mem_free(path);
 }
 

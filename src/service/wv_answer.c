@@ -214,3 +214,59 @@ struct wv_verdict wv_read_batch(const struct http_answer *answer, unsigned n, co
 	cJSON_Delete(json);
 	return verdict;
 }
+
+/* ---- many deletions ---- */
+
+/* One of ids, or n. */
+static unsigned find_id(const char *id, unsigned n, const char *const *ids)
+{
+	unsigned i = 0;
+
+	while (i < n && (id == NULL || strcmp(ids[i], id) != 0))
+		i++;
+	return i;
+}
+
+/* WV_STORE when the server says of one that it can change nothing now. */
+static struct wv_verdict read_deleted(const cJSON *objects, unsigned n, const char *const *ids, struct wv_verdict *verdicts_r)
+{
+	struct wv_verdict done = wv_verdict(WV_DONE, NULL, NULL), verdict;
+	const cJSON *object;
+
+	cJSON_ArrayForEach(object, objects)
+	{
+		unsigned i = find_id(string_of(object, "id"), n, ids);
+		const char *status = string_of(object, "status"), *message = NULL;
+
+		if (i == n)
+			return wv_verdict(WV_SPLIT, "answer", "it is about an object that was not to be deleted");
+		if (has_errors(object)) {
+			message = message_of_list(cJSON_GetObjectItemCaseSensitive(object, "errors"));
+			verdict = verdict_on(message ? message : "no reason given");
+			if (verdict.outcome == WV_STORE)
+				return verdict;
+		} else if (status && strcmp(status, "SUCCESS") == 0) {
+			verdicts_r[i] = done;
+		}
+	}
+	return done;
+}
+
+struct wv_verdict wv_read_deletes(const struct http_answer *answer, unsigned n, const char *const *ids, struct wv_verdict *verdicts_r)
+{
+	struct wv_verdict verdict = wv_read_status(answer);
+	const cJSON *results;
+	cJSON *json;
+
+	for (unsigned i = 0; i < n; i++)
+		verdicts_r[i] = wv_verdict(WV_SPLIT, "answer", "it was not found among many");
+	if (verdict.outcome == WV_DONE) {
+		json = cJSON_ParseWithLength(answer->body, answer->n_body);
+		results = cJSON_GetObjectItemCaseSensitive(json, "results");
+		verdict = cJSON_IsObject(results) && !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "dryRun"))
+			? read_deleted(cJSON_GetObjectItemCaseSensitive(results, "objects"), n, ids, verdicts_r)
+			: wv_verdict(WV_SPLIT, "answer", "it does not say what was deleted");
+		cJSON_Delete(json);
+	}
+	return split_if_many(verdict, 2);
+}

@@ -41,6 +41,11 @@ struct wv_verdict {
 struct wv_verdict wv_read_batch(const struct http_answer *answer, unsigned n, const char *const *ids, struct wv_verdict *verdicts_r);
 /* The answer to the DELETE of one object: that it is not there is what was wanted. */
 struct wv_verdict wv_read_delete(const struct http_answer *answer);
+/*
+ * The answer to the DELETE of n objects by their ids. WV_DONE: it could be read, and says of those objects whose verdict is WV_DONE that they were there and
+ * are gone; the others' is WV_SPLIT: what a filter did not find may be there all the same, and is to be deleted by itself. Else what is true for all.
+ */
+struct wv_verdict wv_read_deletes(const struct http_answer *answer, unsigned n, const char *const *ids, struct wv_verdict *verdicts_r);
 /* The answer to anything else, by its status alone: 2xx is WV_DONE, and 404 is WV_PARK. */
 struct wv_verdict wv_read_status(const struct http_answer *answer);
 /* A verdict of our own about an object. */

@@ -80,6 +80,16 @@ void wv_batch_finish(struct wv_batch *batch)
 	strbuf_adds(&batch->body, FINISH);
 }
 
+void wv_deletion(struct strbuf *out, const char *collection, unsigned n, const char *const *ids)
+{
+	strbuf_adds(out, "{\"match\":{\"class\":");
+	wv_add_string(out, collection);
+	strbuf_adds(out, ",\"where\":{\"path\":[\"id\"],\"operator\":\"ContainsAny\",\"valueTextArray\":[");
+	for (unsigned i = 0; i < n; i++)
+		strbuf_addf(out, "%s\"%s\"", i ? "," : "", ids[i]);
+	strbuf_adds(out, "]}},\"dryRun\":false,\"output\":\"verbose\"}");
+}
+
 /* ---- vectors ---- */
 
 static const char *skip_blanks(const char *at)

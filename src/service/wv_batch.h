@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The body of POST /v1/batch/objects. What PostgreSQL gives as JSON goes in as it is: a number that is read and written again may not be the
+ * The bodies of POST /v1/batch/objects, and of its DELETE. What PostgreSQL gives as JSON goes in as it is: a number that is read and written again may not be the
  * same. Pure; any thread.
  */
 #ifndef SERVICE_WV_BATCH_H
@@ -28,6 +28,9 @@ void wv_batch_release(struct wv_batch *batch);
 /* false: there is no room for it, and nothing was added; in an empty batch: it is too large for any. */
 bool wv_batch_add(struct wv_batch *batch, const struct wv_object *object) WARN_UNUSED;
 void wv_batch_finish(struct wv_batch *batch);
+
+/* The body of DELETE /v1/batch/objects: those objects of a class with one of n ids, each named in the answer. */
+void wv_deletion(struct strbuf *out, const char *collection, unsigned n, const char *const *ids);
 
 /* Appends text between double quotes. It must be UTF-8, as what PostgreSQL gives is. */
 void wv_add_string(struct strbuf *out, const char *text);

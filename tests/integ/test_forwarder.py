@@ -169,6 +169,28 @@ def test_batches_are_bounded_in_bytes(forward, outbox, weaviate, events):
     assert outbox.dead()[0][0] == str(big) and outbox.dead()[0][1].startswith("size: ") and "outbox_batch_bytes" in outbox.dead()[0][1]
 
 
+def test_many_deletions_are_few_requests(forward, outbox, weaviate, events):
+    """Those that were never stored, and one that is refused among many, are asked about by themselves."""
+    def alone():
+        return sum(n for call, n in weaviate.state()["calls"].items() if call.startswith("DELETE /v1/objects/"))
+
+    many = f"DELETE {BATCH.split()[1]}"
+    keys = outbox.insert(250)
+    proxy = forward(outbox_batch=100)
+    outbox.wait_empty()
+    assert len(events()) == 250
+    with proxy.console() as console:
+        console.run("PAUSE FORWARDING")
+        outbox.insert(3)
+        outbox.run("DELETE FROM service_events")
+        weaviate.lay({"do": "refuse", "call": many, "ids": [id_of(keys[7])], "text": "no luck today"})
+        n_many, n_alone = weaviate.n_calls(many), alone()
+        console.run("RESUME FORWARDING")
+    outbox.wait_empty()
+    assert events() == {} and not outbox.dead() and status(proxy)["deleted"] == 253
+    assert weaviate.n_calls(many) - n_many <= 10 and alone() - n_alone == 4
+
+
 def test_vectors_from_a_column(forward, outbox, weaviate, events):
     outbox.run("""DO $$ BEGIN EXECUTE (SELECT 'CREATE OR REPLACE VIEW ml_source_service_event AS ' || regexp_replace(
         pg_get_viewdef('ml_source_service_event'), '\\s+FROM \\(?service_events', ', e.embedding\\&')); END $$""")

@@ -129,6 +129,24 @@ static enum wv_outcome store(struct test *test, const char *bad_id, const char *
 	return outcome;
 }
 
+/* The answer that the first n of what was sent were deleted; of the next one it says text, unless it is NULL. */
+static enum wv_outcome delete_some(struct test *test, unsigned n, const char *text)
+{
+	struct strbuf body = STRBUF_INIT;
+	enum wv_outcome outcome;
+
+	strbuf_adds(&body, "{\"dryRun\":false,\"results\":{\"objects\":[");
+	for (unsigned i = 0; i < n; i++)
+		strbuf_addf(&body, "%s{\"id\":\"%s\",\"status\":\"SUCCESS\"}", i ? "," : "", test->flight->items[test->flight->sent[i]].id);
+	if (text)
+		strbuf_addf(&body, "%s{\"id\":\"%s\",\"status\":\"FAILED\",\"errors\":{\"error\":[{\"message\":\"%s\"}]}}", n ? "," : "",
+			test->flight->items[test->flight->sent[n]].id, text);
+	strbuf_adds(&body, "]}}");
+	outcome = say(test, HTTP_ANSWERED, 200, body.data);
+	strbuf_release(&body);
+	return outcome;
+}
+
 static void note_lag(void *arg, uint64_t age_us)
 {
 	struct test *test = arg;
@@ -275,10 +293,13 @@ static void tenants(void **state)
 	take(&test, 3, false, NULL, NULL, NULL, OTHER);
 	take(&test, 4, false, NULL, NULL, NULL, NULL); /* never stored */
 	assert_int_equal(next(&test), FLIGHT_DELETE);
-	assert_non_null(strstr(test.path, "?tenant=" OTHER));
+	assert_string_equal(test.path, "/v1/batch/objects?tenant=" OTHER);
+	assert_int_equal(test.flight->n_sent, 2);
 	assert_int_equal(test.flight->sent[0], 1);
-	assert_int_equal(say(&test, HTTP_ANSWERED, 404, ""), WV_DONE);
+	assert_int_equal(test.flight->sent[1], 3);
+	assert_int_equal(delete_some(&test, 1, NULL), WV_DONE);
 	assert_int_equal(next(&test), FLIGHT_DELETE);
+	assert_int_equal(test.flight->n_sent, 1);
 	assert_int_equal(test.flight->sent[0], 3);
 	assert_non_null(strstr(test.path, "?tenant=" OTHER));
 	assert_int_equal(say(&test, HTTP_ANSWERED, 204, ""), WV_DONE);
@@ -287,6 +308,88 @@ static void tenants(void **state)
 	assert_non_null(strstr(test.flight->batch.body.data, "\"tenant\":\"" ORGANIZATION "\""));
 	assert_int_equal(store(&test, NULL, NULL), WV_DONE);
 	expect_end(&test, "0134", "", "2", "01");
+	close_flight(&test);
+}
+
+static void open_deletions(struct test *test, unsigned n)
+{
+	open_flight(test, "", n);
+	for (unsigned i = 0; i < n; i++)
+		take(test, i, false, NULL, NULL, NULL, ORGANIZATION);
+	assert_int_equal(next(test), FLIGHT_DELETE);
+	assert_string_equal(test->path, "/v1/batch/objects");
+	assert_int_equal(test->flight->n_sent, n);
+	assert_true(test->flight->has_batch);
+}
+
+/* The rest, each by itself. */
+static void delete_alone(struct test *test, unsigned begin, unsigned end)
+{
+	for (unsigned i = begin; i < end; i++) {
+		assert_int_equal(next(test), FLIGHT_DELETE);
+		assert_false(test->flight->has_batch);
+		assert_int_equal(test->flight->n_sent, 1);
+		assert_int_equal(test->flight->sent[0], i);
+		assert_non_null(strstr(test->path, test->flight->items[i].id));
+		assert_int_equal(say(test, HTTP_ANSWERED, 204, ""), WV_DONE);
+	}
+}
+
+/* Only what is said to be deleted is: what failed, and what was not found, is deleted by itself. */
+static void many_deletions(void **state)
+{
+	struct test test;
+
+	open_deletions(&test, 6);
+	assert_ptr_equal(strstr(test.flight->batch.body.data, "{\"match\":{\"class\":\"ServiceEventVector\",\"where\":{\"path\":[\"id\"],\"operator\":\"ContainsAny\","
+		"\"valueTextArray\":[\""), test.flight->batch.body.data);
+	assert_int_equal(delete_some(&test, 3, "disk is broken"), WV_DONE);
+	delete_alone(&test, 3, 6);
+	assert_int_equal(next(&test), FLIGHT_END);
+	expect_end(&test, "012345", "", "", "");
+	close_flight(&test);
+}
+
+static void many_deletions_refused(void **state)
+{
+	static const struct {
+		unsigned status;
+		const char *body;
+		enum wv_outcome outcome;
+	} cases[] = {
+		{ 500, "", WV_SPLIT }, { 404, "", WV_SPLIT }, { 422, "", WV_SPLIT }, { 200, "", WV_SPLIT }, { 204, "", WV_SPLIT }, { 200, "{}", WV_SPLIT },
+		{ 200, "{\"dryRun\":true,\"results\":{\"objects\":null}}", WV_SPLIT },
+		{ 200, "{\"results\":{\"objects\":[{\"id\":\"00000000-0000-0000-0000-000000000000\",\"status\":\"SUCCESS\"}]}}", WV_SPLIT },
+		{ 200, "{\"results\":{\"matches\":0,\"objects\":null}}", WV_DONE }, { 200, "{\"results\":{\"matches\":3,\"successful\":3}}", WV_DONE },
+	};
+	struct test test;
+
+	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+		open_deletions(&test, 3);
+		assert_int_equal(say(&test, HTTP_ANSWERED, cases[i].status, cases[i].body), cases[i].outcome);
+		delete_alone(&test, 0, 3);
+		assert_int_equal(next(&test), FLIGHT_END);
+		close_flight(&test);
+	}
+}
+
+/* Nobody is to blame while the server can change nothing; without an answer all are doubtful. */
+static void many_deletions_put_off(void **state)
+{
+	struct test test;
+
+	open_deletions(&test, 4);
+	assert_int_equal(delete_some(&test, 1, "store is read-only due to: disk"), WV_STORE);
+	assert_int_equal(next(&test), FLIGHT_DELETE);
+	assert_int_equal(test.flight->n_sent, 4);
+	assert_int_equal(say(&test, HTTP_ANSWERED, 503, ""), WV_STORE);
+	assert_int_equal(next(&test), FLIGHT_DELETE);
+	assert_int_equal(test.flight->n_sent, 4);
+	assert_int_equal(say(&test, HTTP_UNKNOWN, 0, ""), WV_UNKNOWN);
+	assert_true(flight_has_doubts(test.flight));
+	assert_int_equal(next(&test), FLIGHT_END);
+	flight_calm(test.flight, true);
+	expect_end(&test, "", "0123", "", "");
 	close_flight(&test);
 }
 
@@ -409,6 +512,9 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_read),
 		cmocka_unit_test(what_cannot_be_sent),
 		cmocka_unit_test(tenants),
+		cmocka_unit_test(many_deletions),
+		cmocka_unit_test(many_deletions_refused),
+		cmocka_unit_test(many_deletions_put_off),
 		cmocka_unit_test(one_spoils_the_batch),
 		cmocka_unit_test(the_server_spoils_all),
 		cmocka_unit_test(verdicts_of_each),
