@@ -43,6 +43,10 @@ enum statement_effect {
 	EFFECT_SET_LOCAL = 1 << 21,	/* SET LOCAL, set_config(…, true) */
 	EFFECT_ROLLBACK_TO = 1 << 22,	/* a savepoint: what was set since holds no more */
 	EFFECT_TRANSACTION = 1 << 9,	/* contains BEGIN/COMMIT/… amid other statements */
+	EFFECT_CALL = 1 << 24,		/* runs what its text does not show: a function that is not known as PostgreSQL's own, CALL, DO. EXECUTE is what was prepared */
+	EFFECT_WRITE = 1 << 25,		/* writes rows, where triggers may run: INSERT, UPDATE, DELETE, MERGE, COPY FROM */
+	EFFECT_SEQUENCE_MOVE = 1 << 26, /* may take a sequence's next value: INSERT, MERGE, COPY FROM, nextval(), setval(); so may EFFECT_CALL */
+	EFFECT_SEQUENCE_READ = 1 << 27,	/* currval(), lastval(): what the session was given last */
 };
 
 /* What annotations ask for beside a route; bits. Whether they can be honoured is for the reader of entity.h to say. */

@@ -445,6 +445,8 @@ static void head_copy(struct reader *reader, struct statement *statement)
 								 query_table_kind(reader->words,
 									 table.word, &table.token))
 					       : FEATURE(COPY_FROM));
+			if (key == KEY_FROM)
+				statement->effects |= EFFECT_WRITE | EFFECT_SEQUENCE_MOVE;
 			return;
 		} else if (depth == 0 && item_is_punct(reader->now, '.')) {
 			table = reader->now[1];
@@ -517,6 +519,7 @@ NOINLINE static void read_head(struct reader *reader, enum key key, struct state
 		head_copy(reader, statement);
 		break;
 	case KEY_CALL:
+		statement->effects |= EFFECT_CALL;
 		query_walk(reader, false, statement);
 		break;
 	default:
@@ -524,6 +527,8 @@ NOINLINE static void read_head(struct reader *reader, enum key key, struct state
 			statement->kind = STATEMENT_NEUTRAL;
 		else
 			statement->features |= FEATURE(SCHEMA);
+		if (key == KEY_DO)
+			statement->effects |= EFFECT_CALL;
 		if (key == KEY_DROP || key == KEY_CLOSE || key == KEY_UNLISTEN)
 			statement->effects |= EFFECT_RELEASE;
 		break;

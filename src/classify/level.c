@@ -109,6 +109,9 @@ static unsigned evidence_of_call(enum function_kind function)
 	case FUNCTION_SET_CONFIG:
 	case FUNCTION_ADVISORY_LOCK:
 	case FUNCTION_ADVISORY_UNLOCK:
+	case FUNCTION_SEQUENCE_MOVE:
+	case FUNCTION_SEQUENCE_READ:
+	case FUNCTION_BUILT_IN:
 		break;
 	}
 	return 0;

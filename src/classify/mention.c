@@ -109,6 +109,41 @@ static enum function_kind function_of(const struct operand_name *called)
 	return name_function_kind(&name, schema);
 }
 
+/* Is it a function of whose inside nothing is known? A key word is none, nor is what AS names: AS t (a, b). */
+static bool is_somebodys(const struct walk *w, const struct operand_name *called, enum function_kind function)
+{
+	switch (function) {
+	case FUNCTION_MATCH:
+	case FUNCTION_MATCH_MAYBE:
+	case FUNCTION_MATCH_HYBRID:
+	case FUNCTION_TRAIN:
+	case FUNCTION_PREDICT:
+	case FUNCTION_EMBED:
+		return true;
+	case FUNCTION_NONE:
+		return called->word->key == KEY_NONE && called->word->type == TYPE_NONE && w->previous != KEY_AS;
+	case FUNCTION_VECTOR_DISTANCE:
+	case FUNCTION_VECTOR_VALUE:
+	case FUNCTION_SPATIAL_TEST:
+	case FUNCTION_SPATIAL_VALUE:
+	case FUNCTION_TEXT_SEARCH:
+	case FUNCTION_OTHER_METRIC:
+	case FUNCTION_AGGREGATE:
+	case FUNCTION_COLLECT:
+	case FUNCTION_RANDOM:
+	case FUNCTION_UNNEST:
+	case FUNCTION_SET_CONFIG:
+	case FUNCTION_ADVISORY_LOCK:
+	case FUNCTION_ADVISORY_UNLOCK:
+	case FUNCTION_SEQUENCE_MOVE:
+	case FUNCTION_SEQUENCE_READ:
+	case FUNCTION_BUILT_IN:
+	default:
+		/* of this name in another schema: its own */
+		return called->qualifier.word != NULL && !pgw_word_is(&called->qualifier.token, "pg_catalog");
+	}
+}
+
 NOINLINE static void step_call(struct walk *w, const struct operand_name *called)
 {
 	static const struct {
@@ -126,9 +161,13 @@ NOINLINE static void step_call(struct walk *w, const struct operand_name *called
 		[FUNCTION_RANDOM] = {FEATURE(SAMPLE), 0},
 		[FUNCTION_ADVISORY_LOCK] = {0, EFFECT_ADVISORY_LOCK},
 		[FUNCTION_ADVISORY_UNLOCK] = {0, EFFECT_RELEASE},
+		[FUNCTION_SEQUENCE_MOVE] = {0, EFFECT_SEQUENCE_MOVE},
+		[FUNCTION_SEQUENCE_READ] = {0, EFFECT_SEQUENCE_READ},
 	};
 	enum function_kind function = function_of(called);
-	w->call = function;
+	if (is_somebodys(w, called, function))
+		w->statement->effects |= EFFECT_CALL;
+	w->call = function == FUNCTION_BUILT_IN ? FUNCTION_NONE : function;
 	if (function < N_ELEMENTS(means)) {
 		walk_add_feature(w, means[function].feature);
 		w->statement->effects |= means[function].effect;

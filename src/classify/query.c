@@ -117,6 +117,7 @@ static bool step_verb(struct walk *w, enum key verb)
 		return w->previous == KEY_FOR || w->previous == KEY_DO || w->previous == KEY_THEN ||
 		       w->previous == KEY_KEY;
 	walk_add_feature(w, FEATURE(WRITE));
+	w->statement->effects |= verb == KEY_INSERT || verb == KEY_MERGE ? EFFECT_WRITE | EFFECT_SEQUENCE_MOVE : EFFECT_WRITE;
 	scope->clause = CLAUSE_OTHER;
 	scope->deletes = verb == KEY_DELETE;
 	scope->inserts = verb == KEY_INSERT;

@@ -54,6 +54,9 @@ enum function_kind {
 	FUNCTION_SET_CONFIG,
 	FUNCTION_ADVISORY_LOCK,
 	FUNCTION_ADVISORY_UNLOCK,
+	FUNCTION_SEQUENCE_MOVE, /* nextval(…), setval(…) */
+	FUNCTION_SEQUENCE_READ, /* currval(…), lastval() */
+	FUNCTION_BUILT_IN, /* leaves nothing in its session, and says nothing of its statement */
 };
 
 /* What a table holds. */
@@ -143,7 +146,7 @@ struct word {
 
 extern const struct word word_unknown; /* all zero */
 
-#define WORD_SLOTS 2048 /* a power of two, at least three times the words of an index */
+#define WORD_SLOTS 4096 /* a power of two, at least three times the words of an index */
 
 /* Half a cache line, so that looking a word up, found or not, touches one line nearly always. */
 struct word_entry {
@@ -180,7 +183,7 @@ static inline unsigned words_slot(uint64_t first, uint64_t second)
 {
 	uint64_t hash =
 		first * UINT64_C(0x9e3779b97f4a7c15) ^ second * UINT64_C(0xc2b2ae3d27d4eb4f);
-	return (unsigned)(hash >> 53) & (WORD_SLOTS - 1);
+	return (unsigned)(hash >> 52) & (WORD_SLOTS - 1);
 }
 
 /* As words_find(), of 1 to 16 bytes as the lexer has folded them (pgw/sqllex.h): most words have no
