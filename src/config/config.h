@@ -14,6 +14,8 @@ enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT, 
 enum auth_type { AUTH_TRUST, AUTH_ANY, AUTH_PLAIN, AUTH_MD5, AUTH_SCRAM, AUTH_CERT };
 enum tls_mode { TLS_DISABLE, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 /* What becomes of state that a statement would leave in its session, in transaction pooling. */
+enum leak_check { LEAK_CHECK_OFF, LEAK_CHECK_SAMPLED, LEAK_CHECK_ALWAYS, LEAK_CHECK_INHERIT };
+enum sequence_state { SEQUENCE_STATE_LEARNED, SEQUENCE_STATE_PIN, SEQUENCE_STATE_OFF, SEQUENCE_STATE_INHERIT };
 enum session_state_policy { SESSION_STATE_VIRTUALIZE, SESSION_STATE_PIN, SESSION_STATE_WARN, SESSION_STATE_ERROR, SESSION_STATE_INHERIT };
 enum annotation_right { ANNOTATIONS_NONE, ANNOTATIONS_ROUTE, ANNOTATIONS_ALL };
 enum weaviate_search { WEAVIATE_SEARCH_AUTO, WEAVIATE_SEARCH_REST, WEAVIATE_SEARCH_GRAPHQL };
@@ -56,6 +58,8 @@ struct config_database {
 	char *user, *password;	/* forced server user; NULL: the client's */
 	enum pool_mode pool_mode;
 	enum session_state_policy on_session_state;
+	enum leak_check leak_check;
+	enum sequence_state sequence_state;
 	uint32_t pool_size, min_pool_size, reserve_pool_size; /* pool_size caps this pool's servers when set; CONFIG_INHERIT otherwise */
 	uint32_t max_db_connections, max_db_client_connections;
 	uint64_t server_lifetime_us, query_wait_timeout_us;
@@ -70,6 +74,7 @@ struct config_user {
 	uint32_t pool_size, reserve_pool_size, max_user_connections, max_user_client_connections;
 	uint64_t query_timeout_us, query_wait_timeout_us, idle_transaction_timeout_us, transaction_timeout_us, client_idle_timeout_us;
 	enum session_state_policy on_session_state;
+	enum leak_check leak_check;
 	enum annotation_right annotations;
 	uint8_t max_priority;
 	enum search_failure on_search_failure;
@@ -131,6 +136,8 @@ struct config {
 	bool server_reset_query_always;
 	uint64_t server_connect_timeout_us, server_idle_timeout_us, server_lifetime_us, server_login_retry_us, cancel_wait_timeout_us;
 	enum session_state_policy on_session_state;
+	enum leak_check leak_check;
+	enum sequence_state sequence_state;
 	uint64_t pin_idle_timeout_us;	/* 0: none */
 	uint64_t autodb_idle_timeout_us; /* of pools that no entry of [databases] names; 0: never */
 	struct config_tls server_tls;

@@ -85,6 +85,8 @@ static const char *const auth_types[] = { "trust", "any", "plain", "md5", "scram
 static const char *const tls_modes[] = { "disable", "allow", "prefer", "require", "verify-ca",
 	"verify-full", NULL };
 static const char *const session_state_policies[] = { "virtualize", "pin", "warn", "error", NULL };
+static const char *const leak_checks[] = { "off", "sampled", "always", NULL };
+static const char *const sequence_states[] = { "learned", "pin", "off", NULL };
 static const char *const annotation_rights[] = { "none", "route", "all", NULL };
 static const char *const search_words[] = { "auto", "rest", "graphql", NULL };
 static const char *const failure_words[] = { "error", "empty", NULL };
@@ -209,6 +211,12 @@ static const struct schema_row main_rows[] = {
 		"The name of this pglane in what it writes to Postgres. Empty: host name and "
 		"listen_port."),
 	TAKEN("job_name", TEXT, "pgbouncer", SCHEMA_BOOT, "pglane is no Windows service."),
+	MAIN("leak_check", GROUP_POOLING, WORD(leak_checks), leak_check, "sampled", NULL, 0,
+		"In transaction and statement pooling: is a server asked what its session still has when a transaction is over? What "
+		"a function leaves there cannot be seen in the statement that calls it. What is found is reported (SHOW LEAKS) and the server is "
+		"reset. off: never. sampled: one of 100 transactions of a server, at most one a second, the first of each statement that calls a function "
+		"of its own, and statements that were found before. always: behind every transaction. Entries with connect_query are "
+		"not checked."),
 	MAIN("listen_addr", GROUP_LISTEN, TEXT, listen_addr, "127.0.0.1", "", SCHEMA_BOOT,
 		"TCP addresses to listen on, separated by commas; * is all of them. Empty: no "
 		"TCP."),
@@ -394,6 +402,10 @@ static const struct schema_row main_rows[] = {
 		"pglane needs no check: it sees the end of an idle server at once."),
 	TAKEN("server_check_query", TEXT, "<empty>", 0,
 		"pglane needs no check: it sees the end of an idle server at once."),
+	MAIN("sequence_state", GROUP_POOLING, WORD(sequence_states), sequence_state, "learned", NULL, 0,
+		"currval() and lastval() in transaction and statement pooling. learned: when a user of a database has called one for the "
+		"first time, their clients keep the server of a statement that may move a sequence for up to a second, until they have called it. pin: so from the "
+		"start. off: they never keep it. A value of another client is told in none of them."),
 	MAIN("server_connect_timeout", GROUP_SERVERS, TIME, server_connect_timeout_us, "15", NULL,
 		0,
 		"Give up a connection to a server that is not logged in after this long. 0: "
@@ -535,6 +547,7 @@ static const struct schema_row database_rows[] = {
 	DATABASE("host", TEXT, host, NULL, 0,
 		"Name, address, directory of a unix socket (starts with / or @), or several "
 		"separated by commas. Default: the unix socket in unix_socket_dir."),
+	DATABASE("leak_check", WORD_INHERITED(leak_checks), leak_check, NULL, 0, "leak_check of this entry."),
 	TAKEN("load_balance_hosts", ONE_OF(balance_words), NULL, 0,
 		"pglane takes the hosts of an entry in turn."),
 	DATABASE("max_db_client_connections", COUNT_INHERITED, max_db_client_connections, NULL, 0,
@@ -559,6 +572,8 @@ static const struct schema_row database_rows[] = {
 		"An older name of reserve_pool_size."),
 	DATABASE("reserve_pool_size", COUNT_INHERITED, reserve_pool_size, NULL, 0,
 		"Servers a pool may have beyond its pool size."),
+	DATABASE("sequence_state", WORD_INHERITED(sequence_states), sequence_state, NULL, 0,
+		"sequence_state of this entry."),
 	DATABASE("server_lifetime", TIME_INHERITED, server_lifetime_us, NULL, 0,
 		"server_lifetime of this entry."),
 	DATABASE("timezone", TEXT, timezone, NULL, 0, "Set on every server of this entry."),
@@ -574,6 +589,8 @@ static const struct schema_row user_rows[] = {
 		"client_idle_timeout of this user."),
 	USER("idle_transaction_timeout", TIME_INHERITED, idle_transaction_timeout_us, NULL,
 		"idle_transaction_timeout of this user."),
+	USER("leak_check", WORD_INHERITED(leak_checks), leak_check, NULL,
+		"leak_check of this user; it goes before the database's."),
 	USER("max_priority", RANK(1, 10), max_priority, "10",
 		"The highest priority this user's annotations may ask for."),
 	USER("max_user_client_connections", COUNT_INHERITED, max_user_client_connections, NULL,

@@ -16,6 +16,7 @@
 #include "session/replay.h"
 #include "session/replica.h"
 #include "session/replication.h"
+#include "session/sequence.h"
 #include "session/server.h"
 #include "session/sql_prepared.h"
 
@@ -371,6 +372,7 @@ static enum want prepare_server(struct client *client)
 		replay_drop_old_copies(server);
 		if (UNLIKELY(server->sql_names != NULL))
 			sql_prepared_linked(client, server);
+		sequence_linked(client, server);
 		if (UNLIKELY(server->params != client->params || server->pool != client->pool))
 			apply_params(client, server);
 	}

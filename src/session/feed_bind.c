@@ -6,6 +6,7 @@
 #include "session/pin.h"
 #include "session/replay.h"
 #include "session/search.h"
+#include "session/sequence.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/sql_prepared.h"
@@ -118,6 +119,8 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	if (UNLIKELY(client->search != NULL) && statement &&
 		(statement->route.actions & ACTION_SEARCH))
 		search_place(client);
+	if (statement && UNLIKELY(route->effects & SEQUENCE_EFFECTS))
+		sequence_place(client, route->effects, statement->text, statement->n_query - 1);
 	if (statement == NULL && UNLIKELY(client->server->sql_names != NULL))
 		sql_prepared_forget(client, bind.statement);
 	if (statement && UNLIKELY(statement->of_sql || (route->effects & EFFECT_NAMES)))

@@ -12,6 +12,7 @@
 #include "session/replay.h"
 #include "session/search.h"
 #include "session/replica.h"
+#include "session/sequence.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/sql_prepared.h"
@@ -128,6 +129,8 @@ enum step feed_want_server(
 		batch_end = feed_batch_reads(feed);
 		route.reads = batch_end ? READS : READS_NOT;
 	}
+	if (UNLIKELY(client->pin != NULL))
+		sequence_yield(client, route.effects);
 	if (frame->type != PGW_QUERY)
 		client_set(client, CLIENT_EXTENDED);
 	want = client_want_server(client, &route, feed_is_neutral(&route));
@@ -519,6 +522,8 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 		sql_prepared_parse_big(client, &route, (const char *)frame->body + 1, frame->n_available - 1);
 	/* Its Bind does not know what it leaves. */
 	setting_note(client, &route, (const char *)frame->body + 1, frame->n_available - 1);
+	if (UNLIKELY(route.effects & SEQUENCE_EFFECTS)) /* its Bind will not find them */
+		sequence_place(client, route.effects, (const char *)frame->body + 1, frame->n_available - 1);
 	client->server->unnamed = (struct pgw_hash128){0, 0};
 	expect_push(&client->server->expects,
 		(struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED});

@@ -11,6 +11,7 @@
 #include "session/pin.h"
 #include "session/search.h"
 #include "session/replica.h"
+#include "session/sequence.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/sql_prepared.h"
@@ -254,6 +255,8 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	}
 	if (UNLIKELY(route.deny != NULL))
 		return feed_deny(feed, frame, &route, sql, n);
+	if (UNLIKELY(client->pin != NULL))
+		sequence_yield(client, route.effects);
 	if (UNLIKELY(route.effects & EFFECT_NAMES) && !sql_prepared_fits(feed, &route, sql, n, &fault))
 		return feed_refuse_query(feed, frame, &fault);
 	if (UNLIKELY(route.effects & PIN_EFFECTS) && !pin_allows(client, &route, sql, n, &fault))
@@ -275,6 +278,8 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	if (UNLIKELY(route.log_rule != NULL))
 		feed_log(client, &route, sql, n);
 	setting_note(client, &route, sql, n);
+	if (UNLIKELY(route.effects & SEQUENCE_EFFECTS))
+		sequence_place(client, route.effects, sql, n);
 	if (UNLIKELY(client->search != NULL) && (route.actions & ACTION_SEARCH))
 		search_place(client);
 	return feed_send_query(feed, frame, &route);

@@ -13,6 +13,7 @@
 #include "session/pin.h"
 #include "session/replica.h"
 #include "session/replication.h"
+#include "session/sequence.h"
 #include "session/server.h"
 #include "session/sql_names.h"
 
@@ -130,6 +131,8 @@ static void reset_done(struct server *server)
 	else
 		sql_names_doubt(server->sql_names, NULL);
 	server->unnamed = (struct pgw_hash128){0, 0};
+	if (reset && strcasestr(reset, "DISCARD ALL"))
+		sequence_forgotten(server);
 	param_set_unref(&server->params);
 	registry_lock();
 	server->params = param_set_ref(server->pool->shared->defaults);
@@ -287,6 +290,15 @@ void link_maybe_release(struct client *client)
 		 begin_reset(server))
 		return;
 	release(client, server);
+}
+
+void link_yield(struct client *client)
+{
+	struct server *server = client->server;
+
+	if (is_at_rest(client, server) && server->n_cancels == 0 && !server_is(server, SERVER_TAINTED) &&
+		!worker_config(client->worker)->server_reset_query_always)
+		release(client, server);
 }
 
 void link_login_done(struct client *client)

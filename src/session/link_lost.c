@@ -114,7 +114,7 @@ void link_server_lost(struct server *server, const char *why)
 		STAT_ADD(server->worker->counters.n_connection_errors, 1);
 	if (client->state == CLIENT_WAITING)
 		client_stop_waiting(client); /* a swap of lanes */
-	loss.is_session = client_is(client, CLIENT_SESSION) || pin_is_kept(client) || pin_is_asking(client);
+	loss.is_session = client_is(client, CLIENT_SESSION) || pin_has_state(client) || pin_is_asking(client);
 	loss.is_unsure = may_be_committed(client, server);
 	if (client->state == CLIENT_SEARCHING)
 		search_drop(client);
@@ -153,12 +153,13 @@ bool link_roll_back_idle(struct client *client)
 {
 	struct server *server = client->server;
 
-	if (client_is(client, CLIENT_SESSION | CLIENT_EXTENDED) || client->pin ||
+	if (client_is(client, CLIENT_SESSION | CLIENT_EXTENDED) || (client->pin && client->pin->reasons != PIN_SEQUENCE) ||
 		client->state != CLIENT_LINKED ||
 		server->expects.n > 0 || server->n_cancels > 0 || client->skip_bytes > 0 ||
 		stream_is_blocked(&server->stream) || link_is_in_reply(server) ||
 		server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH))
 		return false;
+	pin_end(client);
 	setting_settled(client, true);
 	write_sync_free(&client->sync);
 	client_xact_over(client);

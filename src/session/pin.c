@@ -7,6 +7,7 @@
 #include "base/strbuf.h"
 #include "pgw/messages.h"
 #include "session/replica.h"
+#include "session/sequence.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/sql_prepared.h"
@@ -104,7 +105,7 @@ bool pin_allows(const struct client *client, const struct statement_route *route
 		return false;
 	}
 	if (policy == SESSION_STATE_WARN || n_pinned < max_pinned(client, lane) ||
-		(client->pin && (client->pin->is_counted || client->pin->is_kept)))
+		(client->pin && (client->pin->is_counted || pin_has_state(client))))
 		return true;
 	pgw_fault_set(fault_r, PGW_FAULT_TOO_MANY_PINS, NULL,
 		"Lane %s: %" PRIu32 " of %" PRIu32 " permits are pinned by sessions with state of their own; max_pinned is %" PRIu32 ".",
@@ -149,6 +150,7 @@ static struct pin *pin_of(struct client *client, const char *sql, size_t n)
 	pin = mem_zalloc(sizeof(*pin) + n_kept + 1);
 	memcpy(pin->statement, sql, n_kept);
 	pin->since_us = loop_now_us(&client->worker->loop);
+	pin->client = client;
 	touched_init(&pin->touched);
 	client->pin = pin;
 	return pin;
@@ -228,6 +230,14 @@ void pin_note(struct client *client, uint32_t effects, const char *sql, size_t n
 		count(client, pin);
 }
 
+struct pin *pin_for_sequences(struct client *client, const char *sql, size_t n)
+{
+	struct pin *pin = pin_of(client, sql, n);
+
+	pin->reasons |= PIN_SEQUENCE;
+	return pin;
+}
+
 void pin_touch(struct client *client, const char *name)
 {
 	struct pin *pin = pin_of(client, "SET", 3);
@@ -256,6 +266,7 @@ void pin_end(struct client *client)
 	if (client->pin == NULL)
 		return;
 	uncount(client, client->pin);
+	timer_stop(&client->pin->timer);
 	touched_release(&client->pin->touched);
 	if (client->pin->answered)
 		param_list_release(client->pin->answered);
@@ -328,6 +339,8 @@ bool pin_keeps(struct client *client, struct server *server)
 		pin->reasons &= (uint8_t)~PIN_SETTING;
 	if (UNLIKELY(server->params != client->params && server->pool == client->pool))
 		server_set(server, SERVER_FRESH); /* what it reset is to be as at its login */
+	if ((pin->reasons & PIN_SEQUENCE) && !sequence_keeps(client))
+		pin->reasons &= (uint8_t)~PIN_SEQUENCE;
 	if (pin->must_ask && ((pin->reasons & PIN_ASKED) || touched_any(&pin->touched))) {
 		ask(client, server);
 		return true;
@@ -343,7 +356,8 @@ bool pin_keeps(struct client *client, struct server *server)
 		return false;
 	}
 	pin->is_kept = true;
-	count(client, pin);
+	if (pin->reasons != PIN_SEQUENCE)
+		count(client, pin);
 	client_set(client, CLIENT_LANE_NEUTRAL); /* the next transaction may be of another lane */
 	return true;
 }
@@ -506,7 +520,7 @@ bool pin_janitor(struct client *client, uint64_t now_us)
 
 	if (!pin_is_kept(client) || !is_idle(client))
 		return false;
-	if (limit_us && now_us - client->last_active_us > limit_us) {
+	if (limit_us && now_us - client->last_active_us > limit_us && client->pin->reasons != PIN_SEQUENCE) {
 		struct strbuf reasons = STRBUF_INIT;
 
 		pin_reason_names(client->pin->reasons, &reasons);

@@ -26,7 +26,8 @@
 	X(LISTEN, 3, "listen")                                                                     \
 	X(PREPARE, 4, "prepare")                                                                   \
 	X(SETTING, 5, "setting")                                                                   \
-	X(LOAD, 6, "load")
+	X(LOAD, 6, "load")                                                                         \
+	X(SEQUENCE, 7, "sequence")
 
 enum pin_reason {
 #define PIN_REASON_ENUM(reason, bit, name) PIN_##reason = 1 << (bit),
@@ -53,6 +54,11 @@ struct pin {
 	struct touched touched; /* settings, since the last answer */
 	struct param_list *answered; /* while it is asking; NULL: nobody asked for settings */
 	uint64_t since_us;  /* mono: the statement that made it */
+	/* of PIN_SEQUENCE, see sequence.h; mono */
+	bool has_unread;    /* a statement may have moved one since the last currval() */
+	uint64_t moved_us, read_us; /* the last such statement; the first currval() behind it */
+	struct timer timer;
+	struct client *client;
 	char statement[];   /* the beginning of its text */
 };
 
@@ -87,6 +93,13 @@ static inline bool pin_is_kept(const struct client *client)
 {
 	return client->pin && client->pin->is_kept;
 }
+/* The same, of what is worth a client's connection: it can go on without what its sequences gave it. */
+static inline bool pin_has_state(const struct client *client)
+{
+	return pin_is_kept(client) && client->pin->reasons != PIN_SEQUENCE;
+}
+/* Its pin, which has PIN_SEQUENCE from now on. */
+struct pin *pin_for_sequences(struct client *client, const char *sql, size_t n);
 static inline bool pin_is_asking(const struct client *client)
 {
 	return client->pin && client->pin->is_asking;

@@ -86,6 +86,8 @@ struct server {
 	char *host;
 	uint64_t id;
 	uint32_t epoch; /* of shared_pool.epoch at its birth */
+	uint64_t sequences_of; /* whose currval() and lastval() its session knows: id of a client, see sequence.h */
+	bool sequences_moved;  /* by the one that has it, since others had it */
 	uint32_t copies_epoch; /* of shared_pool.copies_epoch, when it had no copies */
 	uint64_t connect_wall_us, connect_us, request_us, idle_since_us;
 	char last_words[128]; /* of a FATAL it sent */
@@ -179,6 +181,8 @@ void link_server_lost(
 	struct server *server, const char *why); /* end of file in the middle of something */
 void link_client_gone(
 	struct client *client); /* its client vanished: cancel, rollback, reset, or close */
+/* In its feed, ahead of a statement: if nothing is under way the server goes back, and what pins it ends. */
+void link_yield(struct client *client);
 void link_cancel_finished(struct server *server);
 void link_server_drained(struct server *server); /* its spill is empty again */
 void link_login_done(struct client *client); /* its login is over: the server that helped goes back

@@ -275,6 +275,8 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 			pin_answered(server, failed);
 		else if (expect.flags & EXPECT_SETUP)
 			setup_settled(walk, failed);
+		else if (UNLIKELY(failed && (expect.flags & EXPECT_CLEARS)))
+			return false; /* what is behind it may be told another client's values */
 		else if (failed && server_is(server, SERVER_RESET_SENT))
 			server_set(server, SERVER_RETIRE); /* who knows what it still has */
 		server_unset(server, SERVER_ROLLS_BACK);
