@@ -48,6 +48,7 @@ const struct command commands[] = {
 	SHOW("BUDGET", budget_columns, show_budget),
 	SHOW("SCALING", scaling_columns, show_scaling),
 	SHOW("PINS", pins_columns, show_pins),
+	SHOW("LEAKS", leaks_columns, show_leaks),
 	SHOW("OUTBOX", outbox_columns, show_outbox),
 	SHOW("ANNOTATIONS", annotations_columns, show_annotations),
 	SHOW("SEARCHES", searches_columns, show_searches),

@@ -398,14 +398,14 @@ static const struct schema_row main_rows[] = {
 	MAIN("search_timeout", GROUP_WEAVIATE, TIME_BETWEEN(10000, 59000000), search_timeout_us,
 		"5", NULL, 0,
 		"Give up a search after this long, where its lane's limit is not shorter."),
-	TAKEN("server_check_delay", TIME, "30", 0,
-		"pglane needs no check: it sees the end of an idle server at once."),
-	TAKEN("server_check_query", TEXT, "<empty>", 0,
-		"pglane needs no check: it sees the end of an idle server at once."),
 	MAIN("sequence_state", GROUP_POOLING, WORD(sequence_states), sequence_state, "learned", NULL, 0,
 		"currval() and lastval() in transaction and statement pooling. learned: when a user of a database has called one for the "
 		"first time, their clients keep the server of a statement that may move a sequence for up to a second, until they have called it. pin: so from the "
 		"start. off: they never keep it. A value of another client is told in none of them."),
+	TAKEN("server_check_delay", TIME, "30", 0,
+		"pglane needs no check: it sees the end of an idle server at once."),
+	TAKEN("server_check_query", TEXT, "<empty>", 0,
+		"pglane needs no check: it sees the end of an idle server at once."),
 	MAIN("server_connect_timeout", GROUP_SERVERS, TIME, server_connect_timeout_us, "15", NULL,
 		0,
 		"Give up a connection to a server that is not logged in after this long. 0: "

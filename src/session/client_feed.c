@@ -158,7 +158,7 @@ static bool must_wait(const struct client *client, uint8_t type)
 		return true;
 	if (!is_linked(client))
 		return false;
-	if (server_is(server, SERVER_RESET_SENT | SERVER_ROLLS_BACK)) /* it is not itself yet */
+	if (server_is(server, SERVER_RESET_SENT | SERVER_ROLLS_BACK | SERVER_ASKED)) /* it is not itself yet */
 		return true;
 	if (UNLIKELY(pin_is_asking(client)) && !pin_is_kept(client)) /* the next may be of another lane */
 		return true;

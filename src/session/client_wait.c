@@ -359,6 +359,16 @@ static void apply_params(struct client *client, struct server *server)
 		server->pool == client->pool ? client->params : replica_params(client));
 }
 
+static void watch_leaks(struct client *client, struct server *server)
+{
+	struct pool *pool = client->pool;
+
+	if (UNLIKELY(pool->leak_check_of != client->worker->settings->serial))
+		leak_read_policy(pool);
+	if (pool->leak_check != LEAK_CHECK_OFF && !client_is(client, CLIENT_SESSION))
+		leak_linked(client, server);
+}
+
 /* What must be sent ahead of its next statement. */
 static enum want prepare_server(struct client *client)
 {
@@ -373,6 +383,7 @@ static enum want prepare_server(struct client *client)
 		if (UNLIKELY(server->sql_names != NULL))
 			sql_prepared_linked(client, server);
 		sequence_linked(client, server);
+		watch_leaks(client, server);
 		if (UNLIKELY(server->params != client->params || server->pool != client->pool))
 			apply_params(client, server);
 	}

@@ -129,8 +129,8 @@ enum step feed_want_server(
 		batch_end = feed_batch_reads(feed);
 		route.reads = batch_end ? READS : READS_NOT;
 	}
-	if (UNLIKELY(client->pin != NULL))
-		sequence_yield(client, route.effects);
+	if (UNLIKELY(client->pin != NULL) && sequence_yield(client, route.effects))
+		return STEP_WAIT;
 	if (frame->type != PGW_QUERY)
 		client_set(client, CLIENT_EXTENDED);
 	want = client_want_server(client, &route, feed_is_neutral(&route));

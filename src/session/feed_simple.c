@@ -255,8 +255,8 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	}
 	if (UNLIKELY(route.deny != NULL))
 		return feed_deny(feed, frame, &route, sql, n);
-	if (UNLIKELY(client->pin != NULL))
-		sequence_yield(client, route.effects);
+	if (UNLIKELY(client->pin != NULL) && sequence_yield(client, route.effects))
+		return STEP_WAIT;
 	if (UNLIKELY(route.effects & EFFECT_NAMES) && !sql_prepared_fits(feed, &route, sql, n, &fault))
 		return feed_refuse_query(feed, frame, &fault);
 	if (UNLIKELY(route.effects & PIN_EFFECTS) && !pin_allows(client, &route, sql, n, &fault))

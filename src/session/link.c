@@ -52,6 +52,8 @@ void link_part(struct client *client, struct server *server)
 		out->stream = NULL;
 	}
 	pin_end(client);
+	if (UNLIKELY(server->leaks.watches))
+		leak_forget(server);
 	server->client = NULL;
 	client->server = NULL;
 	if (UNLIKELY(server->kept != NULL))
@@ -60,7 +62,7 @@ void link_part(struct client *client, struct server *server)
 		server_resume(server);
 	server_unset(server, SERVER_FRESH | SERVER_SETUP_FAILED | SERVER_ROLLS_BACK |
 				     SERVER_OWES_SYNC | SERVER_OWES_ROLLBACK |
-				     SERVER_RUNS_AGAIN);
+				     SERVER_RUNS_AGAIN | SERVER_ASKED);
 }
 
 static bool must_retire(const struct server *server, uint64_t now_us)
@@ -133,6 +135,8 @@ static void reset_done(struct server *server)
 	server->unnamed = (struct pgw_hash128){0, 0};
 	if (reset && strcasestr(reset, "DISCARD ALL"))
 		sequence_forgotten(server);
+	leak_forget(server);
+	server->leaks.n_since = 0;
 	param_set_unref(&server->params);
 	registry_lock();
 	server->params = param_set_ref(server->pool->shared->defaults);
@@ -158,6 +162,8 @@ static void recover(struct client *client, struct server *server)
 		server_to(server, SERVER_FENCED);
 		return;
 	}
+	if (UNLIKELY(server->leaks.is_due))
+		leak_orphaned(server);
 	if ((client_is(client, CLIENT_SESSION) || config->server_reset_query_always ||
 		    server_is(server, SERVER_TAINTED)) &&
 		config->server_reset_query && config->server_reset_query[0] &&
@@ -214,7 +220,7 @@ void link_client_gone(struct client *client)
 									       : 0)});
 		inject_sync(server);
 	}
-	if (server->expects.n > 0)
+	if (server->expects.n > 0 && !server_is(server, SERVER_ASKED)) /* what is ours is soon over */
 		cancel_server(server, NULL);
 	recover(client, server);
 }
@@ -285,6 +291,8 @@ void link_maybe_release(struct client *client)
 		reset_done(server);
 	else if (UNLIKELY(client->pin != NULL) && pin_keeps(client, server))
 		return;
+	else if (UNLIKELY(server->leaks.is_due) && leak_keeps(client, server))
+		return;
 	else if (UNLIKELY(server_is(server, SERVER_TAINTED) ||
 			  worker_config(client->worker)->server_reset_query_always) &&
 		 begin_reset(server))
@@ -292,13 +300,13 @@ void link_maybe_release(struct client *client)
 	release(client, server);
 }
 
-void link_yield(struct client *client)
+bool link_yield(struct client *client)
 {
-	struct server *server = client->server;
-
-	if (is_at_rest(client, server) && server->n_cancels == 0 && !server_is(server, SERVER_TAINTED) &&
-		!worker_config(client->worker)->server_reset_query_always)
-		release(client, server);
+	if (!is_at_rest(client, client->server) || client->server->n_cancels > 0)
+		return false;
+	pin_end(client);
+	link_maybe_release(client);
+	return client->state == CLIENT_LINKED;
 }
 
 void link_login_done(struct client *client)

@@ -432,7 +432,9 @@ bool pin_answer(struct server *server, const uint8_t *body, size_t n, bool whole
 			client->pin->touched.unknown = true;
 		return true;
 	}
-	if (ok && client && pin_is_asking(client))
+	if (ok && server_is(server, SERVER_ASKED))
+		leak_row(server, name, value);
+	else if (ok && client && pin_is_asking(client))
 		ok = take_row(client->pin, name, value);
 	mem_free(name);
 	mem_free(value);
@@ -477,6 +479,10 @@ void pin_answered(struct server *server, bool failed)
 	struct client *client = server->client;
 	struct pin *pin;
 
+	if (server_is(server, SERVER_ASKED)) {
+		leak_answered(server, failed);
+		return;
+	}
 	if (client == NULL || !pin_is_asking(client))
 		return;
 	pin = client->pin;

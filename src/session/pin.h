@@ -80,7 +80,7 @@ void pin_settings_gone(struct client *client);
 void pin_has_run(struct client *client);
 /* The server is at rest between transactions. true: it stays with its client, or is asked whether it must. */
 bool pin_keeps(struct client *client, struct server *server);
-/* A row of the answer. false: it is none. */
+/* A row of the answer, to a question of leak.h, too. false: it is none. */
 bool pin_answer(struct server *server, const uint8_t *body, size_t n, bool whole);
 /* The answer is over, or (failed) there is none. */
 void pin_answered(struct server *server, bool failed);

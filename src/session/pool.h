@@ -53,6 +53,10 @@ struct pool {
 	uint64_t next_host; /* of the entry's host list */
 	struct pool **replicas; /* of its entry's replicas; it is a member of each */
 	unsigned n_replicas, next_replica;
+	uint8_t leak_check; /* enum leak_check, of its database and user */
+	uint8_t n_leak_hunt; /* links that are still to be checked, see leak.h */
+	uint64_t leak_hunt_us; /* mono, when the last such hunt began; 0: none did */
+	uint64_t leak_check_of; /* settings->serial that it is of; 0: not looked for yet */
 	uint64_t replicas_of; /* settings->serial that they are of; 0: not looked for yet */
 	const struct config_user *user; /* pool_user() */
 	uint64_t user_of;		/* as replicas_of */

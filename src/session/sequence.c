@@ -108,7 +108,7 @@ bool sequence_keeps(struct client *client)
 	return true;
 }
 
-void sequence_yield(struct client *client, uint32_t effects)
+bool sequence_yield(struct client *client, uint32_t effects)
 {
 	const struct pin *pin = client->pin;
 	uint64_t turn_us = pin->has_unread ? SEQUENCE_KEPT_US : SEQUENCE_READ_US;
@@ -116,6 +116,6 @@ void sequence_yield(struct client *client, uint32_t effects)
 	if (client->state != CLIENT_LINKED || client_is(client, CLIENT_SESSION | CLIENT_EXTENDED) || !pin->is_kept ||
 		pin->reasons != PIN_SEQUENCE || (effects & EFFECT_SEQUENCE_READ) ||
 		loop_now_us(&client->worker->loop) - pin->since_us < turn_us)
-		return;
-	link_yield(client);
+		return false;
+	return link_yield(client);
 }

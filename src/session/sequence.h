@@ -47,7 +47,8 @@ static inline void sequence_forgotten(struct server *server)
 }
 /* Its transaction is over, and it has a pin for its sequences: does that hold on? Comes back by link_maybe_release() when not. */
 bool sequence_keeps(struct client *client);
-/* The client, which has a pin, is about to say a statement: its server goes back ahead of it if it is others' turn. */
-void sequence_yield(struct client *client, uint32_t effects);
+/* The client, which has a pin, is about to say a statement: its server goes back ahead of it if it is others' turn. true: it must wait
+ * until that is done. */
+bool sequence_yield(struct client *client, uint32_t effects);
 
 #endif

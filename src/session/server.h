@@ -11,6 +11,7 @@
 #include "io/netaddr.h"
 #include "io/stream.h"
 #include "session/expect.h"
+#include "session/leak.h"
 #include "session/pool.h"
 #include "session/tally.h"
 
@@ -42,6 +43,7 @@ enum server_flag {
 	/* Of ours, to be sent behind the message of its client of which a part was sent */
 	SERVER_OWES_SYNC = 1 << 19,
 	SERVER_OWES_ROLLBACK = 1 << 20,
+	SERVER_ASKED = 1 << 29, /* what its session has, see leak.h; a RESET is under way behind it */
 	SERVER_RUNS_AGAIN = 1 << 28, /* it refused what the primary will run: nobody hears of it */
 };
 
@@ -65,6 +67,7 @@ struct server {
 	struct expect_queue expects;
 	struct pgw_hash128 stale;	 /* a copy that was forgotten, see replay.h */
 	struct tally tally; /* of its replies */
+	struct server_leaks leaks;
 	struct param_set *params;	 /* what its session has */
 	struct param_set *facts; /* with replication, until its client was told: what only the server decides */
 	struct param_set *params_before; /* of a change that is under way: what holds if it fails */
@@ -181,8 +184,9 @@ void link_server_lost(
 	struct server *server, const char *why); /* end of file in the middle of something */
 void link_client_gone(
 	struct client *client); /* its client vanished: cancel, rollback, reset, or close */
-/* In its feed, ahead of a statement: if nothing is under way the server goes back, and what pins it ends. */
-void link_yield(struct client *client);
+/* In its feed, ahead of a statement: if nothing is under way the server goes back, and what pins it ends. true: that is under way, the
+ * statement must wait. */
+bool link_yield(struct client *client);
 void link_cancel_finished(struct server *server);
 void link_server_drained(struct server *server); /* its spill is empty again */
 void link_login_done(struct client *client); /* its login is over: the server that helped goes back

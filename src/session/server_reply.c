@@ -277,7 +277,7 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 			setup_settled(walk, failed);
 		else if (UNLIKELY(failed && (expect.flags & EXPECT_CLEARS)))
 			return false; /* what is behind it may be told another client's values */
-		else if (failed && server_is(server, SERVER_RESET_SENT))
+		else if (failed && server_is(server, SERVER_RESET_SENT | SERVER_ASKED))
 			server_set(server, SERVER_RETIRE); /* who knows what it still has */
 		server_unset(server, SERVER_ROLLS_BACK);
 	} else if (UNLIKELY(server->client && client_is(server->client, CLIENT_REPLAYS))) {
@@ -328,7 +328,6 @@ static void copy_in_begins(struct walk *walk)
 		client_resume(server->client);
 	}
 }
-
 
 static bool on_parameter_status(struct walk *walk, const struct pgw_frame *frame)
 {
@@ -429,8 +428,8 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 	front = expect_front(&server->expects);
 	/* Errors of what was sent for the client's statement are the client's; those of whole
 	 * queries of our own are not, but that of its parameters is. */
-	swallow = front && front->kind == EXPECT_QUERY && (front->flags & EXPECT_SWALLOW) &&
-		  !(front->flags & (EXPECT_SETUP | EXPECT_COMMIT));
+	swallow = front && (front->kind == EXPECT_QUERY || (front->flags & EXPECT_ANSWER)) &&
+		  (front->flags & EXPECT_SWALLOW) && !(front->flags & (EXPECT_SETUP | EXPECT_COMMIT));
 	if (UNLIKELY(server->client && server->client->sync))
 		write_sync_error(walk, front);
 	if (server_is(server, SERVER_WELCOMING)) {

@@ -407,6 +407,8 @@ void setting_note(struct client *client, const struct statement_route *route, co
 
 	if (client_is(client, CLIENT_SESSION))
 		return;
+	if (UNLIKELY(client->server->leaks.watches || (effects & EFFECT_CALL)))
+		leak_note(client, route, sql, n);
 	if (UNLIKELY(route->change != CLASS_KEPT))
 		note_class(client, route);
 	if (UNLIKELY(is_transaction_control(kind) || (effects & EFFECT_TRANSACTION))) {

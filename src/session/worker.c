@@ -399,6 +399,7 @@ void worker_init(
 	LIST_INIT(&worker->cancels);
 	statement_table_init(&worker->statements);
 	fingerprints_init(&worker->fingerprints);
+	leaks_init(&worker->leaks);
 	tally_settings(worker);
 	worker->rx = mem_alloc(WORKER_RX_BYTES);
 	worker->period_began_us = clock_mono_us();
@@ -442,6 +443,7 @@ void worker_release(struct worker *worker)
 	param_set_unref(&worker->replica_params);
 	statement_table_release(&worker->statements);
 	fingerprints_release(&worker->fingerprints);
+	leaks_release(&worker->leaks);
 	ticker_close(&worker->janitor);
 	resolver_free(&worker->resolver);
 	mailbox_close(&worker->mailbox);

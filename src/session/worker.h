@@ -21,6 +21,7 @@
 #include "lane/lane.h"
 #include "record/outbox.h"
 #include "record/search.h"
+#include "session/leaks.h"
 #include "session/registry.h"
 #include "session/scaling.h"
 #include "session/settings.h"
@@ -131,6 +132,7 @@ struct worker {
 	struct class_stats classes[N_QUERY_CLASSES];
 	bool detects; /* workload_detection: statements are counted, see tally.h */
 	struct fingerprints fingerprints;
+	struct leaks leaks;
 	struct worker_counters counters;
 	struct replay_ring replay;
 	struct annotation_stats annotations;
