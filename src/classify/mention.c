@@ -121,7 +121,8 @@ static bool is_somebodys(const struct walk *w, const struct operand_name *called
 	case FUNCTION_EMBED:
 		return true;
 	case FUNCTION_NONE:
-		return called->word->key == KEY_NONE && called->word->type == TYPE_NONE && w->previous != KEY_AS;
+		return called->word->key == KEY_NONE && called->word->type == TYPE_NONE && w->previous != KEY_AS &&
+		       !(called->token.len > 3 && strncasecmp(called->token.at, "pg_", 3) == 0);
 	case FUNCTION_VECTOR_DISTANCE:
 	case FUNCTION_VECTOR_VALUE:
 	case FUNCTION_SPATIAL_TEST:

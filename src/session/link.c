@@ -12,10 +12,10 @@
 #include "session/feed.h"
 #include "session/pin.h"
 #include "session/replica.h"
+#include "session/reset.h"
 #include "session/replication.h"
 #include "session/sequence.h"
 #include "session/server.h"
-#include "session/sql_names.h"
 
 void link_client(struct client *client, struct server *server)
 {
@@ -116,33 +116,6 @@ static void on_recovery_deadline(struct timer *timer)
 	link_server_lost(server, "recovery took longer than cancel_grace");
 }
 
-/* DISCARD ALL: what its session had is gone. */
-static void reset_done(struct server *server)
-{
-	const char *reset = worker_config(server->worker)->server_reset_query;
-
-	/* Only DISCARD ALL takes these back. */
-	if ((param_set_get(server->params, "role") || param_set_get(server->params, "session_authorization")) &&
-		(reset == NULL || strcasestr(reset, "DISCARD ALL") == NULL))
-		server_set(server, SERVER_RETIRE);
-	server_unset(server, SERVER_RESET_SENT);
-	server_unset(server, SERVER_TAINTED | SERVER_MUST_RESET);
-	server_copies_clear(&server->copies);
-	if (reset && strcasestr(reset, "DISCARD ALL"))
-		sql_names_free(&server->sql_names);
-	else
-		sql_names_doubt(server->sql_names, NULL);
-	server->unnamed = (struct pgw_hash128){0, 0};
-	if (reset && strcasestr(reset, "DISCARD ALL"))
-		sequence_forgotten(server);
-	leak_forget(server);
-	server->leaks.n_since = 0;
-	param_set_unref(&server->params);
-	registry_lock();
-	server->params = param_set_ref(server->pool->shared->defaults);
-	registry_unlock();
-}
-
 static void recover(struct client *client, struct server *server)
 {
 	const struct config *config = worker_config(server->worker);
@@ -175,7 +148,7 @@ static void recover(struct client *client, struct server *server)
 	if (stream_is_blocked(&server->stream)) /* link_server_drained() comes back here */
 		return;
 	if (server_is(server, SERVER_RESET_SENT))
-		reset_done(server);
+		server_reset_done(server);
 	timer_stop(&server->timer);
 	release(client, server);
 }
@@ -266,18 +239,6 @@ void link_on_ready(struct server *server)
 		client_resume(client);
 }
 
-/* Between transactions. true: it was sent; its ReadyForQuery comes back to link_on_ready(). */
-static bool begin_reset(struct server *server)
-{
-	const char *reset = worker_config(server->worker)->server_reset_query;
-
-	if (reset == NULL || reset[0] == '\0')
-		return false;
-	server_set(server, SERVER_RESET_SENT);
-	inject_query(server, reset, 0);
-	return true;
-}
-
 void link_maybe_release(struct client *client)
 {
 	struct server *server = client->server;
@@ -288,14 +249,14 @@ void link_maybe_release(struct client *client)
 	if (server->n_cancels > 0) /* link_cancel_finished() comes back here */
 		return;
 	if (UNLIKELY(server_is(server, SERVER_RESET_SENT)))
-		reset_done(server);
+		server_reset_done(server);
 	else if (UNLIKELY(client->pin != NULL) && pin_keeps(client, server))
 		return;
 	else if (UNLIKELY(server->leaks.is_due) && leak_keeps(client, server))
 		return;
 	else if (UNLIKELY(server_is(server, SERVER_TAINTED) ||
 			  worker_config(client->worker)->server_reset_query_always) &&
-		 begin_reset(server))
+		 server_begin_reset(server))
 		return;
 	release(client, server);
 }

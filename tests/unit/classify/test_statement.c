@@ -202,6 +202,7 @@ static void test_effects(void **state)
 		{"SELECT 'currval(1)', currval, lastval FROM t -- lastval()", 0},
 		{"SELECT count(*), lower(a), coalesce(b, 0) FROM t AS x (a, b) WHERE c IN (1) AND d::numeric(1, 2) > 0", 0},
 		{"SELECT a FROM t WHERE EXISTS (SELECT FROM u) ORDER BY row_number() OVER (PARTITION BY b)", 0},
+		{"SELECT PG_stat_get_snapshot_timestamp(), inet_server_port()", 0},
 		{"SELECT mine(1)", EFFECT_CALL},
 		{"SELECT * FROM mine(1)", EFFECT_CALL},
 		{"SELECT a FROM t WHERE \"Mine\"(a)", EFFECT_CALL},
