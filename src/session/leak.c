@@ -157,7 +157,8 @@ static void expect_one(struct server *server, enum expect_kind kind)
 static void send_question(struct server *server, const char *sql)
 {
 	struct statement *statement = statement_intern(&server->worker->statements,
-		&(struct pgw_parse){.name = "", .query = sql, .n_query_bytes = strlen(sql), .types = (const uint8_t *)""});
+		&(struct pgw_parse){.name = "", .query = sql, .n_query_bytes = strlen(sql), .types = (const uint8_t *)""},
+		(struct pgw_hash128){0, 0}); /* it means the same under all settings */
 
 	if (!server_copies_touch(&server->copies, statement->hash)) {
 		server_copies_add(&server->copies, statement->hash);
