@@ -108,8 +108,8 @@ static void take_all(struct client *client, struct expect *expect)
 		mem_free(copy);
 		expect->n_names++;
 	}
-	server_copies_clear(&client->server->copies);
 	sql_names_free(&client->server->sql_names);
+	server_copies_move(&client->server->copies_taken, &client->server->copies);
 	client->server->unnamed = (struct pgw_hash128){0, 0};
 	expect->flags |= EXPECT_ALL;
 }

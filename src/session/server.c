@@ -92,6 +92,7 @@ static void free_server(struct task *task)
 	param_set_unref(&server->facts);
 	server_copies_clear(&server->copies);
 	sql_names_free(&server->sql_names);
+	server_copies_clear(&server->copies_taken);
 	pool_leave(server->pool);
 	mem_free(server->partial);
 	mem_free(server->key);

@@ -74,6 +74,7 @@ struct server {
 	struct server_copies copies;
 	struct sql_names *sql_names; /* prepared statements of SQL; NULL: none */
 	uint32_t n_names_ran; /* PREPAREs and DEALLOCATEs of the Query under way, see sql_prepared.h */
+	struct server_copies copies_taken; /* by the last EXPECT_ALL: they come back when it fails */
 	struct pgw_hash128 unnamed; /* hash of its unnamed statement; zero: none of ours */
 	struct replica_kept *kept; /* of a replica: what it runs, until the answer leaves */
 	struct input *partial;	    /* part of a message that must be seen whole */

@@ -368,3 +368,10 @@ void server_copies_clear(struct server_copies *copies)
 		mem_free(copy);
 	}
 }
+
+void server_copies_move(struct server_copies *to, struct server_copies *from)
+{
+	server_copies_clear(to);
+	*to = *from;
+	from->table = NULL;
+}

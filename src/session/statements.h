@@ -127,5 +127,6 @@ void server_copies_drop(struct server_copies *copies, struct pgw_hash128 hash);
 bool server_copies_evict(struct server_copies *copies, unsigned max, struct pgw_hash128 *hash_r);
 unsigned server_copies_count(const struct server_copies *copies);
 void server_copies_clear(struct server_copies *copies);
+void server_copies_move(struct server_copies *to, struct server_copies *from); /* what was in `to` is forgotten */
 
 #endif

@@ -251,6 +251,27 @@ def test_deallocate_all_prepared_in_one_batch_and_run_in_another(start):
         assert client.exchange(wire.bind("", "s"), wire.execute()).sqlstate == "26000"
 
 
+@pytest.mark.parametrize("text", ["DISCARD ALL", "DEALLOCATE ALL"])
+@pytest.mark.parametrize("pinned", [True, False])
+def test_deallocate_all_that_fails_takes_nothing(start, text, pinned):
+    """Its client stays with the server, and goes on with what it has prepared there."""
+    proxy = start(lanes={"default": 1})
+    with proxy.client() as client:
+        client.exchange(wire.parse("s", "SELECT 's'"))
+        if pinned:
+            client.query("CREATE TEMP TABLE pinning (n int)")
+        client.query("BEGIN")
+        client.query("SAVEPOINT a")
+        if text == "DEALLOCATE ALL":
+            client.query("SELECT 1/0")
+        assert client.exchange(wire.parse("", text), wire.bind("", ""), wire.execute()).sqlstate == ("25001" if text == "DISCARD ALL" else "25P02")
+        client.query("ROLLBACK TO a")
+        for _ in range(2):
+            assert client.exchange(wire.bind("", "s"), wire.execute()).value == "s"
+        client.query("COMMIT")
+        assert client.exchange(wire.bind("", "s"), wire.execute()).value == "s"
+
+
 # ---- clocks ----
 
 def test_open_batch_does_not_run_out_of_time(start):
