@@ -284,6 +284,21 @@ static void skip_if_not_exists(struct reader *reader)
 	}
 }
 
+static bool names_temporary_schema(const struct reader *reader)
+{
+	return pgw_word_is(&reader->now->token, "pg_temp") && item_is_punct(reader->now + 1, '.');
+}
+
+/* CREATE FUNCTION pg_temp.f(…), CREATE TYPE pg_temp.t, …: up to what is made. */
+static void head_create_other(struct reader *reader, struct statement *statement)
+{
+	while (!item_ends_statement(reader->now) && !item_is_punct(reader->now, '(') &&
+		!names_temporary_schema(reader) && item_key(reader->now) != KEY_AS)
+		reader_next(reader);
+	if (names_temporary_schema(reader))
+		statement->effects |= EFFECT_TEMP_TABLE;
+}
+
 static void head_create(struct reader *reader, struct statement *statement)
 {
 	bool temporary = false;
@@ -305,8 +320,11 @@ static void head_create(struct reader *reader, struct statement *statement)
 		head_create_table(reader, statement, temporary);
 	} else if (item_key(reader->now) == KEY_FUNCTION ||
 		   item_key(reader->now) == KEY_PROCEDURE) {
+		head_create_other(reader, statement);
 		skip_routine(reader);
-	} else if (temporary) {
+	} else if (!temporary) {
+		head_create_other(reader, statement);
+	} else {
 		statement->effects |= EFFECT_TEMP_TABLE; /* a view or sequence: it belongs to the
 							    session just so */
 	}

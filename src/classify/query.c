@@ -99,10 +99,13 @@ static void step_into(struct walk *w)
 	w->expect = EXPECT_WRITE;
 	for (;;) {
 		enum key next = item_key(reader->now + 1);
-		if (next == KEY_TEMP)
+		bool is_schema = pgw_word_is(&(reader->now + 1)->token, "pg_temp");
+		if (next == KEY_TEMP || is_schema)
 			w->statement->effects |= EFFECT_TEMP_TABLE;
-		else if (next != KEY_LOCAL && next != KEY_GLOBAL && next != KEY_UNLOGGED &&
-			 next != KEY_TABLE)
+		if (is_schema)
+			return;
+		if (next != KEY_TEMP && next != KEY_LOCAL && next != KEY_GLOBAL &&
+			next != KEY_UNLOGGED && next != KEY_TABLE)
 			return;
 		reader_next(reader);
 	}

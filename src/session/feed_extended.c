@@ -171,7 +171,8 @@ bool feed_route_refused(struct feed *feed, const struct pgw_frame *frame,
 
 	if (UNLIKELY(client->xact == XACT_FAILED)) {
 		if (route && (route->kind == STATEMENT_ROLLBACK ||
-				     (route->kind == STATEMENT_COMMIT &&
+				     ((route->kind == STATEMENT_COMMIT ||
+					      (route->effects & EFFECT_TRANSACTION)) &&
 					     !client_is(client, CLIENT_SERVER_LOST)))) {
 			client_unset(client, CLIENT_SERVER_LOST);
 			return false; /* prepare_server() makes a failed one for it to end */

@@ -120,6 +120,9 @@ static bool answered_here(struct feed *feed, const struct pgw_frame *frame, cons
 	struct client *client = feed->client;
 
 	if (client->xact == XACT_FAILED) {
+		if (UNLIKELY(result->effects & EFFECT_TRANSACTION) &&
+			!client_is(client, CLIENT_SERVER_LOST))
+			return false; /* "ROLLBACK; BEGIN": prepare_server() makes a failed one for it */
 		*step_r = query_of_failed(feed, frame, result);
 		return true;
 	}

@@ -150,6 +150,27 @@ def test_commit_of_a_failed_transaction_says_rollback(start):
             assert result.tags == ["ROLLBACK"] and not result.errors and result.status == "I", result.messages
 
 
+ENDS_AND_MORE = {"ROLLBACK AND CHAIN": (["ROLLBACK"], "T"), "COMMIT AND CHAIN": (["ROLLBACK"], "T"), "ROLLBACK; BEGIN": (["ROLLBACK", "BEGIN"], "T"),
+                 "COMMIT; SELECT 1": (["ROLLBACK", "SELECT 1"], "I"), "END; SELECT 1; BEGIN": (["ROLLBACK", "SELECT 1", "BEGIN"], "T"),
+                 "ROLLBACK; SELECT 1/0": (["ROLLBACK"], "I"), "SELECT 1; COMMIT": ([], "E"), "SAVEPOINT a; ROLLBACK": ([], "E")}
+
+
+@pytest.mark.parametrize("text", ENDS_AND_MORE)
+def test_end_and_more_of_a_transaction_that_failed_here(start, cluster, text):
+    """As PostgreSQL does it: the end is heard, and what comes behind it in its text."""
+    proxy = start(lanes={"default": 1})
+    with proxy.client() as client, wire.RawClient("127.0.0.1", cluster.port, 30).login() as oracle:
+        for extended in [False, True][:1 if ";" in text else 2]:
+            for side in (client, oracle):
+                side.query("BEGIN")
+                assert side.exchange(wire.bind("", "unknown"), wire.execute()).sqlstate == "26000"
+                assert side.query("SELECT 1").sqlstate == "25P02"
+                result = side.extended(text) if extended else side.query(text)
+                assert (result.tags, result.status) == ENDS_AND_MORE[text], result.messages
+                side.query("ROLLBACK")
+                assert side.query("SELECT 2").value == "2"
+
+
 def test_function_call_in_a_lost_transaction(shared, cluster):
     """The fast path is no way around: what follows would be outside of any transaction."""
     with shared.client() as client:
