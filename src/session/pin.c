@@ -404,8 +404,9 @@ static bool take_row(struct pin *pin, const char *name, const char *value)
 		if (pin->answered == NULL)
 			return false;
 		/* Null is a name that nobody knows any more, nor set before. */
-		if (value && !param_list_set(pin->answered, name, value))
-			pin->touched.unknown = true; /* too long to be followed */
+		if (value && (touched_is_of_one_server(name, value) ||
+				     !param_list_set(pin->answered, name, value)))
+			pin->touched.unknown = true; /* it cannot be followed, or is too long */
 		return true;
 	}
 	if (value == NULL || !parse_reasons(value, &reasons))

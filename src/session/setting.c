@@ -173,6 +173,8 @@ static bool note(struct client *client, const char *sql, size_t n)
 		sql, n, client->params->backslash_escapes, &name, &value, &reset);
 	struct param_set *set = NULL;
 
+	if (ok && !reset && touched_is_of_one_server(name.data, value.data))
+		ok = false; /* it will be asked for */
 	if (ok) {
 		set = param_set_with(client->params, name.data, reset ? NULL : value.data);
 		ok = reset || has(set, name.data, value.data); /* else it has too many */

@@ -18,6 +18,12 @@ void touched_release(struct touched *touched)
 	touched_init(touched);
 }
 
+bool touched_is_of_one_server(const char *name, const char *value)
+{
+	return strcasecmp(name, "temp_buffers") == 0 ||
+	       (strcasecmp(name, "search_path") == 0 && strcasestr(value, "pg_temp") != NULL);
+}
+
 bool touched_is_of_transaction(const char *name)
 {
 	return strcasecmp(name, "transaction_isolation") == 0 ||

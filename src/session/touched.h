@@ -28,6 +28,11 @@ void touched_release(struct touched *touched);
 void touched_add_text(struct touched *touched, const char *sql, size_t n, bool backslash_escapes);
 /* transaction_isolation and the like: they are of the transaction, and leave nothing. */
 bool touched_is_of_transaction(const char *name);
+/*
+ * A value that must not go to another server: temp_buffers, which no server takes that has used temporary tables, and a
+ * search_path with pg_temp, by which CREATE TABLE makes one without saying so.
+ */
+bool touched_is_of_one_server(const char *name, const char *value);
 void touched_add(struct touched *touched, const char *name);
 bool touched_has(const struct touched *touched, const char *name); /* by its name; compared without case */
 void touched_remove(struct touched *touched, const char *name);

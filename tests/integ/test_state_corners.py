@@ -125,6 +125,32 @@ def test_value_too_long_to_be_followed_keeps_its_server(two):
     assert client.query("SELECT length(current_setting('my.blob'))").value == "200000"
 
 
+@pytest.mark.parametrize("how", ["SET search_path = pg_temp, public", "SELECT set_config('search_path', 'pg_temp, public', false)", "BEGIN; SET search_path TO 'pg_temp'; COMMIT"])
+def test_table_that_is_temporary_by_its_search_path(two, how):
+    """No word of its statement says so."""
+    proxy, client, _ = two
+    assert not client.query(how).errors
+    for table in ("hidden_away", "another"):
+        assert not client.query(f"CREATE TABLE {table} (n int)").errors
+        assert everywhere(proxy, f"SELECT count(*) FROM pg_class WHERE relname = '{table}' AND relnamespace = pg_my_temp_schema()", 2) == {"0"}
+        assert client.query(f"SELECT count(*) FROM {table}").value == "0"
+    client.query("DISCARD ALL")
+    with proxy.console() as console:
+        assert console.show("PINS") == []
+
+
+def test_temp_buffers_stay_where_they_could_be_set(two):
+    """A server that has used temporary tables takes no other value: its client would be refused there, whatever it says."""
+    proxy, client, other = two
+    other.query("CREATE TEMP TABLE t (n int)")
+    other.query("INSERT INTO t VALUES (1)")
+    assert not client.query("SET temp_buffers = '2MB'").errors
+    other.query("DISCARD ALL")
+    for _ in range(4):
+        assert client.query("SHOW temp_buffers").value == "2MB"
+        assert everywhere(proxy, "SHOW temp_buffers", 2) == {"8MB"}
+
+
 def test_flush_with_a_body_ends_its_client(start):
     """Its rest would be the place for words of the client's making amid ours."""
     proxy = start(lanes={"default": 1}, workers=1)

@@ -95,6 +95,14 @@ static void test_backslashes_as_the_session_has_them(void **state)
 	touched_release(&touched);
 }
 
+static void test_of_one_server(void **state)
+{
+	assert_true(touched_is_of_one_server("Temp_Buffers", "8MB"));
+	assert_true(touched_is_of_one_server("search_path", "\"$user\", PG_TEMP"));
+	assert_false(touched_is_of_one_server("search_path", "public"));
+	assert_false(touched_is_of_one_server("my.path", "pg_temp"));
+}
+
 static void test_bounded(void **state)
 {
 	struct touched touched;
@@ -121,6 +129,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_backslashes_as_the_session_has_them),
 		cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_of_one_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
