@@ -215,11 +215,18 @@ static void report(struct client *client, const struct server *server, const str
 	uint8_t message[PGW_HEADER_BYTES + 2 * (PARAMS_VALUE_MAX_BYTES + 1)];
 	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
 	const char *value = param_set_get(server->params, param->name);
+	struct param_set *defaults;
 
-	if (value == NULL || strcmp(value, param->value) == 0)
-		return; /* never reported, or reported by the server */
-	pgw_build_parameter_status(&writer, param->name, param->value);
-	client_reply(client, message, writer.len);
+	registry_lock();
+	defaults = param_set_ref(server->pool->shared->defaults);
+	registry_unlock();
+	if (value == NULL) /* it had that before, too, and reported no change */
+		value = param_set_get(defaults, param->name);
+	if (value && strcmp(value, param->value) != 0) { /* else never reported, or reported by the server */
+		pgw_build_parameter_status(&writer, param->name, param->value);
+		client_reply(client, message, writer.len);
+	}
+	param_set_unref(&defaults);
 }
 
 /* The server has its defaults, the client what it logged in with, as if it had connected itself. */

@@ -272,6 +272,20 @@ def test_reset_and_set_in_one_batch(start, cluster):
         assert run(client) == run(direct)
 
 
+@pytest.mark.parametrize("how", ["RESET application_name", "RESET ALL"])
+def test_reset_of_what_the_server_had_by_default_is_told(start, cluster, how):
+    """To the server the RESET is no change, so it reports none."""
+    def run(client):
+        told = dict(client.parameters)
+        for statement in ("SET application_name = ''", how):
+            told.update(client.query(statement).parameters)
+        return told["application_name"], show(client, "application_name")
+
+    proxy = start(lanes={"default": 1})
+    with proxy.client(application_name="mine") as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(application_name="mine") as direct:
+        assert run(client) == run(direct) == ("mine", "mine")
+
+
 def test_reset_that_does_not_run(start, cluster):
     """In a batch that fails: nothing was reset, and the server has what it had."""
     def run(client):
