@@ -210,7 +210,7 @@ def aslr_prefix(directory):
         return _aslr["prefix"]
 
 
-PROGRAM = ("integ", "drivers", "weaviate/test_faults.py", "weaviate/test_random_faults.py")
+PROGRAM = ("integ", "regress", "drivers", "weaviate/test_faults.py", "weaviate/test_random_faults.py")
 
 # name: (the build it needs or None, what runs it)
 SUITES = {

@@ -33,6 +33,7 @@ fsync = off
 wal_level = minimal
 max_wal_senders = 0
 max_wal_size = 4GB
+max_prepared_transactions = 8
 autovacuum = off
 ssl = on
 ssl_cert_file = '{certificates}/server.crt'

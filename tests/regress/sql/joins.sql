@@ -1,0 +1,35 @@
+-- SPDX-License-Identifier: ISC
+-- Joins, subqueries, common table expressions, set operations.
+CREATE TABLE a (id int PRIMARY KEY, v text);
+CREATE TABLE b (id int, a_id int REFERENCES a, n numeric);
+INSERT INTO a SELECT g, 'a' || g FROM generate_series(1, 6) g;
+INSERT INTO b SELECT g, CASE WHEN g % 4 > 0 THEN g % 4 END, g * 1.5 FROM generate_series(1, 12) g;
+ANALYZE a;
+ANALYZE b;
+SELECT a.v, b.n FROM a JOIN b ON b.a_id = a.id ORDER BY 1, 2;
+SELECT a.v, count(b.id), sum(n) FROM a LEFT JOIN b ON b.a_id = a.id GROUP BY a.v ORDER BY a.v;
+SELECT b.id, a.v FROM a RIGHT JOIN b ON b.a_id = a.id WHERE a.id IS NULL ORDER BY 1;
+SELECT a.id, b.id FROM a FULL JOIN b ON a.id = b.id AND b.id > 4 ORDER BY 1, 2;
+SELECT count(*) FROM a CROSS JOIN b;
+SELECT a.id, x.n FROM a, LATERAL (SELECT n FROM b WHERE b.a_id = a.id ORDER BY n DESC LIMIT 1) x ORDER BY 1;
+SELECT id FROM a NATURAL JOIN b ORDER BY 1;
+SELECT v FROM a WHERE id IN (SELECT a_id FROM b WHERE n > 14) ORDER BY 1;
+SELECT v FROM a WHERE NOT EXISTS (SELECT FROM b WHERE a_id = a.id) ORDER BY 1;
+SELECT v, (SELECT max(n) FROM b WHERE a_id = a.id) FROM a ORDER BY 1;
+SELECT (SELECT id FROM b);
+SELECT * FROM a WHERE (id, v) = (SELECT 3, 'a3');
+SELECT id FROM a WHERE id > ALL (SELECT a_id FROM b WHERE a_id IS NOT NULL) ORDER BY 1;
+WITH RECURSIVE t (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM t WHERE n < 8) SELECT sum(n), array_agg(n) FROM t;
+WITH moved AS (DELETE FROM b WHERE id > 10 RETURNING *), kept AS (SELECT count(*) AS c FROM b) SELECT moved.id, c FROM moved, kept ORDER BY 1;
+WITH RECURSIVE walk (id, path, cycle) AS (SELECT 1, ARRAY[1], false UNION ALL SELECT w.id % 4 + 1, path || w.id % 4 + 1, w.id % 4 + 1 = ANY (path) FROM walk w WHERE NOT cycle) SELECT * FROM walk;
+SELECT 1 UNION SELECT 1 UNION ALL SELECT 2 ORDER BY 1;
+(SELECT id FROM a EXCEPT SELECT a_id FROM b) INTERSECT SELECT generate_series(5, 9) ORDER BY 1;
+SELECT * FROM (VALUES (1, 'x'), (2, 'y')) v (n, t) ORDER BY n DESC;
+SELECT DISTINCT ON (a_id) a_id, id FROM b ORDER BY a_id, id DESC;
+SELECT * FROM a JOIN b USING (nothing);
+SELECT v FROM a, a;
+SELECT missing.v FROM a;
+MERGE INTO a USING (VALUES (1, 'changed'), (9, 'new')) s (id, v) ON a.id = s.id WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.v);
+SELECT * FROM a ORDER BY id;
+INSERT INTO b VALUES (100, 77, 1);
+DELETE FROM a WHERE id = 2;

@@ -1,0 +1,38 @@
+-- SPDX-License-Identifier: ISC
+-- LISTEN and NOTIFY, as psql tells of them (which is by the pid of who notified: only of ourselves, and none is waited for).
+NOTIFY nobody, 'hears';
+LISTEN ch;
+SELECT pg_listening_channels();
+UNLISTEN ch;
+SELECT pg_listening_channels();
+LISTEN a;
+LISTEN b;
+LISTEN a;
+SELECT c FROM pg_listening_channels() c ORDER BY c;
+UNLISTEN b;
+SELECT c FROM pg_listening_channels() c ORDER BY c;
+BEGIN;
+LISTEN c;
+SELECT c FROM pg_listening_channels() c ORDER BY c;
+ROLLBACK;
+SELECT c FROM pg_listening_channels() c ORDER BY c;
+BEGIN;
+UNLISTEN *;
+ROLLBACK;
+SELECT c FROM pg_listening_channels() c ORDER BY c;
+UNLISTEN *;
+SELECT count(*) FROM pg_listening_channels();
+SELECT pg_notify('ch', 'payload'), pg_notify('', 'x');
+SELECT pg_notify('ch', repeat('x', 8000));
+SELECT pg_notify(repeat('c', 64), '');
+NOTIFY ch, E'multi\nline';
+LISTEN 1;
+SELECT pg_notification_queue_usage();
+LISTEN "Quoted Channel";
+SELECT pg_listening_channels();
+DISCARD ALL;
+SELECT count(*) FROM pg_listening_channels();
+BEGIN;
+NOTIFY ch, 'dropped';
+ROLLBACK;
+UNLISTEN never_listened;

@@ -1,0 +1,34 @@
+-- SPDX-License-Identifier: ISC
+-- Sequences, identity columns, defaults.
+CREATE SEQUENCE s INCREMENT 5 START 10 MAXVALUE 20;
+SELECT nextval('s');
+SELECT currval('s');
+SELECT lastval();
+SELECT nextval('s');
+SELECT nextval('s');
+SELECT nextval('s');
+SELECT setval('s', 12, false), nextval('s');
+SELECT currval('s'), lastval();
+ALTER SEQUENCE s RESTART MAXVALUE 100 CYCLE CACHE 1;
+SELECT nextval('s');
+SELECT last_value, is_called FROM s;
+CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, big bigserial, n int DEFAULT 7, twice int GENERATED ALWAYS AS (n * 2) STORED);
+INSERT INTO t (n) VALUES (1), (2) RETURNING *;
+SELECT currval(pg_get_serial_sequence('t', 'id')), currval('t_big_seq'), lastval();
+INSERT INTO t (id) VALUES (5);
+INSERT INTO t (id) OVERRIDING SYSTEM VALUE VALUES (5) RETURNING id;
+INSERT INTO t (twice) VALUES (1);
+UPDATE t SET n = 10 WHERE id = 1 RETURNING twice;
+CREATE SEQUENCE never;
+SELECT currval('never');
+BEGIN;
+SELECT nextval('never');
+ROLLBACK;
+SELECT nextval('never');
+SELECT currval('never');
+DISCARD SEQUENCES;
+SELECT currval('never');
+SELECT lastval();
+DROP SEQUENCE t_big_seq;
+DROP SEQUENCE s;
+SELECT nextval('s');
