@@ -114,6 +114,13 @@ static void take_all(struct client *client, struct expect *expect)
 	expect->flags |= EXPECT_ALL;
 }
 
+void server_copies_return(struct server *server)
+{
+	if (server_copies_count(&server->copies_taken) == 0)
+		server_set(server, SERVER_RETIRE); /* it may have copies that are not known any more */
+	server_copies_move(&server->copies, &server->copies_taken);
+}
+
 enum step feed_execute_deallocate(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;

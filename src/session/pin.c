@@ -261,6 +261,12 @@ void pin_has_run(struct client *client)
 	client->pin->has_run = true;
 }
 
+void pin_client_gone(struct client *client)
+{
+	if (client->pin)
+		uncount(client, client->pin);
+}
+
 void pin_end(struct client *client)
 {
 	if (client->pin == NULL)

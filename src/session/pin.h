@@ -86,6 +86,8 @@ bool pin_answer(struct server *server, const uint8_t *body, size_t n, bool whole
 void pin_answered(struct server *server, bool failed);
 /* Once a second; true: the client was ended (pin_idle_timeout). */
 bool pin_janitor(struct client *client, uint64_t now_us);
+/* The client has gone, and its server is yet to be reset: it counts no more. */
+void pin_client_gone(struct client *client);
 /* The pair is parted. */
 void pin_end(struct client *client);
 /* Its session has state that is gone when the server is. */

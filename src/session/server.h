@@ -161,6 +161,7 @@ void inject_flush(struct server *server);
 void inject_failure(struct server *server); /* its error is replaced by client->fault */
 void inject_raw_parse(struct server *server, const struct statement *statement,
 	const char *name);		      /* the caller pushes what it expects */
+void server_copies_return(struct server *server); /* what an EXPECT_ALL took and did not drop */
 void inject_evictions(struct server *server); /* closes its copies beyond max_prepared_statements */
 /* The server has the statement when the next message arrives there: under its own name, or as the
  * unnamed one. */

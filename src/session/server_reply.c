@@ -50,11 +50,8 @@ static void undo(struct walk *walk, const struct expect *expect)
 
 	if (expect->n_names && server->client)
 		client_names_failed(server->client, expect->n_names);
-	if (expect->flags & EXPECT_ALL) {
-		if (server_copies_count(&server->copies_taken) == 0)
-			server_set(server, SERVER_RETIRE); /* it may have copies that are not known any more */
-		server_copies_move(&server->copies, &server->copies_taken);
-	}
+	if (expect->flags & EXPECT_ALL)
+		server_copies_return(server);
 	if (expect->kind != EXPECT_PARSE) {
 		if (expect->flags & EXPECT_COPY)
 			server_copies_add(&server->copies, expect->hash);

@@ -249,6 +249,19 @@ def test_server_that_dies_takes_its_pinned_client_along(start, cluster):
         assert not pins(proxy)
 
 
+def test_pin_of_one_who_has_gone_is_nobodys(start, cluster):
+    """Its server is being reset, slowly; the next to come (psql's \\c, a pool of connections) is not refused for it."""
+    proxy = start(lanes={"default": 2}, workers=1, server_reset_query="SELECT pg_sleep(1); DISCARD ALL", cancel_grace="20s")
+    with proxy.client() as client:
+        assert not client.query("CREATE TEMP TABLE own (n int)").errors
+        client.send(wire.TERMINATE)
+        assert client.is_closed()
+        system.eventually(lambda: cluster.backends("query LIKE 'SELECT pg_sleep(1)%' AND state = 'active'"))
+    with proxy.client() as other:
+        assert not other.query("CREATE TEMP TABLE own (n int)").errors
+        system.eventually(lambda: len(pins(proxy)) == 1)
+
+
 def test_pins_count_for_several_workers(start):
     proxy = start(lanes={"default": 4}, workers=2)
     clients = [proxy.client() for _ in range(8)]
