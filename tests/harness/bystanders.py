@@ -6,7 +6,7 @@ import random
 # What a fresh session has. Prepared statements are those of SQL: copies of the protocol's belong to the pool.
 LOOK = """SELECT session_user, current_user, current_setting('search_path'), current_setting('DateStyle'), current_setting('TimeZone'),
        current_setting('work_mem'), current_setting('client_encoding'), current_setting('application_name'), current_setting('client_min_messages'),
-       (SELECT count(*) FROM pg_listening_channels()) AS channels, (SELECT count(*) FROM pg_prepared_statements WHERE from_sql) AS prepared,
+       (SELECT count(*) FROM pg_listening_channels()) AS channels, (SELECT count(*) FROM pg_prepared_statements WHERE from_sql AND name NOT LIKE 'pglane\\_%') AS prepared,
        (SELECT count(*) FROM pg_cursors) AS cursors, (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks,
        (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()) AS temporary,
        (SELECT string_agg(name, ' ') FROM pg_settings WHERE source = 'session' AND setting IS DISTINCT FROM reset_val) AS settings"""

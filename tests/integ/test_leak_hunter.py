@@ -60,10 +60,9 @@ BEGINS = ["BEGIN", "BEGIN", "BEGIN", "START TRANSACTION", "BEGIN ISOLATION LEVEL
 ENDS = ["COMMIT", "COMMIT", "COMMIT", "END", "ROLLBACK", "ROLLBACK", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN"]
 SHARED_LOCK = 777
 
-# All that a session has, as its client can see it.
+# All that a session has, as its client can see it; prepared statements follow it, but the view of them is the server's.
 LOOK = """SELECT current_user, session_user,
  (SELECT string_agg(c, ' ' ORDER BY c) FROM pg_catalog.pg_listening_channels() c),
- (SELECT string_agg(name || ' ' || statement, '; ' ORDER BY name) FROM pg_catalog.pg_prepared_statements WHERE from_sql),
  (SELECT string_agg(name || ' ' || is_holdable, '; ' ORDER BY name) FROM pg_catalog.pg_cursors WHERE name LIKE 'c%'),
  (SELECT string_agg(objid || mode, ' ' ORDER BY objid, mode) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()),
  (SELECT string_agg(relname || relkind::text, ' ' ORDER BY relname, relkind::text) FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()),

@@ -25,6 +25,7 @@ DIFFERENT = {
     ("session", "settings"): (["- regress", "-(1 row)", "-", "+ ", "+(1 row)", "+"], LOGIN),
     ("session", "dates"): (["- PST8PDT", "+ UTC", "-   DateStyle   ", "----------------", "- Postgres, MDY", "+ DateStyle ", "+-----------", "+ ISO, MDY",
                             "-  IntervalStyle   ", "-------------------", "- postgres_verbose", "+ IntervalStyle ", "+---------------", "+ postgres"], LOGIN),
+    ("transaction", "prepared"): (None, "pg_prepared_statements is the server's"),
     ("transaction", "sequences"): (None, "currval() and lastval() are the server's, not the client's"),
 }
 
