@@ -214,15 +214,21 @@ static void check_pools(struct lane_ledger *l)
 static uint32_t count_idle(const struct lane_ledger *l)
 {
 	const struct lane_idle *idle;
-	uint64_t last = 0;
-	uint32_t n = 0;
+	uint32_t n_all = 0;
 
-	TAILQ_FOREACH(idle, &l->idle, of_ledger) {
-		MUST(idle->used > last);
-		last = idle->used;
-		n++;
+	for (unsigned i = 0; i <= LANE_MAX; i++) {
+		uint64_t last = 0;
+		uint32_t n = 0;
+
+		TAILQ_FOREACH(idle, &l->shares[i].idle, of_lane) {
+			MUST(idle->used > last && idle->share == i && i <= l->n_lanes);
+			last = idle->used;
+			n++;
+		}
+		MUST(n == l->shares[i].n_idle);
+		n_all += n;
 	}
-	return n;
+	return n_all;
 }
 
 static void check_slots(const struct lane_ledger *l)

@@ -65,8 +65,9 @@ enum lane_source {
 	/* A slot was taken for you: open a connection. */
 	LANE_SOURCE_SLOT,
 	/*
-	 * `idle`: claimed: have its worker close it. You are queued for a slot (state
-	 * WAITS_SLOT); it arrives at the port. So may, before that, another one to evict.
+	 * `idle`: claimed: have its worker close it; of a lane with more servers than permits, if
+	 * there is one (README.md). You are queued for a slot (state WAITS_SLOT); it arrives at the
+	 * port. So may, before that, another one to evict.
 	 */
 	LANE_SOURCE_EVICT,
 	/* A server is closing already; you are queued for its slot (state WAITS_SLOT). */
@@ -76,17 +77,18 @@ enum lane_source {
 enum lane_idle_state { LANE_IDLE_OUT, LANE_IDLE_REGISTERED, LANE_IDLE_CLAIMED };
 
 /*
- * Embedded in a server. Owner: the server's worker while OUT; the ledger while REGISTERED; the
- * claimer's message while CLAIMED. The owner's worker sets pool and port, once; the ledger has
- * the rest.
+ * Embedded in a server, zeroed with it. Owner: the server's worker while OUT; the ledger while
+ * REGISTERED; the claimer's message while CLAIMED. The owner's worker sets pool and port, once; the
+ * ledger has the rest.
  */
 struct lane_idle {
 	TAILQ_ENTRY(lane_idle) of_pool;
-	TAILQ_ENTRY(lane_idle) of_ledger; /* all idle, least recently used first */
+	TAILQ_ENTRY(lane_idle) of_lane; /* those counted for the same lane, least recently used first */
 	struct lane_pool *pool;
 	enum lane_idle_state state;
 	uint8_t port;	       /* whose worker owns the server; moved by lane_claim_moved() */
 	bool claimed_to_close; /* CLAIMED by an eviction, not by a move */
+	uint8_t share;	       /* 1 + the lane that it is counted for; 0: it has served none yet */
 	uint64_t used;	       /* order of the last use, over all idle */
 };
 

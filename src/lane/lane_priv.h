@@ -66,6 +66,12 @@ struct lane_pool {
 	struct lane_idle_list idle[]; /* [n_ports], most recently used first */
 };
 
+/* The idle servers that are counted for one lane. */
+struct lane_share {
+	struct lane_idle_list idle; /* least recently used first */
+	uint32_t n_idle;
+};
+
 struct lane_port {
 	struct lane_ticket_list delivered;
 };
@@ -100,7 +106,8 @@ struct lane_ledger {
 	uint32_t n_orphans;
 	uint32_t n_closing;
 	uint32_t n_promised; /* held or orphan, refused as idle: lane_slot_closing() must follow */
-	struct lane_idle_list idle; /* registered, least recently used first */
+	/* The registry, by lane_idle.share. */
+	struct lane_share shares[LANE_MAX + 1];
 	struct lane_ticket_list slot_waiters;
 	uint32_t n_slot_waiters;
 
@@ -144,6 +151,7 @@ bool lane__swap_round(struct lane_ledger *l, struct lane_ticket *t, unsigned lan
 void lane__find_server(struct lane_ledger *l, struct lane_ticket *t);
 void lane__take_coming(struct lane_ledger *l, struct lane_ticket *t);
 void lane__give_back_coming(struct lane_ledger *l, struct lane_ticket *t);
+void lane__count_idle_for(struct lane_ledger *l, struct lane_idle *idle, unsigned lane);
 bool lane__place_idle(struct lane_ledger *l, struct lane_idle *idle) WARN_UNUSED;
 void lane__serve_slots(struct lane_ledger *l);
 void lane__match_slot_waiters(struct lane_ledger *l);
@@ -164,6 +172,12 @@ static inline bool lane__pool_has_room(const struct lane_pool *pool)
 static inline bool lane__has_permit(const struct lane *lane)
 {
 	return lane->in_use < lane->spec.size;
+}
+
+/* Its permits in use and the idle servers that are counted for it. */
+static inline uint32_t lane__servers(const struct lane_ledger *l, unsigned lane)
+{
+	return l->lanes[lane].in_use + l->shares[lane + 1].n_idle;
 }
 
 /* A statement of the lane may take a permit of the lane it spills to. */

@@ -434,6 +434,10 @@ bool lane_release(
 	if (idle) {
 		MUST(idle->pool == t->pool && idle->state == LANE_IDLE_OUT && l->n_held > 0);
 		l->n_held--;
+		if (LIKELY(lane__servers(l, t->home_lane) < l->lanes[t->home_lane].spec.size))
+			idle->share = (uint8_t)(t->home_lane + 1);
+		else
+			lane__count_idle_for(l, idle, t->home_lane);
 		stays = lane__place_idle(l, idle);
 		if (!stays) {
 			l->n_held++;

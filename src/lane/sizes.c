@@ -83,7 +83,8 @@ struct lane_ledger *lane_ledger_new(const struct lane_spec *specs, unsigned n_la
 	}
 	for (unsigned i = 0; i < n_ports; i++)
 		TAILQ_INIT(&l->ports[i].delivered);
-	TAILQ_INIT(&l->idle);
+	for (unsigned i = 0; i <= LANE_MAX; i++)
+		TAILQ_INIT(&l->shares[i].idle);
 	TAILQ_INIT(&l->slot_waiters);
 	TAILQ_INIT(&l->pools);
 	l->limit = UINT32_MAX;

@@ -17,7 +17,8 @@ static void idle_register(struct lane_ledger *l, struct lane_idle *idle)
 	TAILQ_INSERT_HEAD(&pool->idle[idle->port], idle, of_pool);
 	pool->ports_filled |= UINT64_C(1) << idle->port;
 	pool->n_idle++;
-	TAILQ_INSERT_TAIL(&l->idle, idle, of_ledger);
+	TAILQ_INSERT_TAIL(&l->shares[idle->share].idle, idle, of_lane);
+	l->shares[idle->share].n_idle++;
 	l->n_idle++;
 	if (pool->max_servers && pool->n_waiting)
 		l->lanes_to_serve |= lane__all(l);
@@ -31,7 +32,8 @@ static void idle_unregister(struct lane_ledger *l, struct lane_idle *idle)
 	if (TAILQ_EMPTY(&pool->idle[idle->port]))
 		pool->ports_filled &= ~(UINT64_C(1) << idle->port);
 	pool->n_idle--;
-	TAILQ_REMOVE(&l->idle, idle, of_ledger);
+	TAILQ_REMOVE(&l->shares[idle->share].idle, idle, of_lane);
+	l->shares[idle->share].n_idle--;
 	l->n_idle--;
 }
 
@@ -71,6 +73,58 @@ static struct lane_idle *pool_best_idle(struct lane_pool *pool, unsigned port)
 			best = idle;
 	}
 	return best;
+}
+
+/* ---- Whose servers they are, and which one goes first ---- */
+
+/*
+ * A server came back from a statement of this lane. It is counted for the lane, unless that has as
+ * many servers as permits already, and the one it was counted for has not: who only borrowed it
+ * takes it from nobody.
+ */
+void lane__count_idle_for(struct lane_ledger *l, struct lane_idle *idle, unsigned lane)
+{
+	unsigned before = idle->share;
+
+	if (UNLIKELY(lane__servers(l, lane) >= l->lanes[lane].spec.size) && before > 0 &&
+		lane__servers(l, before - 1) < l->lanes[before - 1].spec.size)
+		return;
+	idle->share = (uint8_t)(lane + 1);
+}
+
+/* More servers are counted for it than it has permits. */
+static bool is_beyond_share(const struct lane_ledger *l, unsigned share)
+{
+	return share == 0 || lane__servers(l, share - 1) > l->lanes[share - 1].spec.size;
+}
+
+/* The least recently used of all, or of those that are beyond their lane's share. */
+static struct lane_idle *oldest_idle(struct lane_ledger *l, bool beyond_share_only)
+{
+	struct lane_idle *best = NULL;
+
+	for (unsigned i = 0; i <= l->n_lanes; i++) {
+		struct lane_idle *idle = TAILQ_FIRST(&l->shares[i].idle);
+
+		if (idle == NULL || (beyond_share_only && !is_beyond_share(l, i)))
+			continue;
+		if (best == NULL || idle->used < best->used)
+			best = idle;
+	}
+	return best;
+}
+
+/*
+ * Which is closed for a ticket of this lane: no other lane loses one that it has a permit for, while
+ * there is any choice (README.md: there is, but for orphans and shrinks).
+ */
+static struct lane_idle *victim_for(struct lane_ledger *l, unsigned lane)
+{
+	struct lane_idle *idle = oldest_idle(l, true);
+
+	if (idle == NULL)
+		idle = TAILQ_FIRST(&l->shares[lane + 1].idle);
+	return idle ? idle : oldest_idle(l, false);
 }
 
 /* ---- The slot queue ---- */
@@ -166,8 +220,8 @@ void lane__find_server(struct lane_ledger *l, struct lane_ticket *t)
 	join_slot_queue(l, t);
 	t->coming = LANE_SOURCE_AWAIT_SLOT;
 	t->coming_idle = NULL;
-	idle = TAILQ_FIRST(&l->idle);
-	if (idle && lane__shortage(l) > 0) {
+	if (l->n_idle && lane__shortage(l) > 0) {
+		idle = victim_for(l, t->home_lane);
 		idle_unregister(l, idle);
 		give_eviction(l, t, idle);
 	}
@@ -292,7 +346,7 @@ void lane__match_slot_waiters(struct lane_ledger *l)
 
 	match_pools(l);
 	while (l->n_idle && lane__shortage(l) > 0 && (t = first_told_waiter(l)) != NULL) {
-		struct lane_idle *idle = TAILQ_FIRST(&l->idle);
+		struct lane_idle *idle = victim_for(l, t->home_lane);
 
 		idle_unregister(l, idle);
 		give_eviction(l, t, idle);
@@ -460,15 +514,20 @@ bool lane_claim_undo(struct lane_ledger *l, struct lane_idle *idle, uint64_t mon
  */
 static struct lane_idle *idle_above_limit(struct lane_ledger *l)
 {
-	struct lane_idle *idle;
+	struct lane_idle *idle, *best = NULL;
 
-	TAILQ_FOREACH(idle, &l->idle, of_ledger) {
-		const struct lane_pool *pool = idle->pool;
+	for (unsigned i = 0; i <= l->n_lanes; i++) {
+		TAILQ_FOREACH(idle, &l->shares[i].idle, of_lane) {
+			const struct lane_pool *pool = idle->pool;
 
-		if (pool->max_servers && pool->n_permits + pool->n_idle > pool->max_servers)
-			return idle;
+			if (pool->max_servers &&
+				pool->n_permits + pool->n_idle > pool->max_servers)
+				break;
+		}
+		if (idle && (best == NULL || idle->used < best->used))
+			best = idle;
 	}
-	return NULL;
+	return best;
 }
 
 struct lane_idle *lane_excess_idle(struct lane_ledger *l)
@@ -476,7 +535,10 @@ struct lane_idle *lane_excess_idle(struct lane_ledger *l)
 	struct lane_idle *idle;
 
 	lane__lock(l, 0);
-	idle = lane__shortage(l) > 0 ? TAILQ_FIRST(&l->idle) : idle_above_limit(l);
+	if (lane__shortage(l) <= 0)
+		idle = idle_above_limit(l);
+	else if ((idle = oldest_idle(l, true)) == NULL)
+		idle = oldest_idle(l, false);
 	if (idle) {
 		idle_unregister(l, idle);
 		idle_claim(l, idle, true);
@@ -491,7 +553,7 @@ struct lane_idle *lane_surplus_idle(struct lane_ledger *l, uint32_t keep)
 
 	lane__lock(l, 0);
 	if (l->n_slot_waiters == 0 && l->slots - l->n_closing - l->n_evicting > keep)
-		idle = TAILQ_FIRST(&l->idle);
+		idle = oldest_idle(l, false);
 	if (idle) {
 		idle_unregister(l, idle);
 		idle_claim(l, idle, true);

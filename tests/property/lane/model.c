@@ -195,6 +195,98 @@ int model__oldest_idle(const struct model *m, bool above_limit_only)
 	return best;
 }
 
+uint32_t model_servers(const struct model *m, int lane)
+{
+	uint32_t n = model_in_use(m, lane);
+
+	FOR_SERVERS(m, i)
+	n += m->servers[i].where == WHERE_IDLE && m->servers[i].share == lane;
+	return n;
+}
+
+static bool has_room(const struct model *m, int lane)
+{
+	return model_servers(m, lane) < m->lanes[lane].spec.size;
+}
+
+/* A statement of the lane gives it back. */
+void model__count_idle_for(struct model *m, int server, int lane)
+{
+	int before = m->servers[server].share;
+
+	m->servers[server].where = WHERE_LOOSE;
+	if (before < 0 || has_room(m, lane) || !has_room(m, before))
+		m->servers[server].share = lane;
+}
+
+/* Idle servers of no lane, and of lanes that have more than permits. */
+int model__oldest_beyond_share(const struct model *m)
+{
+	int best = -1;
+
+	FOR_SERVERS(m, i)
+	{
+		const struct model_server *s = &m->servers[i];
+
+		if (s->where == WHERE_IDLE &&
+			(s->share < 0 || model_servers(m, s->share) > m->lanes[s->share].spec.size) &&
+			(best < 0 || s->used < m->servers[best].used))
+			best = i;
+	}
+	return best;
+}
+
+static int oldest_of_lane(const struct model *m, int lane)
+{
+	int best = -1;
+
+	FOR_SERVERS(m, i)
+	{
+		const struct model_server *s = &m->servers[i];
+
+		if (s->where == WHERE_IDLE && s->share == lane &&
+			(best < 0 || s->used < m->servers[best].used))
+			best = i;
+	}
+	return best;
+}
+
+/*
+ * Why there is one beyond its share: nothing is owed, sizes and budget are the same, and all slots
+ * are those of permits, of idle servers, or on their way out.
+ */
+static bool must_be_beyond_share(const struct model *m)
+{
+	uint32_t sizes = 0;
+
+	for (int i = 0; i < m->n_lanes; i++) {
+		sizes += m->lanes[i].spec.size;
+		if (model_in_use(m, i) > m->lanes[i].spec.size)
+			return false;
+	}
+	FOR_SERVERS(m, i)
+	{
+		const struct model_server *s = &m->servers[i];
+
+		if (s->where == WHERE_ORPHAN || s->where == WHERE_LOOSE ||
+			((s->where == WHERE_HELD || s->where == WHERE_MOVING) && s->owner < 0))
+			return false;
+	}
+	return sizes == m->budget;
+}
+
+/* Which idle server closes for a ticket of this lane; -1: there is none. */
+static int victim_for(const struct model *m, int lane)
+{
+	int idle = model__oldest_beyond_share(m);
+
+	if (idle >= 0)
+		return idle;
+	MUST(model_count(m, WHERE_IDLE) == 0 || model__shortage(m) <= 0 || !must_be_beyond_share(m));
+	idle = oldest_of_lane(m, lane);
+	return idle >= 0 ? idle : model__oldest_idle(m, false);
+}
+
 static void grant_idle(struct model *m, int t, int server)
 {
 	struct model_ticket *ticket = &m->tickets[t];
@@ -213,7 +305,7 @@ int model__new_server(struct model *m, enum model_where where, int pool, int por
 		if (m->servers[i].where != WHERE_NOWHERE)
 			continue;
 		m->servers[i] = (struct model_server){
-			.where = where, .pool = pool, .port = port, .owner = owner};
+			.where = where, .pool = pool, .port = port, .owner = owner, .share = -1};
 		return i;
 	}
 	UNREACHABLE("the model has too few servers for the budget");
@@ -312,8 +404,8 @@ void model__find_server(struct model *m, int t)
 	ticket->slot_arrival = ++m->clock;
 	ticket->coming = LANE_SOURCE_AWAIT_SLOT;
 	ticket->coming_server = -1;
-	idle = model__oldest_idle(m, false);
-	if (idle >= 0 && model__shortage(m) > 0)
+	idle = model__shortage(m) > 0 ? victim_for(m, ticket->home) : -1;
+	if (idle >= 0)
 		grant_eviction(m, t, idle);
 }
 
@@ -432,9 +524,9 @@ static bool serve_one_permit(struct model *m)
 	}
 	model__hold(m, &m->tickets[best], to);
 	/* A permit is held from here on as far as counts go, but its server is not there yet. */
+	model__deliver(m, &m->tickets[best]);
 	if (m->tickets[best].state == LANE_TICKET_WAITS_PERMIT)
 		model__find_server(m, best);
-	model__deliver(m, &m->tickets[best]);
 	return true;
 }
 
@@ -484,9 +576,9 @@ static bool serve_one_match(struct model *m)
 /* An idle server that has to close, and a ticket that can pass that on. */
 static bool serve_one_eviction(struct model *m)
 {
-	int t = first_slot_waiter(m, -1, true), idle = model__oldest_idle(m, false);
+	int t = first_slot_waiter(m, -1, true), idle;
 
-	if (t < 0 || idle < 0 || model__shortage(m) <= 0)
+	if (t < 0 || model__shortage(m) <= 0 || (idle = victim_for(m, m->tickets[t].home)) < 0)
 		return false;
 	grant_eviction(m, t, idle);
 	model__deliver(m, &m->tickets[t]);

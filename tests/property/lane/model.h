@@ -34,6 +34,7 @@ struct model_server {
 	int pool, port;
 	int owner;
 	bool must_close; /* was refused as idle */
+	int share;	 /* the lane that it is counted for; -1: it has served none */
 	uint64_t used;
 };
 
@@ -105,5 +106,6 @@ uint32_t model_in_use(const struct model *m, int lane); /* -1: all */
 uint32_t model_count(const struct model *m, enum model_where where);
 uint32_t model_slots(const struct model *m);
 uint32_t model_slot_waiters(const struct model *m);
+uint32_t model_servers(const struct model *m, int lane); /* permits in use, and idle servers counted for it */
 
 #endif

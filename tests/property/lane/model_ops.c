@@ -221,6 +221,7 @@ bool model_release(struct model *m, int t, int server)
 			m->servers[i].owner = -1;
 	}
 	if (server >= 0) {
+		model__count_idle_for(m, server, m->tickets[t].home);
 		stays = model__place_idle(m, server);
 		if (!stays) {
 			m->servers[server].where = WHERE_HELD;
@@ -295,8 +296,10 @@ void model_hold(struct model *m, int pool, bool is_held)
 
 int model_excess_idle(struct model *m)
 {
-	int server = model__oldest_idle(m, model__shortage(m) <= 0);
+	int server = model__oldest_idle(m, true);
 
+	if (model__shortage(m) > 0 && (server = model__oldest_beyond_share(m)) < 0)
+		server = model__oldest_idle(m, false);
 	if (server >= 0) {
 		m->servers[server].where = WHERE_EVICTING;
 		m->servers[server].owner = -1;

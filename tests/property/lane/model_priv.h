@@ -14,6 +14,8 @@ int model__free_lane(const struct model *m, int lane, int priority);
 bool model__pool_has_room(const struct model *m, int pool);
 void model__deliver(struct model *m, struct model_ticket *t);
 int model__oldest_idle(const struct model *m, bool above_limit_only);
+int model__oldest_beyond_share(const struct model *m);
+void model__count_idle_for(struct model *m, int server, int lane);
 int model__new_server(struct model *m, enum model_where where, int pool, int port, int owner);
 void model__idle_returns(struct model *m, int server);
 bool model__place_idle(struct model *m, int server);

@@ -99,6 +99,8 @@ static struct lane_idle *idle_entry(struct world *w, int server)
 
 	idle->pool = w->pools[w->model.servers[server].pool];
 	idle->port = (uint8_t)w->model.servers[server].port;
+	if (w->model.servers[server].share < 0) /* another server was in its place */
+		idle->share = 0;
 	return idle;
 }
 

@@ -80,6 +80,17 @@ static void check_counting_argument(const struct model *m)
 	MUST(model_slot_waiters(m) <= n_replaceable);
 }
 
+/* Whom the servers count for: of those that are the ledger's at this moment. */
+static void compare_shares(const struct world *w)
+{
+	for (int i = 0; i < MODEL_SERVERS; i++) {
+		const struct model_server *s = &w->model.servers[i];
+
+		if (s->where == WHERE_IDLE || s->where == WHERE_MOVING || s->where == WHERE_EVICTING)
+			EXPECT(w->idle[i].share, s->share + 1, "share of a server");
+	}
+}
+
 void world__compare(struct world *w)
 {
 	struct lane_reading readings[LANE_MAX];
@@ -103,4 +114,5 @@ void world__compare(struct world *w)
 	MUST(slots <= MAX_OF(m->budget, w->last_slots));
 	w->last_slots = slots;
 	check_counting_argument(m);
+	compare_shares(w);
 }

@@ -109,7 +109,12 @@ static void leave_a_waiter_beside_a_permit(struct lane_ledger *l)
 
 static void misplace_an_idle_server(struct lane_ledger *l)
 {
-	TAILQ_FIRST(&l->idle)->port = 1;
+	TAILQ_FIRST(&l->shares[LANE_B + 1].idle)->port = 1;
+}
+
+static void count_an_idle_server_for_another_lane(struct lane_ledger *l)
+{
+	TAILQ_FIRST(&l->shares[LANE_B + 1].idle)->share = LANE_A + 1;
 }
 
 static void spoiled_books_are_noticed(void **state)
@@ -122,6 +127,7 @@ static void spoiled_books_are_noticed(void **state)
 	assert_true(notices(forget_a_waiter));
 	assert_true(notices(leave_a_waiter_beside_a_permit));
 	assert_true(notices(misplace_an_idle_server));
+	assert_true(notices(count_an_idle_server_for_another_lane));
 }
 
 int main(void)

@@ -60,6 +60,69 @@ static void eviction_takes_the_longest_idle_of_any_pool(void **state)
 	fixture_release(&f);
 }
 
+static void serve_once(struct fixture *f, unsigned pool, unsigned lane, unsigned server)
+{
+	assert_int_equal(acquire(f, 15, pool, lane, 5, 0), LANE_GRANTED);
+	assert_true(release(f, 15, server));
+}
+
+static void eviction_spares_a_lane_that_has_permits_for_its_servers(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 3, 1, 0);
+	serve_once(&f, 0, LANE_B, 0); /* the longest idle from here on */
+	make_idle(&f, 1, 3, 1, 0);
+	acquire(&f, 8, 2, LANE_A, 5, 0);
+	assert_int_equal(f.t[8].source, LANE_SOURCE_EVICT);
+	assert_ptr_equal(f.t[8].idle, &f.s[1]); /* lane A has four servers with this one, and three permits */
+	close_claimed(&f, 1);
+	assert_taken(&f, 0, 8, LANE_SOURCE_SLOT);
+	assert_true(release(&f, 8, 1));
+	acquire(&f, 9, 2, LANE_B, 5, 1); /* idle there, and taken: the same for lane B now */
+	assert_int_equal(f.t[9].source, LANE_SOURCE_FOREIGN_IDLE);
+	acquire(&f, 10, 2, LANE_A, 5, 0);
+	assert_int_equal(f.t[10].source, LANE_SOURCE_EVICT);
+	assert_ptr_equal(f.t[10].idle, &f.s[0]); /* lane B's one permit is in use */
+	lane_claim_moved(f.ledger, &f.s[1], 1);
+	close_claimed(&f, 0);
+	collect(&f, 0);
+	release_none(&f, 9);
+	close_held(&f);
+	fixture_release(&f);
+}
+
+static void a_borrowed_server_is_still_counted_for_its_lane(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, 1, 0);
+	serve_once(&f, 0, LANE_B, 0);
+	serve_once(&f, 0, LANE_A, 0);
+	assert_int_equal(f.s[0].share, LANE_A + 1); /* as A has none */
+	serve_once(&f, 0, LANE_B, 0);
+	assert_int_equal(f.s[0].share, LANE_B + 1);
+	make_idle(&f, 1, 2, 1, 0);
+	serve_once(&f, 0, LANE_A, 0);
+	assert_int_equal(f.s[0].share, LANE_B + 1); /* A has two others */
+	fixture_release(&f);
+}
+
+static void a_server_that_served_nobody_goes_before_those_of_lanes(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 1, 1, 0);
+	serve_once(&f, 0, LANE_B, 0);
+	assert_true(lane_slot_try(f.ledger));
+	f.s[1].pool = f.pools[1];
+	assert_true(lane_orphan_idle(f.ledger, &f.s[1], 2000));
+	acquire(&f, 8, 2, LANE_A, 5, 0);
+	assert_int_equal(f.t[8].source, LANE_SOURCE_EVICT);
+	assert_ptr_equal(f.t[8].idle, &f.s[1]);
+	fixture_release(&f);
+}
+
 static void a_closing_server_is_awaited_before_another_is_evicted(void **state)
 {
 	struct fixture f;
@@ -284,6 +347,9 @@ int main(void)
 		cmocka_unit_test(surplus_is_closed_oldest_first_unless_somebody_waits),
 		cmocka_unit_test(reuse_is_newest_first_and_prefers_the_own_port),
 		cmocka_unit_test(eviction_takes_the_longest_idle_of_any_pool),
+		cmocka_unit_test(eviction_spares_a_lane_that_has_permits_for_its_servers),
+		cmocka_unit_test(a_borrowed_server_is_still_counted_for_its_lane),
+		cmocka_unit_test(a_server_that_served_nobody_goes_before_those_of_lanes),
 		cmocka_unit_test(a_closing_server_is_awaited_before_another_is_evicted),
 		cmocka_unit_test(a_slot_waiter_takes_an_idle_server_of_its_pool),
 		cmocka_unit_test(a_waiter_of_another_pool_gets_the_freed_slot),
