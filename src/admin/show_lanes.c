@@ -173,13 +173,14 @@ void show_classes(struct run *run)
 
 /* ---- the queue ---- */
 
-enum waits_for { WAITS_FOR_NOTHING, WAITS_FOR_RESUME, WAITS_FOR_PERMIT, WAITS_FOR_SLOT, WAITS_FOR_LANE, WAITS_FOR_SERVER, WAITS_FOR_REPLICA };
+enum waits_for { WAITS_FOR_NOTHING, WAITS_FOR_RESUME, WAITS_FOR_PERMIT, WAITS_FOR_SLOT, WAITS_FOR_LANE, WAITS_FOR_LOGIN, WAITS_FOR_SERVER, WAITS_FOR_REPLICA };
 
 static const char *const waits_for_names[] = {
 	[WAITS_FOR_RESUME] = "resume",
 	[WAITS_FOR_PERMIT] = "permit",
 	[WAITS_FOR_SLOT] = "slot",
 	[WAITS_FOR_LANE] = "other lane",
+	[WAITS_FOR_LOGIN] = "login",
 	[WAITS_FOR_SERVER] = "server",
 	[WAITS_FOR_REPLICA] = "replica",
 };
@@ -197,6 +198,8 @@ static enum waits_for waits_for(const struct client *client)
 		return WAITS_FOR_SLOT;
 	case LANE_TICKET_WAITS_SWAP:
 		return WAITS_FOR_LANE;
+	case LANE_TICKET_WAITS_LOGIN:
+		return WAITS_FOR_LOGIN;
 	case LANE_TICKET_NONE:
 	case LANE_TICKET_DELIVERED:
 	case LANE_TICKET_HOLDS:

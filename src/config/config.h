@@ -151,6 +151,7 @@ struct config {
 	uint64_t queue_timeout_us;	/* global default */
 	uint64_t cancel_grace_us;
 	uint32_t warm_min, scale_step, scale_threshold_permille;
+	uint32_t max_server_logins; /* 0: as many as there are slots */
 	uint64_t scale_down_delay_us;
 	char **rules;			/* the lines of [rules], in order, NULL-terminated */
 	char **rule_places;		/* "FILE:LINE" of each, for the mistakes that only their compiler can see */

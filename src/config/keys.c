@@ -267,6 +267,10 @@ static const struct schema_row main_rows[] = {
 		"How many prepared statements are kept open on each server, the least recently "
 		"used closed first. 0: protocol-level "
 		"prepared statements are not tracked outside session pooling."),
+	MAIN("max_server_logins", GROUP_LANES, COUNT(0, 100000), max_server_logins, "32", NULL, 0,
+		"How many logins to PostgreSQL may be under way at once, and a quarter of that for "
+		"one pool; each worker has its part. Who has a permit waits for a turn, or for a "
+		"server that comes free. A pool may always have one. 0: no bound."),
 	MAIN("max_user_client_connections", GROUP_CLIENTS, COUNT(0, COUNT_MAX),
 		max_user_client_connections, "0", NULL, 0,
 		"The most clients of one user. 0: no limit."),

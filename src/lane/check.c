@@ -181,17 +181,33 @@ static void check_pool(struct lane_ledger *l, struct lane_pool *pool)
 		MUST(TAILQ_EMPTY(&pool->idle[i]) == !(pool->ports_filled & UINT64_C(1) << i));
 	}
 	MUST(n == pool->n_idle);
+	/* Who waits for a login takes what comes. */
+	MUST(pool->n_login_waiters == 0 || n == 0);
 	if (pool->max_servers == 0 && pool->groups) {
 		for (unsigned i = 0; i < l->n_lanes; i++)
 			MUST(pool->groups[i].q.filled == 0);
 	}
 }
 
+static uint32_t count_login_waiters(const struct lane_pool *pool)
+{
+	const struct lane_ticket *t;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(t, &pool->login_waiters, slot_queued) {
+		MUST(t->standing == LANE_TICKET_WAITS_LOGIN && t->state == t->standing &&
+			t->pool == pool);
+		n++;
+	}
+	MUST(n == pool->n_login_waiters);
+	return n;
+}
+
 /* An idle server of a pool goes to who waits for a slot on its behalf: the two do not coexist. */
 static void check_pools(struct lane_ledger *l)
 {
 	uint64_t n_permits = 0, n_idle = 0, n_claimed = 0, n_slot_waiters = 0, n_waiting = 0,
-		 n_in_lanes = 0;
+		 n_in_lanes = 0, n_login_waiters = 0;
 	struct lane_pool *pool;
 
 	TAILQ_FOREACH(pool, &l->pools, of_ledger) {
@@ -202,6 +218,7 @@ static void check_pools(struct lane_ledger *l)
 		n_idle += pool->n_idle;
 		n_claimed += pool->n_claimed;
 		n_slot_waiters += pool->n_slot_waiters;
+		n_login_waiters += count_login_waiters(pool);
 		n_waiting += pool->n_waiting;
 	}
 	for (unsigned i = 0; i < l->n_lanes; i++)
@@ -209,6 +226,7 @@ static void check_pools(struct lane_ledger *l)
 	MUST(n_permits == l->in_use && n_idle == l->n_idle &&
 		n_claimed == (uint64_t)l->n_moving + l->n_evicting);
 	MUST(n_slot_waiters == l->n_slot_waiters && n_waiting == n_in_lanes);
+	MUST(n_login_waiters == l->n_login_waiters && n_login_waiters <= l->n_held);
 }
 
 static uint32_t count_idle(const struct lane_ledger *l)

@@ -52,6 +52,7 @@ enum lane_ticket_state {
 	LANE_TICKET_DELIVERED,	  /* granted while waiting; lies in the port until lane_collect() */
 	LANE_TICKET_HOLDS,	  /* holds the permit; its owner acts, or has acted, on it */
 	LANE_TICKET_WAITS_SWAP,	  /* holds a permit of `lane`, queued for one of `wanted_lane` */
+	LANE_TICKET_WAITS_LOGIN,  /* holds permit and slot, and opens no connection yet */
 };
 
 /* How the holder of a permit comes to its server. */
@@ -229,9 +230,24 @@ bool lane_release(struct lane_ledger *ledger, struct lane_ticket *ticket, struct
  * The server could not be had, because PostgreSQL takes no more (its slot is closing already): the
  * holder gives its permit back and waits for another one in its old place, as if it had not been
  * granted. It may be delivered before this returns. MUST: its source is SLOT, and it has neither
- * been swapped nor hopped since it asked.
+ * been swapped nor hopped since it asked. One in WAITS_LOGIN gives its slot back, too, unless a
+ * server is on its way to it: then nothing happens.
  */
 void lane_requeue(struct lane_ledger *ledger, struct lane_ticket *ticket, uint64_t mono_us);
+
+/*
+ * A holder with source SLOT does not connect yet (its worker has logins enough under way): state
+ * WAITS_LOGIN. An idle server of its pool that comes first is delivered at the port, and the slot is
+ * free for others; so may be one that is there already. MUST: it opened no connection.
+ */
+void lane_login_wait(struct lane_ledger *ledger, struct lane_ticket *ticket, uint64_t mono_us);
+/*
+ * The ticket's turn to log in. GRANTED: HOLDS with source SLOT, connect. QUEUED: not any more: a
+ * server is on its way (lane_collect()), or a shrink took the slot, and it waits for a permit in its
+ * old place as after lane_requeue().
+ */
+enum lane_verdict lane_login_begin(
+	struct lane_ledger *ledger, struct lane_ticket *ticket, uint64_t mono_us) WARN_UNUSED;
 
 /*
  * Slots. Every server's life: taken (by a grant or lane_slot_try) -> [orphan] -> idle and held in

@@ -59,6 +59,8 @@ struct lane_pool {
 	uint32_t n_permits;	      /* held by tickets of this pool */
 	uint32_t n_waiting;	      /* tickets in lane queues, swaps apart */
 	uint32_t n_slot_waiters;      /* tickets in the slot queue */
+	uint32_t n_login_waiters;
+	struct lane_ticket_list login_waiters; /* they have slots, and open no connection yet */
 	uint32_t n_idle;	      /* registered */
 	uint32_t n_claimed;	      /* claimed, for a move or to close */
 	struct lane_group *groups;    /* [n_lanes]; NULL until the pool is first limited */
@@ -110,6 +112,7 @@ struct lane_ledger {
 	struct lane_share shares[LANE_MAX + 1];
 	struct lane_ticket_list slot_waiters;
 	uint32_t n_slot_waiters;
+	uint32_t n_login_waiters; /* over all pools; their slots are among the held */
 
 	struct lane_port ports[LANE_PORTS_MAX];
 	TAILQ_HEAD(, lane_pool) pools;
@@ -121,6 +124,8 @@ void lane__lock(struct lane_ledger *l, uint64_t mono_us);
 void lane__finish(struct lane_ledger *l);
 void lane__deliver(struct lane_ledger *l, struct lane_ticket *t);
 void lane__count_grant(struct lane_ledger *l, struct lane_ticket *t);
+/* A holder without a slot gives its permit back and waits in its old place. */
+void lane__requeue(struct lane_ledger *l, struct lane_ticket *t);
 
 /* waitq.c */
 void lane__waitq_init(struct lane_waitq *q);
@@ -144,6 +149,17 @@ struct lane_ticket *lane__first_swap(
 	const struct lane_ledger *l, const struct lane *lane, unsigned from, int held);
 void lane__regroup(struct lane_ledger *l, struct lane_pool *pool, uint32_t max_servers);
 
+/* share.c */
+void lane__count_idle_for(struct lane_ledger *l, struct lane_idle *idle, unsigned lane);
+struct lane_idle *lane__oldest_idle(struct lane_ledger *l, bool beyond_share_only);
+struct lane_idle *lane__victim_for(struct lane_ledger *l, unsigned lane);
+struct lane_idle *lane__idle_above_limit(struct lane_ledger *l);
+
+/* login.c */
+void lane__leave_login_queue(struct lane_ledger *l, struct lane_ticket *t);
+/* It opened no connection: nobody's slot any more. */
+void lane__give_up_login(struct lane_ledger *l, struct lane_ticket *t);
+
 /* swap.c */
 bool lane__swap_round(struct lane_ledger *l, struct lane_ticket *t, unsigned lane);
 
@@ -151,8 +167,9 @@ bool lane__swap_round(struct lane_ledger *l, struct lane_ticket *t, unsigned lan
 void lane__find_server(struct lane_ledger *l, struct lane_ticket *t);
 void lane__take_coming(struct lane_ledger *l, struct lane_ticket *t);
 void lane__give_back_coming(struct lane_ledger *l, struct lane_ticket *t);
-void lane__count_idle_for(struct lane_ledger *l, struct lane_idle *idle, unsigned lane);
 bool lane__place_idle(struct lane_ledger *l, struct lane_idle *idle) WARN_UNUSED;
+/* The pool's best idle server for this port, if it has one, to who waits in the pool. */
+void lane__offer_idle(struct lane_ledger *l, struct lane_pool *pool, unsigned port);
 void lane__serve_slots(struct lane_ledger *l);
 void lane__match_slot_waiters(struct lane_ledger *l);
 void lane__leave_slot_queue(struct lane_ledger *l, struct lane_ticket *t);

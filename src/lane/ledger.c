@@ -377,6 +377,9 @@ static void abandon_grant(struct lane_ledger *l, struct lane_ticket *t)
 	if (t->standing == LANE_TICKET_DELIVERED) {
 		TAILQ_REMOVE(&l->ports[t->port].delivered, t, queued);
 		lane__give_back_coming(l, t);
+	} else if (t->standing == LANE_TICKET_WAITS_LOGIN) {
+		lane__give_up_login(l, t);
+		lane__serve_slots(l);
 	} else {
 		lane__leave_slot_queue(l, t);
 	}
@@ -408,6 +411,7 @@ void lane_abandon(struct lane_ledger *l, struct lane_ticket *t, uint64_t mono_us
 		t->state = t->standing = LANE_TICKET_NONE;
 		break;
 	case LANE_TICKET_WAITS_SLOT:
+	case LANE_TICKET_WAITS_LOGIN:
 		abandon_grant(l, t);
 		break;
 	case LANE_TICKET_WAITS_SWAP:
@@ -458,10 +462,8 @@ enum lane_verdict lane_again(struct lane_ledger *l, struct lane_ticket *t, uint6
 	return LANE_GRANTED;
 }
 
-void lane_requeue(struct lane_ledger *l, struct lane_ticket *t, uint64_t mono_us)
+void lane__requeue(struct lane_ledger *l, struct lane_ticket *t)
 {
-	MUST(t->state == LANE_TICKET_HOLDS && t->source == LANE_SOURCE_SLOT);
-	lane__lock(l, mono_us);
 	permit_return(l, t);
 	t->source = LANE_SOURCE_NONE;
 	t->idle = NULL;
@@ -471,5 +473,19 @@ void lane_requeue(struct lane_ledger *l, struct lane_ticket *t, uint64_t mono_us
 	lane__enqueue(l, t);
 	l->lanes[t->home_lane].n_queued++;
 	l->lanes_to_serve = lane__all(l); /* the permit may have been the urgent lane's */
+	lane__serve_slots(l);
+}
+
+void lane_requeue(struct lane_ledger *l, struct lane_ticket *t, uint64_t mono_us)
+{
+	bool waits_login = t->state == LANE_TICKET_WAITS_LOGIN;
+
+	MUST(waits_login || (t->state == LANE_TICKET_HOLDS && t->source == LANE_SOURCE_SLOT));
+	lane__lock(l, mono_us);
+	if (!waits_login || t->standing == LANE_TICKET_WAITS_LOGIN) {
+		if (waits_login)
+			lane__give_up_login(l, t);
+		lane__requeue(l, t);
+	}
 	lane__finish(l);
 }

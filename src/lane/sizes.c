@@ -146,6 +146,7 @@ struct lane_pool *lane_pool_new(struct lane_ledger *l)
 
 	for (unsigned i = 0; i < l->n_ports; i++)
 		TAILQ_INIT(&pool->idle[i]);
+	TAILQ_INIT(&pool->login_waiters);
 	lane__lock(l, 0);
 	TAILQ_INSERT_TAIL(&l->pools, pool, of_ledger);
 	lane__finish(l);

@@ -75,58 +75,6 @@ static struct lane_idle *pool_best_idle(struct lane_pool *pool, unsigned port)
 	return best;
 }
 
-/* ---- Whose servers they are, and which one goes first ---- */
-
-/*
- * A server came back from a statement of this lane. It is counted for the lane, unless that has as
- * many servers as permits already, and the one it was counted for has not: who only borrowed it
- * takes it from nobody.
- */
-void lane__count_idle_for(struct lane_ledger *l, struct lane_idle *idle, unsigned lane)
-{
-	unsigned before = idle->share;
-
-	if (UNLIKELY(lane__servers(l, lane) >= l->lanes[lane].spec.size) && before > 0 &&
-		lane__servers(l, before - 1) < l->lanes[before - 1].spec.size)
-		return;
-	idle->share = (uint8_t)(lane + 1);
-}
-
-/* More servers are counted for it than it has permits. */
-static bool is_beyond_share(const struct lane_ledger *l, unsigned share)
-{
-	return share == 0 || lane__servers(l, share - 1) > l->lanes[share - 1].spec.size;
-}
-
-/* The least recently used of all, or of those that are beyond their lane's share. */
-static struct lane_idle *oldest_idle(struct lane_ledger *l, bool beyond_share_only)
-{
-	struct lane_idle *best = NULL;
-
-	for (unsigned i = 0; i <= l->n_lanes; i++) {
-		struct lane_idle *idle = TAILQ_FIRST(&l->shares[i].idle);
-
-		if (idle == NULL || (beyond_share_only && !is_beyond_share(l, i)))
-			continue;
-		if (best == NULL || idle->used < best->used)
-			best = idle;
-	}
-	return best;
-}
-
-/*
- * Which is closed for a ticket of this lane: no other lane loses one that it has a permit for, while
- * there is any choice (README.md: there is, but for orphans and shrinks).
- */
-static struct lane_idle *victim_for(struct lane_ledger *l, unsigned lane)
-{
-	struct lane_idle *idle = oldest_idle(l, true);
-
-	if (idle == NULL)
-		idle = TAILQ_FIRST(&l->shares[lane + 1].idle);
-	return idle ? idle : oldest_idle(l, false);
-}
-
 /* ---- The slot queue ---- */
 
 static void join_slot_queue(struct lane_ledger *l, struct lane_ticket *t)
@@ -221,7 +169,7 @@ void lane__find_server(struct lane_ledger *l, struct lane_ticket *t)
 	t->coming = LANE_SOURCE_AWAIT_SLOT;
 	t->coming_idle = NULL;
 	if (l->n_idle && lane__shortage(l) > 0) {
-		idle = victim_for(l, t->home_lane);
+		idle = lane__victim_for(l, t->home_lane);
 		idle_unregister(l, idle);
 		give_eviction(l, t, idle);
 	}
@@ -246,7 +194,7 @@ void lane__take_coming(struct lane_ledger *l, struct lane_ticket *t)
 
 /*
  * A claimed server comes back with nobody at hand who could close it: a ticket of its pool takes
- * it, or a waiter is told to close it, or it is registered; then if there is a shortage left it is
+ * it, one that waits for a slot or for its login; or a waiter is told to close it, or it is registered; then if there is a shortage left it is
  * a shrink's, and lane_excess_idle() finds it.
  */
 static void idle_return(struct lane_ledger *l, struct lane_idle *idle)
@@ -256,7 +204,12 @@ static void idle_return(struct lane_ledger *l, struct lane_idle *idle)
 		struct lane_idle *freed = NULL;
 
 		idle_unclaim(l, idle);
-		if (t) {
+		if (t == NULL && (t = TAILQ_FIRST(&idle->pool->login_waiters)) != NULL) {
+			lane__give_up_login(l, t);
+			give_idle(l, t, idle);
+			lane__deliver(l, t);
+			lane__serve_slots(l);
+		} else if (t) {
 			if (lane__is_untold_eviction(t))
 				freed = t->coming_idle;
 			lane__leave_slot_queue(l, t);
@@ -281,7 +234,7 @@ bool lane__place_idle(struct lane_ledger *l, struct lane_idle *idle)
 {
 	struct lane_pool *pool = idle->pool;
 
-	if (UNLIKELY(pool->n_slot_waiters > 0)) {
+	if (UNLIKELY(pool->n_slot_waiters + pool->n_login_waiters > 0)) {
 		idle_claim(l, idle, false);
 		idle_return(l, idle);
 		return true;
@@ -316,21 +269,27 @@ void lane__serve_slots(struct lane_ledger *l)
 	}
 }
 
+void lane__offer_idle(struct lane_ledger *l, struct lane_pool *pool, unsigned port)
+{
+	struct lane_idle *idle = pool_best_idle(pool, port);
+
+	if (idle == NULL)
+		return;
+	idle_unregister(l, idle);
+	idle_claim(l, idle, false);
+	idle_return(l, idle);
+}
+
 static void match_pools(struct lane_ledger *l)
 {
 	struct lane_ticket *t, *next;
 
 	TAILQ_FOREACH_SAFE(t, &l->slot_waiters, slot_queued, next) {
-		struct lane_idle *idle;
-
 		if (lane__shortage(l) >= (int64_t)l->n_idle)
 			return;
-		idle = pool_best_idle(t->pool, t->port);
-		if (idle == NULL)
+		if (t->pool->n_idle == 0)
 			continue;
-		idle_unregister(l, idle);
-		idle_claim(l, idle, false);
-		idle_return(l, idle);
+		lane__offer_idle(l, t->pool, t->port);
 		next = TAILQ_FIRST(&l->slot_waiters);
 	}
 }
@@ -346,7 +305,7 @@ void lane__match_slot_waiters(struct lane_ledger *l)
 
 	match_pools(l);
 	while (l->n_idle && lane__shortage(l) > 0 && (t = first_told_waiter(l)) != NULL) {
-		struct lane_idle *idle = victim_for(l, t->home_lane);
+		struct lane_idle *idle = lane__victim_for(l, t->home_lane);
 
 		idle_unregister(l, idle);
 		give_eviction(l, t, idle);
@@ -508,37 +467,15 @@ bool lane_claim_undo(struct lane_ledger *l, struct lane_idle *idle, uint64_t mon
 	return ok;
 }
 
-/*
- * The least recently used server of a pool above its own limit, which is searched for over all
- * pools.
- */
-static struct lane_idle *idle_above_limit(struct lane_ledger *l)
-{
-	struct lane_idle *idle, *best = NULL;
-
-	for (unsigned i = 0; i <= l->n_lanes; i++) {
-		TAILQ_FOREACH(idle, &l->shares[i].idle, of_lane) {
-			const struct lane_pool *pool = idle->pool;
-
-			if (pool->max_servers &&
-				pool->n_permits + pool->n_idle > pool->max_servers)
-				break;
-		}
-		if (idle && (best == NULL || idle->used < best->used))
-			best = idle;
-	}
-	return best;
-}
-
 struct lane_idle *lane_excess_idle(struct lane_ledger *l)
 {
 	struct lane_idle *idle;
 
 	lane__lock(l, 0);
 	if (lane__shortage(l) <= 0)
-		idle = idle_above_limit(l);
-	else if ((idle = oldest_idle(l, true)) == NULL)
-		idle = oldest_idle(l, false);
+		idle = lane__idle_above_limit(l);
+	else if ((idle = lane__oldest_idle(l, true)) == NULL)
+		idle = lane__oldest_idle(l, false);
 	if (idle) {
 		idle_unregister(l, idle);
 		idle_claim(l, idle, true);
@@ -553,7 +490,7 @@ struct lane_idle *lane_surplus_idle(struct lane_ledger *l, uint32_t keep)
 
 	lane__lock(l, 0);
 	if (l->n_slot_waiters == 0 && l->slots - l->n_closing - l->n_evicting > keep)
-		idle = oldest_idle(l, false);
+		idle = lane__oldest_idle(l, false);
 	if (idle) {
 		idle_unregister(l, idle);
 		idle_claim(l, idle, true);

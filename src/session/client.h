@@ -46,6 +46,7 @@ enum client_flag {
 	CLIENT_LANE_TIMEOUT =
 		1 << 6, /* the lane's timeout sent a cancel; 57014 of the server becomes ours */
 	CLIENT_SERVER_LOST = 1 << 7, /* the next statement of the failed transaction hears of it */
+	CLIENT_AWAITS_LOGIN = 1 << 8, /* on worker->awaiting_login */
 	CLIENT_LINGERS =
 		1 << 9, /* told a FATAL: what it still sends is dropped until its end of file */
 	CLIENT_WAIT_NOTIFIED = 1 << 10,
@@ -117,6 +118,7 @@ struct client {
 	struct stream stream;
 	TAILQ_ENTRY(client) link;      /* of worker->clients */
 	TAILQ_ENTRY(client) wait_link; /* of pool->waiting */
+	TAILQ_ENTRY(client) login_link; /* of worker->awaiting_login */
 	struct lane_ticket ticket;
 	struct timer timer; /* login, queue or statement deadline: one at a time */
 	struct task task;   /* resume, or free */
@@ -174,6 +176,12 @@ static inline void client_set(struct client *client, uint32_t flags)
 static inline void client_unset(struct client *client, uint32_t flags)
 {
 	client->flags &= ~flags;
+}
+
+/* Whose server its ticket is for, or was last. */
+static inline struct pool *client_target(const struct client *client)
+{
+	return UNLIKELY(client->target != NULL) ? client->target : client->pool;
 }
 
 /* client.c */

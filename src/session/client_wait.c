@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "session/client.h"
 #include "session/feed.h"
+#include "session/login_turn.h"
 #include "session/pin.h"
 #include "session/replay.h"
 #include "session/replica.h"
@@ -34,6 +35,7 @@ static void enter_queue(struct client *client)
 
 static void leave_queue(struct client *client)
 {
+	login_turn_leave(client);
 	if (!client_is(client, CLIENT_QUEUED_HERE))
 		return;
 	client_unset(client, CLIENT_QUEUED_HERE);
@@ -107,12 +109,6 @@ static void fail_waiting(struct client *client, const struct pgw_fault *fault)
 	client_drop_waiting_message(client);
 	if (client->state == CLIENT_IDLE)
 		client_resume(client);
-}
-
-/* Where its ticket is for a server of. */
-static struct pool *target_of(const struct client *client)
-{
-	return UNLIKELY(client->target != NULL) ? client->target : client->pool;
 }
 
 static void parked_fault(const struct client *client, struct pgw_fault *fault_r)
@@ -190,7 +186,7 @@ static void handover_answered(struct mail *mail, void *owner)
 	struct server *server = handover->server;
 
 	if (server)
-		server_attach(server, handover->to, target_of(client));
+		server_attach(server, handover->to, client_target(client));
 	mem_free(handover);
 	client_handover_arrived(client, server);
 }
@@ -260,11 +256,7 @@ static enum want follow_source(struct client *client)
 		server_claimed(worker, ticket->idle, client);
 		return WANT_WAIT;
 	case LANE_SOURCE_SLOT:
-		server = server_new(target_of(client));
-		server->replication = client->replication;
-		server->client = client;
-		client->server = server;
-		server_connect(server);
+		login_turn(client);
 		return WANT_WAIT;
 	case LANE_SOURCE_EVICT:
 		server_claimed(worker, ticket->idle, NULL);
@@ -308,7 +300,7 @@ static enum want refuse(struct client *client, const struct pgw_fault *fault)
 /* Connecting to this pool's server failed a moment ago, and none is there: say so at once. */
 static bool circuit_is_open(struct client *client, struct pgw_fault *fault_r)
 {
-	struct shared_pool *shared = target_of(client)->shared;
+	struct shared_pool *shared = client_target(client)->shared;
 	uint64_t until_us = STAT_READ(shared->failed_until_us);
 
 	/* What fails for one walsender need not for another, nor for those who are none. */
@@ -406,7 +398,7 @@ static enum want prepare_server(struct client *client)
 /* Its ticket's: in that of replication connections there is never an idle server. */
 static struct lane_pool *account_of(const struct client *client)
 {
-	struct shared_pool *shared = target_of(client)->shared;
+	struct shared_pool *shared = client_target(client)->shared;
 
 	return LIKELY(client->replication == REPLICATION_NONE)
 		       ? shared->lane_pool
@@ -485,6 +477,7 @@ enum want client_want_server(
 
 void client_delivered(struct client *client)
 {
+	login_turn_leave(client);
 	if (client->ticket.source == LANE_SOURCE_NONE) { /* a swap */
 		end_waiting(client);
 		client_to(client, CLIENT_LINKED);

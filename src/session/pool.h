@@ -45,6 +45,8 @@ struct pool {
 	uint64_t unused_since_us;  /* no members; 0: not yet seen so */
 	uint32_t n_clients;	   /* logged in */
 	uint32_t n_active_clients; /* linked */
+	/* login_turn.h: clients with a slot for a server of it and no turn; logins under way */
+	uint32_t n_awaiting_login, n_logins;
 	struct client_list
 		waiting; /* for a permit or a server, in order of arrival: for the console */
 	uint32_t n_waiting;

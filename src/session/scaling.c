@@ -144,7 +144,7 @@ static bool may_have_more(const struct pool *pool, bool is_warm)
 {
 	uint32_t size = pool_size_of(pool);
 
-	return pool_may_open(pool) && (is_warm || pool->use > 0) &&
+	return pool_may_open(pool) && pool->n_awaiting_login == 0 && (is_warm || pool->use > 0) &&
 	       pool->n_servers[SERVER_CONNECTING] < SCALE_LOGINS_PER_POOL &&
 	       (size == 0 || STAT_READ(pool->shared->n_open) +
 					     pool->n_servers[SERVER_CONNECTING] < size);

@@ -15,6 +15,7 @@
 #include "io/listener.h"
 #include "session/client.h"
 #include "session/feed.h"
+#include "session/login_turn.h"
 
 #define CLOSE_PATIENCE_US 10000000u /* then the operator hears of it, and it of a cancel request */
 
@@ -53,6 +54,8 @@ static void leave_list(struct server *server)
 {
 	TAILQ_REMOVE(&server->pool->servers[server->state], server, link);
 	server->pool->n_servers[server->state]--;
+	if (server->state == SERVER_CONNECTING)
+		login_turn_over(server);
 }
 
 void server_to(struct server *server, enum server_state next)

@@ -14,6 +14,7 @@
 #include "io/tls.h"
 #include "pgw/frame.h"
 #include "pgw/startup.h"
+#include "session/login_turn.h"
 #include "session/replication.h"
 #include "session/server_login.h"
 
@@ -118,6 +119,7 @@ void server_connect(struct server *server)
 	const struct config_database *entry = pool_entry(server->pool);
 
 	server->login = mem_zalloc(sizeof(*server->login));
+	login_turn_began(server);
 	param_list_init(&server->login->facts, NULL);
 	param_list_init(&server->login->params, NULL);
 	loop_timer(&server->worker->loop, &server->timer, config->server_connect_timeout_us,

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "session/client.h"
+#include "session/login_turn.h"
 #include "session/replica.h"
 #include "session/replication.h"
 #include "session/server.h"
@@ -397,6 +398,7 @@ void worker_init(
 	worker->n_holding = 1;
 	TAILQ_INIT(&worker->clients);
 	LIST_INIT(&worker->cancels);
+	login_turn_init(worker);
 	statement_table_init(&worker->statements);
 	fingerprints_init(&worker->fingerprints);
 	leaks_init(&worker->leaks);
@@ -438,6 +440,7 @@ void worker_join(struct worker *worker)
 void worker_release(struct worker *worker)
 {
 	worker->loop.stopping = false;
+	login_turn_release(worker);
 	pool_free_all(worker);
 	param_set_unref(&worker->replica_asked);
 	param_set_unref(&worker->replica_params);

@@ -115,6 +115,10 @@ struct worker {
 	struct pool *pools; /* newest first, see pool.c */
 	struct pool_stats forgotten; /* of pools that are no more: totals never fall */
 	struct cancel_list cancels;
+	/* login_turn.h */
+	struct client_list awaiting_login; /* in the order of their turns */
+	uint32_t n_logins;		   /* under way, of all pools */
+	struct task login_task;
 	struct client **keys; /* cancel keys: buckets by pid, see cancel.c */
 	struct statement_table statements;
 	struct listener_watch watches[LISTENER_MAX];

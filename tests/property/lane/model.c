@@ -158,6 +158,21 @@ static int first_slot_waiter(const struct model *m, int pool, bool told_only)
 	return best;
 }
 
+static int first_login_waiter(const struct model *m, int pool)
+{
+	int best = -1;
+
+	FOR_TICKETS(m, i)
+	{
+		const struct model_ticket *t = &m->tickets[i];
+
+		if (t->state == LANE_TICKET_WAITS_LOGIN && !t->is_delivered && t->pool == pool &&
+			(best < 0 || t->login_arrival < m->tickets[best].login_arrival))
+			best = i;
+	}
+	return best;
+}
+
 /* Most recently used of the pool, on the port (-1: any). */
 static int newest_idle(const struct model *m, int pool, int port)
 {
@@ -328,11 +343,19 @@ static void grant_eviction(struct model *m, int t, int server)
 	m->tickets[t].coming_server = server;
 }
 
+static bool serve_one_slot(struct model *m);
+
 static void register_idle(struct model *m, int server)
 {
 	m->servers[server].where = WHERE_IDLE;
 	m->servers[server].owner = -1;
 	m->servers[server].used = ++m->clock;
+}
+
+/* The slot that it did not use yet is nobody's. */
+void model__give_up_login(struct model *m, int t)
+{
+	m->servers[model_server_of(m, t)].where = WHERE_NOWHERE;
 }
 
 /* A claim is taken back. */
@@ -352,6 +375,15 @@ void model__idle_returns(struct model *m, int server)
 			model__idle_returns(m, freed);
 		return;
 	}
+	t = first_login_waiter(m, s->pool);
+	if (t >= 0) {
+		model__give_up_login(m, t);
+		grant_idle(m, t, server);
+		model__deliver(m, &m->tickets[t]);
+		while (serve_one_slot(m))
+			;
+		return;
+	}
 	t = first_slot_waiter(m, -1, true);
 	if (model__shortage(m) > (int64_t)model_count(m, WHERE_IDLE) && t >= 0) {
 		grant_eviction(m, t, server);
@@ -368,7 +400,7 @@ bool model__place_idle(struct model *m, int server)
 
 	s->where = WHERE_LOOSE;
 	s->owner = -1;
-	if (first_slot_waiter(m, s->pool, false) >= 0) {
+	if (first_slot_waiter(m, s->pool, false) >= 0 || first_login_waiter(m, s->pool) >= 0) {
 		model__idle_returns(m, server);
 		return true;
 	}
@@ -549,6 +581,16 @@ static bool serve_one_slot(struct model *m)
 	return true;
 }
 
+void model__offer_idle(struct model *m, int pool, int port)
+{
+	int idle = newest_idle(m, pool, port);
+
+	if (idle < 0)
+		idle = newest_idle(m, pool, -1);
+	if (idle >= 0)
+		model__idle_returns(m, idle);
+}
+
 /* An idle server that may be handed out, and a ticket of its pool in the slot queue. */
 static bool serve_one_match(struct model *m)
 {
@@ -564,12 +606,8 @@ static bool serve_one_match(struct model *m)
 			(best < 0 || t->slot_arrival < m->tickets[best].slot_arrival))
 			best = i;
 	}
-	if (best >= 0) {
-		int idle = newest_idle(m, m->tickets[best].pool, m->tickets[best].port);
-
-		model__idle_returns(
-			m, idle >= 0 ? idle : newest_idle(m, m->tickets[best].pool, -1));
-	}
+	if (best >= 0)
+		model__offer_idle(m, m->tickets[best].pool, m->tickets[best].port);
 	return best >= 0;
 }
 

@@ -45,7 +45,7 @@ struct model_ticket {
 	bool was_swapped;
 	int pool, port;
 	int lane, home, wanted, priority;
-	uint64_t arrival, slot_arrival, delivery; /* orders */
+	uint64_t arrival, slot_arrival, login_arrival, delivery; /* orders */
 	enum lane_source source, coming;
 	int server, coming_server; /* of source and coming; -1 */
 	uint64_t enqueued_us, granted_us;
@@ -88,6 +88,8 @@ void model_aging(struct model *m, uint64_t step_us);
 int model_excess_idle(struct model *m); /* the server, or -1 */
 int model_surplus_idle(struct model *m, uint32_t keep);
 void model_requeue(struct model *m, int t);
+void model_login_wait(struct model *m, int t);
+enum lane_verdict model_login_begin(struct model *m, int t);
 
 bool model_slot_try(struct model *m, int pool, int port, int *server_r);
 bool model_orphan_idle(struct model *m, int server);

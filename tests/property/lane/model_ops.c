@@ -161,6 +161,11 @@ void model_requeue(struct model *m, int t)
 {
 	struct model_ticket *ticket = &m->tickets[t];
 
+	if (ticket->state == LANE_TICKET_WAITS_LOGIN) {
+		if (ticket->is_delivered)
+			return;
+		model__give_up_login(m, t);
+	}
 	ticket->state = LANE_TICKET_WAITS_PERMIT;
 	ticket->source = LANE_SOURCE_NONE;
 	ticket->server = -1;
@@ -170,15 +175,43 @@ void model_requeue(struct model *m, int t)
 	model__settle(m);
 }
 
+void model_login_wait(struct model *m, int t)
+{
+	struct model_ticket *ticket = &m->tickets[t];
+
+	ticket->state = LANE_TICKET_WAITS_LOGIN;
+	ticket->login_arrival = ++m->clock;
+	model__offer_idle(m, ticket->pool, ticket->port);
+	model__settle(m);
+}
+
+enum lane_verdict model_login_begin(struct model *m, int t)
+{
+	struct model_ticket *ticket = &m->tickets[t];
+
+	if (ticket->is_delivered)
+		return LANE_QUEUED;
+	if (model_slots(m) > m->budget) {
+		model_requeue(m, t);
+		return LANE_QUEUED;
+	}
+	ticket->state = LANE_TICKET_HOLDS;
+	ticket->source = LANE_SOURCE_SLOT;
+	ticket->server = -1;
+	return LANE_GRANTED;
+}
+
 static void give_back(struct model *m, int t)
 {
 	struct model_ticket *ticket = &m->tickets[t];
-	bool was_delivered = ticket->is_delivered;
+	bool was_delivered = ticket->is_delivered, waited_login = ticket->state == LANE_TICKET_WAITS_LOGIN;
 	int server = ticket->coming_server, slot = model_server_of(m, t);
 
 	ticket->is_delivered = false;
 	ticket->in_slot_queue = false;
 	ticket->state = LANE_TICKET_NONE;
+	if (!was_delivered && waited_login)
+		m->servers[slot].where = WHERE_NOWHERE;
 	if (!was_delivered)
 		return;
 	if (ticket->coming == LANE_SOURCE_SLOT)

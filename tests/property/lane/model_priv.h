@@ -18,6 +18,8 @@ int model__oldest_beyond_share(const struct model *m);
 void model__count_idle_for(struct model *m, int server, int lane);
 int model__new_server(struct model *m, enum model_where where, int pool, int port, int owner);
 void model__idle_returns(struct model *m, int server);
+void model__offer_idle(struct model *m, int pool, int port); /* to who waits in the pool, if it has one */
+void model__give_up_login(struct model *m, int t);
 bool model__place_idle(struct model *m, int server);
 void model__find_server(struct model *m, int t);
 void model__tell(struct model *m, int t);

@@ -174,6 +174,10 @@ static void follow(struct worker *w, struct client *c)
 		post(t->idle->port, MESSAGE_HAND_OVER, t->idle, c, w->port);
 		break;
 	case LANE_SOURCE_SLOT:
+		if (below(w, 2)) {
+			lane_login_wait(ledger, t, clock_mono_us());
+			break;
+		}
 		c->server = server_connect(w, t->pool);
 		c->server->state = SERVER_READY;
 		break;
@@ -250,6 +254,15 @@ static void work(struct worker *w, struct client *c)
 	}
 }
 
+/* Its turn to log in; or a server is on its way to it. */
+static void log_in(struct worker *w, struct client *c)
+{
+	if (lane_login_begin(ledger, &c->ticket, clock_mono_us()) != LANE_GRANTED)
+		return;
+	c->server = server_connect(w, c->ticket.pool);
+	c->server->state = SERVER_READY;
+}
+
 /* A swap that is given up leaves permit and server as they were. */
 static void give_up(struct client *c)
 {
@@ -277,7 +290,10 @@ static void step_client(struct worker *w, struct client *c, bool starts_new)
 	case LANE_TICKET_WAITS_PERMIT:
 	case LANE_TICKET_WAITS_SLOT:
 	case LANE_TICKET_WAITS_SWAP:
-		if (starts_new && below(w, 16) == 0)
+	case LANE_TICKET_WAITS_LOGIN:
+		if (c->ticket.state == LANE_TICKET_WAITS_LOGIN && below(w, 4) == 0)
+			log_in(w, c);
+		else if (starts_new && below(w, 16) == 0)
 			give_up(c);
 		else
 			sched_yield();

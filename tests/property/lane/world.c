@@ -193,6 +193,11 @@ static bool op_requeue(struct world *w, struct step s)
 {
 	int t = ticket_of(w, s), server;
 
+	if (is_in(w, t, LANE_TICKET_WAITS_LOGIN)) {
+		lane_requeue(w->ledger, &w->tickets[t], at(w));
+		model_requeue(&w->model, t);
+		return true;
+	}
 	if (!is_in(w, t, LANE_TICKET_HOLDS) || w->model.tickets[t].source != LANE_SOURCE_SLOT ||
 		w->model.tickets[t].was_swapped)
 		return false;
@@ -205,6 +210,29 @@ static bool op_requeue(struct world *w, struct step s)
 	}
 	lane_requeue(w->ledger, &w->tickets[t], at(w));
 	model_requeue(&w->model, t);
+	return true;
+}
+
+static bool op_login_wait(struct world *w, struct step s)
+{
+	int t = ticket_of(w, s);
+
+	if (!is_in(w, t, LANE_TICKET_HOLDS) || w->model.tickets[t].source != LANE_SOURCE_SLOT ||
+		w->model.tickets[t].was_swapped || held_by(w, t) < 0)
+		return false;
+	lane_login_wait(w->ledger, &w->tickets[t], at(w));
+	model_login_wait(&w->model, t);
+	return true;
+}
+
+static bool op_login_begin(struct world *w, struct step s)
+{
+	int t = ticket_of(w, s);
+
+	if (!is_in(w, t, LANE_TICKET_WAITS_LOGIN))
+		return false;
+	EXPECT(lane_login_begin(w->ledger, &w->tickets[t], at(w)), model_login_begin(&w->model, t),
+		"turn to log in");
 	return true;
 }
 
@@ -479,6 +507,8 @@ static const struct {
 	{"hop", 12, op_hop},
 	{"again", 20, op_again},
 	{"requeue", 6, op_requeue},
+	{"login_wait", 24, op_login_wait},
+	{"login_begin", 12, op_login_begin},
 	{"collect", 40, op_collect},
 	{"slot_try", 4, op_slot_try},
 	{"orphan", 6, op_orphan},
@@ -551,6 +581,8 @@ static void drain_round(struct world *w)
 	for (int i = 0; i < w->n_tickets; i++) {
 		if (is_in(w, i, LANE_TICKET_HOLDS) && model_server_of(&w->model, i) < 0)
 			try_op(w, op_again, i);
+		else if (is_in(w, i, LANE_TICKET_WAITS_LOGIN))
+			try_op(w, op_login_begin, i);
 		else
 			try_op(w, op_release_idle, i);
 	}

@@ -212,6 +212,80 @@ static void an_untold_claim_is_taken_back(void **state)
 	fixture_release(&f);
 }
 
+static void begins_login(struct fixture *f, unsigned t, enum lane_verdict expected)
+{
+	assert_int_equal(lane_login_begin(f->ledger, &f->t[t], 2000), expected);
+	lane_check(f->ledger);
+}
+
+static void waits_for_login(struct fixture *f, unsigned t, unsigned pool)
+{
+	acquire(f, t, pool, LANE_A, 5, 0);
+	assert_int_equal(f->t[t].source, LANE_SOURCE_SLOT);
+	lane_login_wait(f->ledger, &f->t[t], 2000);
+	lane_check(f->ledger);
+	assert_int_equal(f->t[t].state, LANE_TICKET_WAITS_LOGIN);
+}
+
+static void who_waits_for_a_login_takes_an_idle_server_and_leaves_the_slot(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 4, 0, 0);
+	acquire(&f, 0, 0, LANE_A, 5, 0);
+	waits_for_login(&f, 1, 0);
+	waits_for_login(&f, 2, 0);
+	waits_for_login(&f, 3, 1);
+	assert_int_equal(totals(&f).slots, 4);
+	acquire(&f, 4, 1, LANE_A, 5, 0); /* all permits are in use */
+	assert_int_equal(f.t[4].state, LANE_TICKET_WAITS_PERMIT);
+	assert_true(release(&f, 0, 0));
+	assert_int_equal(totals(&f).slots, 4); /* the first one's slot is that of the next permit */
+	begins_login(&f, 1, LANE_QUEUED);
+	assert_int_equal(collect(&f, 0), 2);
+	assert_ptr_equal(f.taken[0], &f.t[1]);
+	assert_int_equal(f.t[1].source, LANE_SOURCE_OWN_IDLE);
+	assert_ptr_equal(f.t[1].idle, &f.s[0]);
+	assert_int_equal(f.t[4].source, LANE_SOURCE_SLOT);
+	begins_login(&f, 2, LANE_GRANTED);
+	assert_int_equal(f.t[2].state, LANE_TICKET_HOLDS);
+	assert_int_equal(f.t[2].source, LANE_SOURCE_SLOT);
+	abandon(&f, 3); /* with its slot */
+	assert_int_equal(totals(&f).slots, 3);
+	fixture_release(&f);
+}
+
+static void a_server_that_became_idle_meanwhile_is_taken_at_once(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 3, 0, 0);
+	acquire(&f, 0, 0, LANE_A, 5, 1);
+	acquire(&f, 1, 0, LANE_A, 5, 0);
+	assert_true(release(&f, 0, 0));
+	lane_login_wait(f.ledger, &f.t[1], 2000);
+	assert_taken(&f, 0, 1, LANE_SOURCE_FOREIGN_IDLE);
+	lane_claim_moved(f.ledger, &f.s[0], 0);
+	assert_int_equal(totals(&f).slots, 1);
+	fixture_release(&f);
+}
+
+static void a_shrink_takes_the_slot_of_who_waits_for_a_login(void **state)
+{
+	struct fixture f;
+
+	fixture_init(&f, 2, 0, 0);
+	acquire(&f, 0, 0, LANE_A, 5, 0);
+	waits_for_login(&f, 1, 0);
+	fixture_resize(&f, 1, 0, 0);
+	begins_login(&f, 1, LANE_QUEUED);
+	assert_int_equal(f.t[1].state, LANE_TICKET_WAITS_PERMIT);
+	assert_int_equal(totals(&f).slots, 1);
+	assert_true(release(&f, 0, 0));
+	assert_taken(&f, 0, 1, LANE_SOURCE_OWN_IDLE);
+	fixture_release(&f);
+}
+
 static void a_dead_promise_is_asked_again(void **state)
 {
 	struct fixture f;
@@ -355,6 +429,9 @@ int main(void)
 		cmocka_unit_test(a_waiter_of_another_pool_gets_the_freed_slot),
 		cmocka_unit_test(a_server_that_somebody_needs_the_slot_of_does_not_stay),
 		cmocka_unit_test(an_untold_claim_is_taken_back),
+		cmocka_unit_test(who_waits_for_a_login_takes_an_idle_server_and_leaves_the_slot),
+		cmocka_unit_test(a_server_that_became_idle_meanwhile_is_taken_at_once),
+		cmocka_unit_test(a_shrink_takes_the_slot_of_who_waits_for_a_login),
 		cmocka_unit_test(a_dead_promise_is_asked_again),
 		cmocka_unit_test(an_own_idle_server_cannot_be_removed_while_it_is_on_its_way),
 		cmocka_unit_test(a_claimer_that_left_gives_the_server_back),
