@@ -327,13 +327,20 @@ def test_reload_takes_spill_and_hop_away_and_shrinks_lanes_under_load(start, clu
     ]
     with Background(watch, *(worker(proxy, i) for i in range(scaled(24, 12)))):
         for sizes, sections in shapes * scaled(3, 1):
+            permits = {"ml": 1, "vector": 1, "training": 1, "priority": 1, **sizes}
+            spills_at_all = sections.get("lane:ml", {}).get("spill")
             proxy.lanes, proxy.sections = sizes, sections
-            proxy.write(budget=sum({"ml": 1, "vector": 1, "training": 1, "priority": 1, **sizes}.values()))
+            proxy.write(budget=sum(permits.values()))
             proxy.reload()
             before = lanes(proxy)
+            assert {name: row["permits"] for name, row in before.items()} == permits, "the sizes are those of the file"
             # What is above its size only falls; and everybody goes on.
             system.eventually(lambda: all(row["in_use"] <= row["permits"] for row in lanes(proxy).values()), what="the debt's end")
             system.eventually(lambda: lanes(proxy)["ml"]["granted"] > before["ml"]["granted"] + 20, what="the traffic of lane ml")
+            system.eventually(lambda: len(cluster.backends()) <= sum(permits.values()), what="the closing of what is above the new budget")
+            if not spills_at_all:
+                system.eventually(lambda: route_now(proxy, statement("hybrid", "SELECT 1")) == "wait", what="a moment when lane ml is full")
+                assert lanes(proxy)["ml"]["spilled_out"] == before["ml"]["spilled_out"], "nothing spills where the file has no spill"
         rows = lanes(proxy)
         assert rows["ml"]["spilled_out"] > 0 and rows["vector"]["hopped_out"] > 0
     system.eventually(lambda: not in_use(proxy), what="every permit's return")

@@ -96,11 +96,20 @@ def test_lane_sizes_change_while_in_use(start):
             proxy.reload()
             assert waiter.result().value == "served", "growth serves waiters at once"
         proxy.lanes = {"default": 1}
-        proxy.write()
+        proxy.write(budget=5)
         proxy.reload()
-        for holder in holders:
-            assert holder.query("SELECT 1").value == "1", "who holds a permit keeps it"
-            assert holder.query("COMMIT").status == "I"
+        with proxy.console() as console, proxy.client() as waiter:
+            assert (console.lane("default")["permits"], console.lane("default")["in_use"]) == (1, 2)
+            waiter.send(wire.query("SELECT 'served'"))
+            system.eventually(lambda: console.lane("default")["waiting"] == 1)
+            for holder in holders:
+                assert holder.query("SELECT 1").value == "1", "who holds a permit keeps it"
+            assert holders[0].query("COMMIT").status == "I"
+            system.eventually(lambda: console.lane("default")["in_use"] == 1, what="the debt's end")
+            assert console.lane("default")["waiting"] == 1, "the permit that came back is no more"
+            assert holders[1].query("COMMIT").status == "I"
+            assert waiter.result().value == "served"
+            system.eventually(lambda: console.lane("default")["in_use"] == 0, what="the permit's return")
     finally:
         for holder in holders:
             holder.close()
