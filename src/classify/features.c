@@ -346,10 +346,19 @@ static void head_execute(struct reader *reader, struct statement *statement)
 	take_name(reader, statement);
 }
 
+/* Django's iterator() declares a cursor whatever it reads, as other ORMs send a plain SELECT: it is
+ * no sign of an export. */
+static bool is_iterator(const struct pgw_token *name)
+{
+	static const char prefix[] = "\"_django_curs_";
+	return name->len >= sizeof(prefix) && memcmp(name->at, prefix, sizeof(prefix) - 1) == 0;
+}
+
 static void head_declare(struct reader *reader, struct statement *statement)
 {
 	bool with = false;
-	statement->features |= FEATURE(CURSOR);
+	if (!is_iterator(&reader->now->token))
+		statement->features |= FEATURE(CURSOR);
 	for (; !item_ends_statement(reader->now) && item_key(reader->now) != KEY_FOR;
 		reader_next(reader)) {
 		if (item_key(reader->now) == KEY_HOLD && with)
@@ -433,6 +442,25 @@ static void head_prepare(struct reader *reader, struct statement *statement)
 	statement->effects |= EFFECT_PREPARE;
 }
 
+/* COPY table (columns) TO or FROM has been read. A dump of user_features (user_id, feature_id) or of
+ * events (starts_at) is no export for a model. */
+static void copy_table(struct reader *reader, struct statement *statement, const struct item *table,
+	unsigned columns)
+{
+	statement->features |= FEATURE(COPY_TABLE);
+	if (item_key(reader->now) == KEY_FROM) {
+		statement->features |= FEATURE(COPY_FROM);
+		statement->effects |= EFFECT_WRITE | EFFECT_SEQUENCE_MOVE;
+		return;
+	}
+	enum table_kind kind = query_table_kind(reader->words, table->word, &table->token);
+	statement->features |= FEATURE(COPY_TO);
+	bool other = (kind == TABLE_FEATURES_LIKELY && columns & CATALOGUE_COLUMNS) ||
+		     (kind == TABLE_EVENTS && columns & 1U << COLUMN_CALENDAR);
+	if (!other)
+		statement->features |= query_table_feature(kind);
+}
+
 static void head_copy(struct reader *reader, struct statement *statement)
 {
 	if (item_is_punct(reader->now, '(')) {
@@ -448,7 +476,7 @@ static void head_copy(struct reader *reader, struct statement *statement)
 			table = *reader->now;
 		}
 	}
-	unsigned depth = 0;
+	unsigned depth = 0, columns = 0;
 	for (; !item_ends_statement(reader->now); reader_next(reader)) {
 		enum key key = item_key(reader->now);
 		if (item_is_punct(reader->now, '('))
@@ -456,18 +484,12 @@ static void head_copy(struct reader *reader, struct statement *statement)
 		else if (item_is_punct(reader->now, ')') && depth > 0)
 			depth--;
 		else if (depth == 0 && (key == KEY_TO || key == KEY_FROM)) {
-			statement->features |=
-				FEATURE(COPY_TABLE) |
-				(key == KEY_TO ? FEATURE(COPY_TO) |
-							 query_table_feature(
-								 query_table_kind(reader->words,
-									 table.word, &table.token))
-					       : FEATURE(COPY_FROM));
-			if (key == KEY_FROM)
-				statement->effects |= EFFECT_WRITE | EFFECT_SEQUENCE_MOVE;
+			copy_table(reader, statement, &table, columns);
 			return;
 		} else if (depth == 0 && item_is_punct(reader->now, '.')) {
 			table = reader->now[1];
+		} else if (depth > 0 && item_is_name(reader->now)) {
+			columns |= 1U << reader->now->word->column;
 		}
 	}
 }

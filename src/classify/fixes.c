@@ -54,7 +54,8 @@ enum fixes fixes_of_name(const struct operand_name *name, uint64_t tail)
 		entity = false;
 		break;
 	}
-	return entity ? FIXES_ENTITY : FIXES_NOTHING;
+	/* feature_id is no entity's */
+	return entity && name->word->column != COLUMN_CATALOGUE ? FIXES_ENTITY : FIXES_NOTHING;
 }
 
 void fixes_begin(struct walk *w, bool list)
@@ -70,7 +71,7 @@ void fixes_begin(struct walk *w, bool list)
 		w->fixes = FIXES_ENTITY;
 	else if (name->word == NULL)
 		return;
-	else if (name->word->column == COLUMN_MODEL_NAME)
+	else if (name->word->column == COLUMN_MODEL_NAME || name->word->column == COLUMN_NAME)
 		w->fixes = FIXES_MODEL;
 	else if (name->word->column == COLUMN_STAGE)
 		w->fixes = FIXES_STAGE;

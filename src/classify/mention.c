@@ -87,6 +87,8 @@ NOINLINE static void step_table(struct walk *w, const struct operand_name *name)
 		kind = kind_of_schema(words, &name->qualifier);
 	if (kind == TABLE_NONE)
 		return;
+	w->quotes_features |= kind == TABLE_FEATURES_LIKELY &&
+			      name->token.kind == PGW_TOK_QUOTED_IDENT;
 	if (expect != EXPECT_READ)
 		write_table(w, expect, kind);
 	else if (name->qualifier.word != NULL || !is_cte(w, &name->token))
@@ -216,7 +218,11 @@ static unsigned columns_seen(
 	case COLUMN_LABEL_WEAK:
 		if (scope->clause != CLAUSE_SELECT)
 			return 0;
-		return 1U << (alias ? COLUMN_LABEL : word->column);
+		return 1U << word->column | (unsigned)alias << COLUMN_LABEL;
+	case COLUMN_FEATURE: /* … AS features: of whatever the statement reads */
+		return 1U << (alias ? COLUMN_INPUT : COLUMN_FEATURE);
+	case COLUMN_FOLD:
+		return 1U << COLUMN_FOLD | (unsigned)alias << COLUMN_FOLD_MADE;
 	case COLUMN_CHOICE:
 		return alias ? 1U << COLUMN_CHOICE : 0;
 	default:
@@ -229,14 +235,19 @@ static bool is_key(enum fixes fixes)
 	return fixes == FIXES_ENTITY || fixes == FIXES_ROW;
 }
 
-static void list_column(struct scope *scope, const struct operand_name *name, uint64_t tail)
+#define KEY_COLUMNS                                                                                \
+	(1U << COLUMN_ENTITY | 1U << COLUMN_EXAMPLE | 1U << COLUMN_FOLD |                          \
+		1U << COLUMN_FEATURE_ROW | 1U << COLUMN_UPKEEP | 1U << COLUMN_SCOPE_ID)
+
+static void list_column(struct walk *w, const struct operand_name *name, uint64_t tail)
 {
 	enum column_kind column = (enum column_kind)name->word->column;
-	if (column == COLUMN_ENTITY || column == COLUMN_FEATURE_ROW || column == COLUMN_UPKEEP ||
-		column == COLUMN_SCOPE_ID || is_key(fixes_of_name(name, tail)))
-		scope->lists_keys = true;
-	else
-		scope->lists_values = true;
+	if (1U << column & KEY_COLUMNS || is_key(fixes_of_name(name, tail)) ||
+		(column == COLUMN_FEATURE_PAIR && !NAME_ENDS(tail, "_value"))) {
+		walk_scope(w)->lists_keys = true;
+		return;
+	}
+	walk_scope(w)->lists_values = true;
 }
 
 /* The name is that of the level. known: walk_known_column() of it; inlined twice, so that most
@@ -261,7 +272,7 @@ static inline __attribute__((always_inline)) void mention_column(struct walk *w,
 		if (is_label_name(&name->token, tail))
 			w->columns |= 1U << COLUMN_LABEL;
 		if (w->previous != KEY_AS)
-			list_column(scope, name, tail);
+			list_column(w, name, tail);
 		break;
 	case CLAUSE_GROUP:
 		scope->groups_by_key |= is_key(fixes_of_name(name, tail));
@@ -308,7 +319,7 @@ static void read_name(struct walk *w, struct operand_name *name_r)
 		copy_token(&name_r->qualifier.token, &reader->now->token);
 		reader_next(reader);
 		if (!item_is_name(reader->now + 1)) {
-			walk_scope(w)->lists_values = true; /* t.* */
+			walk_scope(w)->lists_values = w->star = true; /* t.* */
 			break;
 		}
 		reader_next(reader);

@@ -248,7 +248,7 @@ static bool is_prediction_log(const struct name *name, unsigned parts)
 		return false;
 	return ends_any(name,
 		       LIST("_predictions", "_prediction", "_prediction_log", "_prediction_logs",
-			       "predictionlog", "predictionlogs", "_inference_log",
+			       "_predictions_log", "_inferences_log", "predictionlog", "predictionlogs", "_inference_log",
 			       "_inference_logs", "_inferences", "inferencelog",
 			       "_prediction_results", "prediction_results", "prediction_events",
 			       "prediction_history", "inference_results", "inference_requests",
@@ -461,4 +461,76 @@ bool name_is_time_column(const struct name *name)
 				      "_on", "_until")) ||
 	       has_part(name, LIST("ts", "time", "date", "day", "month", "datetime", "asof",
 				      "as_of", "cutoff", "dt", "timestamp"));
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* spend_30d, txn_count_24h: a window. supports_3d is none, open_24h may be one; metres and watts
+ * are not asked for. */
+static unsigned window_weight(const char *at, const char *unit)
+{
+	const char *digits = unit;
+	while (digits > at && is_digit(digits[-1]))
+		digits--;
+	if (digits == unit || digits == at || digits[-1] != '_')
+		return 0;
+	if ((*unit | 0x20) == 'h')
+		return 1;
+	bool dimensions = unit - digits == 1 && (*digits == '2' || *digits == '3');
+	return dimensions ? 0 : NAME_COMPUTED;
+}
+
+/* By its last letters, which are compared in one go. */
+static unsigned ending_weight(const char *at, size_t n, uint64_t tail)
+{
+	switch (tail >> 56) {
+	case 'd':
+		return NAME_ENDS(tail, "_std") ? 1 : window_weight(at, at + n - 1);
+	case 'h':
+		return window_weight(at, at + n - 1);
+	case 'g':
+		return NAME_ENDS(tail, "_avg");
+	case 'n':
+		return NAME_ENDS(tail, "_mean");
+	case 'v':
+		return NAME_ENDS(tail, "_stddev");
+	case 'o':
+		return NAME_ENDS(tail, "_ratio");
+	case 'e':
+		return NAME_ENDS(tail, "_zscore") ? NAME_COMPUTED : 0;
+	default:
+		return 0;
+	}
+}
+
+static unsigned beginning_weight(const char *at, size_t n)
+{
+	static const struct {
+		const char *lower;
+		unsigned weight;
+	} beginnings[] = {{"avg_", 1}, {"std_", 1}, {"lag_", 1}, {"mean_", 1}, {"stddev_", 1},
+		{"clv_", NAME_COMPUTED}, {"ctr_", NAME_COMPUTED}, {"ltv_", NAME_COMPUTED},
+		{"rfm_", NAME_COMPUTED}, {"rolling_", NAME_COMPUTED},
+		{"days_since_", NAME_COMPUTED}};
+	for (unsigned i = 0; i < N_ELEMENTS(beginnings); i++) {
+		const char *lower = beginnings[i].lower;
+		if ((at[0] | 0x20) == lower[0] && (at[1] | 0x20) == lower[1] &&
+			n > strlen(lower) && strncasecmp(at, lower, strlen(lower)) == 0)
+			return beginnings[i].weight;
+	}
+	return 0;
+}
+
+unsigned name_computed_weight(const struct pgw_token *token)
+{
+	bool quoted = token->kind == PGW_TOK_QUOTED_IDENT;
+	size_t n = token->len - 2 * quoted;
+	if (n < 4)
+		return 0;
+	const char *at = token->at + quoted;
+	unsigned weight = ending_weight(at, n, name_tail(token));
+	return weight != 0 ? weight : beginning_weight(at, n);
 }

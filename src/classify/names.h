@@ -63,5 +63,9 @@ enum function_kind name_function_kind(const struct name *name, enum schema_kind 
 bool name_is_vector_column(const struct name *name);
 bool name_is_spatial_column(const struct name *name);
 bool name_is_time_column(const struct name *name);
+/* Is it computed, as a model's inputs are? Names of a weight of NAME_COMPUTED together say so: spend_30d
+ * alone, avg_rating only beside another one. Of a WORD or QUOTED_IDENT, humps do not count. */
+#define NAME_COMPUTED 2
+unsigned name_computed_weight(const struct pgw_token *token);
 
 #endif

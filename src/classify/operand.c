@@ -89,19 +89,26 @@ static unsigned evidence_of_column(const struct word *word)
 	case COLUMN_LABEL_TIME:
 	case COLUMN_FEATURE:
 	case COLUMN_FEATURE_ROW:
+	case COLUMN_FEATURE_PAIR:
 	case COLUMN_ENTITY:
+	case COLUMN_EXAMPLE:
+	case COLUMN_MOMENT:
+	case COLUMN_FOLD:
 	case COLUMN_CATALOGUE:
 	case COLUMN_GAME:
+	case COLUMN_CALENDAR:
 	case COLUMN_RANK_FUSION:
 	case COLUMN_CHOICE:
 	case COLUMN_STAGE:
 	case COLUMN_STAGE_FLAG:
 	case COLUMN_MODEL_NAME:
+	case COLUMN_NAME:
 	case COLUMN_OUTCOME:
 	case COLUMN_INPUT:
 	case COLUMN_FEAST:
 	case COLUMN_UPKEEP:
 	case COLUMN_SCOPE_ID:
+	case COLUMN_FOLD_MADE:
 	case N_COLUMN_KINDS:
 		break;
 	}
@@ -176,7 +183,43 @@ static enum pending pending_of(const struct pgw_token *op)
 	}
 }
 
-/* ---- comparisons of times: the mark of a point-in-time join ---- */
+/* ---- comparisons of times: the mark of a point-in-time join, or of an extraction ---- */
+
+static bool same_token(const struct pgw_token *a, const struct pgw_token *b)
+{
+	return a->len == b->len && strncasecmp(a->at, b->at, a->len) == 0;
+}
+
+/* created_at >= $1 AND created_at < $2: from one time to another. One end alone is as well what has
+ * changed lately, two names are when something is valid, and expires_at is what will end. */
+NOINLINE static void take_bound(struct walk *w, const struct operand_name *name, char op)
+{
+	uint64_t tail = name_tail(&name->token);
+	if (!(NAME_ENDS(tail, "eated_at") || NAME_ENDS(tail, "dated_at") ||
+		    NAME_ENDS(tail, "_ts")))
+		return; /* created_at, updated_at */
+	w->takes_window |= op == '<' && w->since.kind != PGW_TOK_END &&
+			   same_token(&w->since, &name->token);
+	if (op == '>')
+		w->since = name->token;
+}
+
+/* Asked where a set may have been read, which has been named by then. */
+static inline void note_window(struct walk *w, char op)
+{
+	const struct scope *scope = walk_scope(w);
+	const struct operand_name *name = &walk_top(w)->name;
+	if (UNLIKELY(scope->tables & 1U << TABLE_FEATURES_LIKELY) && name->word != NULL &&
+		scope->clause == CLAUSE_WHERE)
+		take_bound(w, name, op);
+}
+
+void walk_begin_between(struct walk *w)
+{
+	note_window(w, '>');
+	note_window(w, '<');
+	walk_begin_comparison(w);
+}
 
 void walk_begin_comparison(struct walk *w)
 {
@@ -189,10 +232,6 @@ void walk_begin_comparison(struct walk *w)
 	level->before.word = left;
 }
 
-static bool same_token(const struct pgw_token *a, const struct pgw_token *b)
-{
-	return a->len == b->len && strncasecmp(a->at, b->at, a->len) == 0;
-}
 
 static bool is_time(const struct operand_name *operand)
 {
@@ -255,6 +294,7 @@ void walk_operator(struct walk *w)
 	if (pending != PENDING_NONE) {
 		begin_pending(w, pending);
 	} else if (orders(&op)) {
+		note_window(w, op.at[0]);
 		walk_begin_comparison(w);
 	} else {
 		if (op.at[0] == '=' && op.len == 1)

@@ -57,8 +57,10 @@ static void step_limit(struct walk *w, bool implied_one)
 		return;
 	struct scope *scope = walk_scope(w);
 	scope->clause = CLAUSE_OTHER;
-	if (w->reader->now[1].token.kind != PGW_TOK_NUMBER && !implied_one)
+	if (w->reader->now[1].token.kind != PGW_TOK_NUMBER && !implied_one) {
+		w->pages = item_key(w->reader->now + 1) != KEY_ALL;
 		return;
+	}
 	uint64_t limit = implied_one ? 1 : number_value(w->reader->now + 1);
 	if (limit == 1)
 		walk_add_feature(w, FEATURE(MODEL_KEY));
@@ -144,6 +146,7 @@ static bool step_table_key(struct walk *w)
 	if (!is_own_level(w) || (scope->clause != CLAUSE_START && scope->clause != CLAUSE_WITH))
 		return false;
 	expect_tables(w, EXPECT_READ);
+	w->star = true;
 	return true;
 }
 
@@ -371,7 +374,7 @@ static bool step_key(struct walk *w, enum key key)
 	case ROLE_INNER:
 		return step_inner(w, key);
 	case ROLE_BETWEEN:
-		walk_begin_comparison(w);
+		walk_begin_between(w);
 		return true;
 	case ROLE_SEPARATOR:
 		break;
@@ -485,7 +488,7 @@ static void step(struct walk *w)
 		else if (!is_cast)
 			walk_operator(w);
 		if (w->previous == KEY_SELECT || w->previous == KEY_DISTINCT)
-			walk_scope(w)->lists_values = true; /* SELECT * */
+			walk_scope(w)->lists_values = w->star = true; /* SELECT * */
 		break;
 	case PGW_TOK_PUNCT:
 		step_punct(w);
@@ -511,15 +514,19 @@ static void add_tables(struct walk *w, uint16_t tables)
 static void add_columns(struct walk *w)
 {
 	_Static_assert(N_COLUMN_KINDS <= 32, "kinds of columns are bits of an unsigned");
-	bool beside_inputs = w->columns & (1U << COLUMN_FEATURE | 1U << COLUMN_FEATURE_ROW |
-						  1U << COLUMN_INPUT | 1U << COLUMN_VECTOR);
+	bool row = w->columns & 1U << COLUMN_FEATURE_ROW ||
+		   (w->columns & 1U << COLUMN_FEATURE_PAIR && !(w->columns & 1U << COLUMN_CATALOGUE));
+	bool beside_inputs = row || w->columns & (1U << COLUMN_FEATURE | 1U << COLUMN_INPUT |
+							 1U << COLUMN_VECTOR);
 	if ((w->columns & 1U << COLUMN_LABEL ||
 		    (w->columns & 1U << COLUMN_LABEL_WEAK && beside_inputs)) &&
 		!(w->columns & 1U << COLUMN_CHOICE))
 		walk_add_feature(w, FEATURE(LABEL_COLUMN));
-	if (w->columns & (1U << COLUMN_FEATURE | 1U << COLUMN_FEATURE_ROW))
+	if (row || w->columns & 1U << COLUMN_FEATURE)
 		walk_add_feature(w, FEATURE(FEATURE_COLUMN));
-	if (w->columns & 1U << COLUMN_FEATURE_ROW)
+	if (w->columns & 1U << COLUMN_FOLD_MADE)
+		walk_add_feature(w, FEATURE(SAMPLE));
+	if (row)
 		walk_add_feature(w, FEATURE(FEATURE_ROW));
 	if (w->columns & 1U << COLUMN_FEAST)
 		walk_add_feature(w, FEATURE(FEAST));
@@ -527,23 +534,6 @@ static void add_columns(struct walk *w)
 		walk_add_feature(w, FEATURE(VECTOR_COLUMN));
 	if (w->columns & 1U << COLUMN_INPUT && w->columns & 1U << COLUMN_OUTCOME)
 		walk_add_feature(w, FEATURE(OUTCOME_COLUMN));
-}
-
-#define FEATURE_TABLES (1U << TABLE_FEATURES | 1U << TABLE_FEATURES_LIKELY)
-
-/* A name alone leaves doubt: what stands beside it says whose features they are. */
-static bool reads_features(const struct walk *w, uint16_t tables)
-{
-	unsigned of_store = w->columns & (1U << COLUMN_ENTITY | 1U << COLUMN_FEATURE_ROW);
-	if (tables & 1U << TABLE_FEATURES)
-		return true;
-	if (tables & 1U << TABLE_FEATURES_LIKELY)
-		return of_store || !(w->columns & 1U << COLUMN_CATALOGUE ||
-					   w->statement->features & FEATURE(SCOPE_KEY));
-	/* `features` is a feature store's, a map's or a price list's */
-	return tables & 1U << TABLE_FEATURES_MAYBE &&
-	       w->columns & (1U << COLUMN_FEATURE | 1U << COLUMN_ENTITY | 1U << COLUMN_LABEL) &&
-	       !(w->statement->features & FEATURE(SPATIAL));
 }
 
 static void finish(struct walk *w)
@@ -564,13 +554,17 @@ static void finish(struct walk *w)
 		return; /* as of most statements */
 	if (w->columns != 0)
 		add_columns(w);
+	if (any == 0 && scope->few && w->statement->features & FEATURE(LABEL_COLUMN))
+		walk_add_feature(w, FEATURE(FEW_ROWS));
 	add_tables(w, any & (uint16_t) ~(1U << TABLE_FEATURES_LIKELY));
-	if (any & FEATURE_TABLES && !(w->valued_tables & FEATURE_TABLES))
+	if (any & WALK_FEATURE_TABLES && !(w->valued_tables & WALK_FEATURE_TABLES))
 		walk_add_feature(w, FEATURE(KEYS_ONLY));
-	if (reads_features(w, any))
+	if (walk_reads_features(w, any))
 		walk_add_feature(w, FEATURE(FEATURE_SET));
 	if (w->columns & 1U << COLUMN_GAME)
 		w->statement->features &= ~(FEATURE(PREDICTIONS) | FEATURE(PREDICTION_INSERT));
+	if (w->columns & 1U << COLUMN_CALENDAR)
+		w->statement->features &= ~FEATURE(EVENTS);
 	if (w->columns & 1U << COLUMN_RANK_FUSION)
 		walk_add_feature(w, FEATURE(FULL_TEXT));
 	if (rows == 0 && any != 0)
@@ -586,6 +580,7 @@ void query_walk(struct reader *reader, bool stop_at_to, struct statement *statem
 	memset(&w, 0, offsetof(struct walk, levels));
 	w.reader = reader;
 	w.catalog = reader->catalog;
+	w.begin = reader->now->token.at;
 	w.statement = statement;
 	walk_begin_level(&w, 0)->is_query = true;
 	for (; reader->now->token.kind != PGW_TOK_END; reader_next(reader)) {

@@ -145,6 +145,7 @@ struct deferred {
 struct walk {
 	struct reader *reader;
 	const struct catalog *catalog; /* NULL: nothing is known */
+	const char *begin;	       /* of the query's text */
 	struct statement *statement;
 	struct level *top;   /* the innermost level */
 	struct scope *scope; /* that the level is part of */
@@ -165,6 +166,11 @@ struct walk {
 	uint16_t folded_tables;
 	uint16_t valued_tables; /* read by a scope whose list has more than keys and times */
 	unsigned columns;	/* 1 << enum column_kind */
+	bool star;	       /* lists * or t.* */
+	bool quotes_features;  /* reads "user_features": an ORM wrote it */
+	bool pages;	       /* LIMIT $1 */
+	bool takes_window;     /* of one time's column */
+	struct pgw_token since; /* the last name that WHERE compares with > */
 	unsigned depth;
 	unsigned too_deep;
 	unsigned n_ctes;
@@ -267,8 +273,17 @@ void walk_operator(struct walk *w);
  * a comparison of times. known: walk_known_column() of it. */
 void walk_column(struct walk *w);
 void walk_column_known(struct walk *w, unsigned known);
-/* BETWEEN compares too. */
 void walk_begin_comparison(struct walk *w);
+/* BETWEEN compares, too, with both ends. */
+void walk_begin_between(struct walk *w);
+
+/* ---- feature_set.c ---- */
+
+/* 1 << enum table_kind, without those of which the name alone says little */
+#define WALK_FEATURE_TABLES (1U << TABLE_FEATURES | 1U << TABLE_FEATURES_LIKELY)
+
+/* Does the statement, which has ended, read a feature set? tables: all that it reads. */
+bool walk_reads_features(const struct walk *w, uint16_t tables);
 
 /* ---- fixes.c ---- */
 

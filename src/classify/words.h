@@ -88,21 +88,33 @@ enum column_kind {
 	COLUMN_LABEL_TIME,  /* label_ts, cutoff_time: the moment a training example is about */
 	COLUMN_FEATURE,	    /* features */
 	COLUMN_FEATURE_ROW, /* names that only feature stores use: feature_version */
-	COLUMN_ENTITY,	    /* entity_id, snapshot_date: feature stores have it, and others */
-	COLUMN_CATALOGUE,   /* feature_id, icon: a list of things that somebody offers */
+	COLUMN_FEATURE_PAIR, /* feature_name: a feature store's with a row for each feature, or what
+				somebody may use */
+	COLUMN_ENTITY,	     /* entity_id: feature stores have it, and others */
+	COLUMN_EXAMPLE,	     /* snapshot_date, event_timestamp: the moment a set's rows are of */
+	COLUMN_MOMENT,	     /* computed_at: that, or an event's time */
+	COLUMN_FOLD,	     /* split, is_train: the part of a set */
+	COLUMN_CATALOGUE,    /* feature_id, icon, granted: a list of things that somebody offers */
 	COLUMN_GAME,	    /* home_score, wager: predictions that people make */
+	COLUMN_CALENDAR,    /* starts_at, venue_id: events that people go to */
 	COLUMN_RANK_FUSION, /* bm25, rrf_score: keyword ranks that a search fuses */
 	COLUMN_CHOICE,	    /* value: beside a label, it is a list to choose from */
 	COLUMN_STAGE,	    /* deployment_status, stage */
 	COLUMN_STAGE_FLAG,  /* is_production */
 	COLUMN_MODEL_NAME,
+	COLUMN_NAME,	 /* a model's name, or that of anything */
 	COLUMN_OUTCOME,	 /* actual_outcome: what a prediction is judged by */
 	COLUMN_INPUT,	 /* input_features */
 	COLUMN_FEAST,	 /* only Feast's generated statements name it */
 	COLUMN_UPKEEP,	 /* created_at, usage_count: says when and how often, not what */
 	COLUMN_SCOPE_ID, /* organization_id, model_id: an id, but of no entity */
+	COLUMN_FOLD_MADE, /* of no word: … AS fold, the statement divides what it takes */
 	N_COLUMN_KINDS
 };
+
+/* 1 << enum column_kind: what a table of entitlements or properties has */
+#define CATALOGUE_COLUMNS                                                                          \
+	(1U << COLUMN_CATALOGUE | 1U << COLUMN_FEATURE_PAIR | 1U << COLUMN_NAME)
 
 enum type_kind {
 	TYPE_NONE,

@@ -68,6 +68,8 @@ enum fixes naive_fixes(const struct pgw_token *token, const struct word *word)
 		return FIXES_SCOPE;
 	if (is_one(text, rows))
 		return FIXES_ROW;
+	if (word->column == COLUMN_CATALOGUE)
+		return FIXES_NOTHING;
 	bool hump = token->kind == PGW_TOK_QUOTED_IDENT && n >= 2 && strcmp(text + n - 2, "Id") == 0;
 	return hump || is_one(text, entities) || ends_in_one(text, endings) ? FIXES_ENTITY
 									    : FIXES_NOTHING;

@@ -407,6 +407,7 @@ int main(void)
 	load(CORPUS_DIR "/corpus.jsonl");
 	load(CORPUS_DIR "/second.jsonl");
 	load(CORPUS_DIR "/third.jsonl");
+	load(CORPUS_DIR "/fourth.jsonl");
 	for (unsigned i = 0; i < N_ELEMENTS(settings); i++) {
 		statements = mem_realloc(statements, (n_statements + 1) * sizeof(*statements));
 		statements[n_statements++] = mem_strdup(settings[i]);

@@ -24,7 +24,8 @@ struct tally {
 
 static struct classifier *classifier;
 static const char *default_files[] = {
-	CORPUS_DIR "/corpus.jsonl", CORPUS_DIR "/second.jsonl", CORPUS_DIR "/third.jsonl"};
+	CORPUS_DIR "/corpus.jsonl", CORPUS_DIR "/second.jsonl", CORPUS_DIR "/third.jsonl",
+	CORPUS_DIR "/fourth.jsonl"};
 static char **files;
 static int n_files;
 static bool files_are_given;

@@ -170,6 +170,93 @@ static void test_tables(void **state)
 	CHECK(rows);
 }
 
+/* user_features is a model's inputs or what each user has paid for: what stands beside it says
+ * which. */
+static void test_feature_sets(void **state)
+{
+#define SET F(FEATURE_SET)
+	static const struct row rows[] = {
+		/* nothing but the name: all of it, where no ORM wrote it */
+		{"SELECT * FROM user_features", SET, 0},
+		{"TABLE user_features", SET, 0},
+		{"SELECT * FROM \"user_features\"", 0, SET},
+		{"SELECT \"user_features\".* FROM \"user_features\"", 0, SET},
+		{"SELECT * FROM user_features WHERE supported_by", 0, SET},
+		{"SELECT * FROM user_features ORDER BY id", 0, SET},
+		{"SELECT * FROM user_features LIMIT $1", 0, SET},
+		{"SELECT * FROM user_features LIMIT ALL", SET, 0},
+		{"SELECT f.*, u.x FROM user_features f JOIN u ON u.id = f.user_id", 0, SET},
+		{"SELECT user_id, seats FROM user_features", 0, SET},
+		/* what only a set has beats what anything has */
+		{"SELECT user_id, x FROM user_features WHERE snapshot_date = $1", SET, 0},
+		{"SELECT features, enabled FROM user_features", SET, 0},
+		{"SELECT feature_name, feature_value, as_of FROM user_features", SET, 0},
+		{"SELECT x, computed_at FROM user_features", SET, 0},
+		{"SELECT x, enabled, computed_at FROM user_features", 0, SET},
+		{"SELECT user_id, split, x FROM user_features", SET, 0},
+		{"SELECT user_id, split, granted FROM user_features", 0, SET},
+		/* a table of features, of which these users have some */
+		{"SELECT f.x, u.computed_at FROM user_features u JOIN features f ON true", 0, SET},
+		{"SELECT x AS features FROM user_features WHERE feature = 'a'", 0, SET},
+		{"SELECT x AS features FROM user_features", SET, 0},
+		/* labels */
+		{"SELECT x, is_fraud FROM user_features", SET, 0},
+		{"SELECT x, label FROM user_features", 0, SET},
+		{"SELECT x AS label FROM user_features", 0, SET},
+		{"SELECT f.*, c.x AS label FROM user_features f JOIN c ON true", SET, 0},
+		{"SELECT f.x, l.y FROM user_features f JOIN churn_labels l ON true", SET, 0},
+		/* from one time to another */
+		{"SELECT * FROM user_features WHERE created_at >= $1 AND created_at < $2", SET, 0},
+		{"SELECT x FROM user_features WHERE updated_at BETWEEN $1 AND $2", SET, 0},
+		{"SELECT * FROM user_features WHERE created_at > $1", 0, SET},
+		{"SELECT * FROM user_features WHERE created_at >= $1 AND updated_at < $2", 0, SET},
+		{"SELECT * FROM user_features WHERE trial_ends_at BETWEEN $1 AND $2", 0, SET},
+		{"SELECT * FROM \"user_features\" WHERE created_at BETWEEN $1 AND $2", 0, SET},
+		/* computed */
+		{"SELECT user_id, spend_30d FROM user_features", SET, 0},
+		{"SELECT user_id, avg_x, y_ratio FROM user_features", SET, 0},
+		{"SELECT user_id, avg_x FROM user_features WHERE avg_x > 1", 0, SET},
+		{"SELECT user_id, spend_30d, quota FROM user_features", 0, SET},
+		{"SELECT user_id, $$spend_30d$$ FROM user_features -- spend_30d", 0, SET},
+		/* bulk */
+		{"COPY user_features TO STDOUT", SET, 0},
+		{"COPY user_features (user_id, x) TO STDOUT", SET, 0},
+		{"COPY user_features (user_id, feature_id) TO STDOUT", F(COPY_TO), SET},
+		{"DECLARE c CURSOR FOR SELECT user_id, x FROM user_features", SET, 0},
+		{"DECLARE c CURSOR FOR SELECT feature_id FROM user_features", 0, SET},
+		/* with a key */
+		{"SELECT seats FROM user_features WHERE user_id = $1", SET, 0},
+		{"SELECT feature_key FROM user_features WHERE user_id = $1", F(ENTITY_KEY), SET},
+		{"SELECT feature_name FROM user_features WHERE user_id = $1", 0, SET},
+		{"SELECT 1 FROM user_features WHERE feature_key = $1", 0, F(ENTITY_KEY) | SET},
+		/* features_maybe */
+		{"SELECT entity_id FROM acl_features", SET, 0},
+		{"SELECT entity_id, feature FROM acl_features", 0, SET},
+		{"SELECT entity_id, name FROM acl_features", 0, SET},
+	};
+#undef SET
+	CHECK(rows);
+}
+
+static void test_calendars(void **state)
+{
+	static const struct row rows[] = {
+		{"SELECT id, title FROM events", F(EVENTS), 0},
+		{"SELECT id, starts_at FROM events", 0, F(EVENTS)},
+		{"SELECT * FROM events WHERE venue_id = 1", 0, F(EVENTS)},
+		{"COPY events (id, kind) TO STDOUT", F(EVENTS), 0},
+		{"COPY events (id, starts_at) TO STDOUT", 0, F(EVENTS)},
+		{"SELECT x AS fold FROM events", F(SAMPLE), 0},
+		{"SELECT fold FROM events", 0, F(SAMPLE)},
+		{"DECLARE c CURSOR FOR SELECT * FROM events", F(CURSOR), 0},
+		{"DECLARE \"_django_curs_1_sync_2\" CURSOR FOR SELECT * FROM events", F(EVENTS),
+			F(CURSOR)},
+		{"SELECT 1 FROM a JOIN b ON b.ts < a.ts WHERE is_fraud LIMIT 5", 0, F(FEW_ROWS)},
+		{"SELECT is_fraud FROM a LIMIT 5", F(LABEL_COLUMN) | F(FEW_ROWS), 0},
+	};
+	CHECK(rows);
+}
+
 #define NONE_OUT (F(AGGREGATE) | F(FEW_ROWS))
 
 static void test_rows_out(void **state)
@@ -338,6 +425,8 @@ int main(void)
 		cmocka_unit_test(test_distances),
 		cmocka_unit_test(test_places_and_texts),
 		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_feature_sets),
+		cmocka_unit_test(test_calendars),
 		cmocka_unit_test(test_rows_out),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_times_and_columns),

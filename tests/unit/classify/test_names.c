@@ -41,6 +41,7 @@ static void test_tables(void **state)
 		{"\"UserFeatures\"", TABLE_FEATURES_LIKELY},
 		{"ml_feature_store_history", TABLE_FEATURES},
 		{"recommender_userfeatures", TABLE_FEATURES_LIKELY},
+		{"churn_predictions_log", TABLE_PREDICTIONS},
 		{"driver_fg", TABLE_FEATURES},
 		{"\"driver_fg\"", TABLE_FEATURES},
 		{"driver_fg_2", TABLE_FEATURES},
@@ -152,6 +153,45 @@ static void test_vector_columns(void **state)
 			fail_msg("%s", others[i]);
 }
 
+static void test_computed_columns(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned weight;
+	} rows[] = {
+		{"spend_30d", NAME_COMPUTED},
+		{"\"spend_30D\"", NAME_COMPUTED},
+		{"f_7d", NAME_COMPUTED},
+		{"days_since_login", NAME_COMPUTED},
+		{"amount_zscore", NAME_COMPUTED},
+		{"CTR_week", NAME_COMPUTED},
+		{"txn_24h", 1},
+		{"avg_spend", 1},
+		{"open_ratio", 1},
+		{"supports_3d", 0},
+		{"spend_13d", NAME_COMPUTED},
+		{"md5d", 0},
+		{"_7d", 0},
+		{"x7d", 0},
+		{"30d", 0},
+		{"power_10w", 0},
+		{"avg_", 0},
+		{"average", 0},
+		{"std", 0},
+		{"days", 0},
+		{"\"\"", 0},
+	};
+	for (unsigned i = 0; i < N_ELEMENTS(rows); i++) {
+		const char *text = rows[i].name;
+		struct pgw_token token = {.at = text,
+			.len = (uint32_t)strlen(text),
+			.kind = *text == '"' ? PGW_TOK_QUOTED_IDENT : PGW_TOK_WORD};
+		if (name_computed_weight(&token) != rows[i].weight)
+			fail_msg("%s: %u, wanted %u", text, name_computed_weight(&token),
+				rows[i].weight);
+	}
+}
+
 /* As the reader looks it up: the lexer has folded it, if it is short. */
 static const struct word *word_as_lexed(const struct words *words, const char *text, size_t n)
 {
@@ -254,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_functions),
 		cmocka_unit_test(test_vector_columns),
+		cmocka_unit_test(test_computed_columns),
 		cmocka_unit_test(test_dictionary),
 		cmocka_unit_test(test_near_words),
 	};
