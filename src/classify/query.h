@@ -23,4 +23,7 @@ enum table_kind query_table_kind(
  */
 uint64_t query_table_feature(enum table_kind kind);
 
+/* copy.c: the current token is the one behind COPY. */
+void query_copy(struct reader *reader, struct statement *statement);
+
 #endif
