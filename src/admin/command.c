@@ -47,6 +47,7 @@ const struct command commands[] = {
 	SHOW("QUEUE", queue_columns, show_queue),
 	SHOW("BUDGET", budget_columns, show_budget),
 	SHOW("SCALING", scaling_columns, show_scaling),
+	SHOW("LISTENERS", listeners_columns, show_listeners),
 	SHOW("PINS", pins_columns, show_pins),
 	SHOW("LEAKS", leaks_columns, show_leaks),
 	SHOW("OUTBOX", outbox_columns, show_outbox),

@@ -6,6 +6,7 @@
 #include "admin/console.h"
 #include "admin/show.h"
 #include "base/mem.h"
+#include "session/listen_server.h"
 #include "session/server.h"
 
 /* What a command is about. */
@@ -75,6 +76,7 @@ static void close_idle(struct pool *pool)
 
 	TAILQ_FOREACH_SAFE(server, &pool->servers[SERVER_IDLE], link, next)
 		server_close_idle(server);
+	listen_server_look(pool);
 }
 
 static void visit_close_idle(struct run *run, struct worker *worker)

@@ -11,7 +11,7 @@ extern const struct column pools_columns[17], stats_columns[23], stats_totals_co
 extern const struct column socket_columns[28];
 extern const struct column databases_columns[17], users_columns[8], config_columns[4], lists_columns[2], state_columns[2], mem_columns[5];
 extern const struct column version_columns[1], peers_columns[4], peer_pools_columns[5], dns_hosts_columns[3], dns_zones_columns[3];
-extern const struct column scaling_columns[10], pins_columns[9], leaks_columns[8];
+extern const struct column scaling_columns[10], pins_columns[9], listeners_columns[9], leaks_columns[8];
 extern const struct column outbox_columns[18], retry_outbox_columns[1];
 extern const struct column annotations_columns[3];
 extern const struct column lanes_columns[19], classes_columns[10], queue_columns[9], budget_columns[7], explain_columns[2];
@@ -46,6 +46,7 @@ void show_budget(struct run *run);
 void show_scaling(struct run *run);
 void show_pins(struct run *run);
 void show_leaks(struct run *run);
+void show_listeners(struct run *run);
 void show_outbox(struct run *run);
 void show_annotations(struct run *run);
 void show_searches(struct run *run);

@@ -124,7 +124,7 @@ static void add_row(struct rows *rows, const struct pool_sum *sum)
 	rows_number(rows, sum->n_waiting);
 	rows_number(rows, sum->n_cancels);
 	rows_number(rows, 0); /* a cancel request never waits for a permit */
-	rows_number(rows, sum->n_servers[SERVER_LINKED] + sum->n_servers[SERVER_RECOVERING]);
+	rows_number(rows, sum->n_servers[SERVER_LINKED] + sum->n_servers[SERVER_RECOVERING] + sum->n_servers[SERVER_LISTENING]);
 	rows_number(rows, sum->n_cancels);
 	rows_number(rows, sum->n_servers[SERVER_FENCED]);
 	rows_number(rows, sum->n_servers[SERVER_IDLE]);

@@ -233,6 +233,7 @@ static const char *server_socket_state(const struct server *server)
 	case SERVER_FENCED:
 		return "sv_being_canceled";
 	case SERVER_LINKED:
+	case SERVER_LISTENING:
 	case SERVER_RECOVERING:
 	case SERVER_CLOSING:
 	case N_SERVER_STATES:

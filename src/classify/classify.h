@@ -42,6 +42,7 @@ enum statement_effect {
 	EFFECT_RELEASE = 1 << 20,	/* may end what others left: DROP, CLOSE, UNLISTEN, DEALLOCATE, DISCARD, advisory unlocks */
 	EFFECT_SET_LOCAL = 1 << 21,	/* SET LOCAL, set_config(…, true) */
 	EFFECT_ROLLBACK_TO = 1 << 22,	/* a savepoint: what was set since holds no more */
+	EFFECT_UNLISTEN = 1 << 23,	/* UNLISTEN */
 	EFFECT_TRANSACTION = 1 << 9,	/* contains BEGIN/COMMIT/… amid other statements */
 	EFFECT_CALL = 1 << 24,		/* runs what its text does not show: a function that is not known as PostgreSQL's own, CALL, DO. EXECUTE is what was prepared */
 	EFFECT_WRITE = 1 << 25,		/* writes rows, where triggers may run: INSERT, UPDATE, DELETE, MERGE, COPY FROM */

@@ -519,6 +519,8 @@ NOINLINE static void read_head(struct reader *reader, enum key key, struct state
 			statement->effects |= EFFECT_CALL;
 		if (key == KEY_DROP || key == KEY_CLOSE || key == KEY_UNLISTEN)
 			statement->effects |= EFFECT_RELEASE;
+		if (key == KEY_UNLISTEN)
+			statement->effects |= EFFECT_UNLISTEN;
 		break;
 	}
 }

@@ -164,6 +164,8 @@ struct config {
 	uint32_t max_prepared_statements;
 	uint32_t max_noted_entities;	/* whose ids one annotated statement may return */
 	uint64_t max_client_prepared_bytes, max_prepared_bytes;
+	uint64_t max_listen_bytes;
+	uint32_t max_listen_channels;
 	uint32_t tcp_keepalive, tcp_keepcnt, tcp_keepidle, tcp_keepintvl, tcp_user_timeout_ms, tcp_socket_buffer;
 	bool tcp_defer_accept;
 	/* replicas: they are asked how far they are behind, if any lane has target = replica */

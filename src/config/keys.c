@@ -254,6 +254,14 @@ static const struct schema_row main_rows[] = {
 	MAIN("max_fingerprints", GROUP_LANES, COUNT(0, 1000000), max_fingerprints, "2000", NULL, 0,
 		"With workload_detection: how many statements each worker keeps statistics of, at up to "
 		"1.5 kB each; the least recently used goes first. 0: none."),
+	MAIN("max_listen_bytes", GROUP_PROTOCOL, SIZE(16384, 1ull << 40), max_listen_bytes, "1048576",
+		NULL, 0,
+		"The most notifications, in bytes, that wait for one client which does not read, or "
+		"does not end its transaction: then it is disconnected."),
+	MAIN("max_listen_channels", GROUP_PROTOCOL, COUNT(0, 100000), max_listen_channels, "1000",
+		NULL, 0,
+		"The most channels that the listener of one pool, and hence one client, listens to in "
+		"transaction pooling. 0: no listeners: LISTEN keeps the client's server."),
 	MAIN("max_noted_entities", GROUP_PROTOCOL, COUNT(1, 1000000), max_noted_entities, "10000", NULL, 0,
 		"The most rows that a statement with ml_entity='type' may return; one that returns more fails."),
 	MAIN("max_packet_size", GROUP_PROTOCOL, SIZE(1024, INT32_MAX), max_packet_bytes,

@@ -109,6 +109,7 @@ struct lane_ticket {
 	uint8_t priority;    /* 1..10, 10 first */
 	uint8_t port;
 	enum lane_source source;
+	bool is_of_listener; /* the owner's own: what it is embedded in (session/worker.c) */
 	struct lane_idle *idle;
 	uint64_t enqueued_us; /* mono_us of the arrival in the queue; 0 when it never waited */
 	uint64_t granted_us;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "session/feed.h"
+#include "session/listen.h"
 #include "session/pin.h"
 #include "session/search.h"
 #include "session/server.h"
@@ -268,6 +269,7 @@ void client_disconnect(struct client *client, const char *reason)
 	login_free(client);
 	client_stop_waiting(client);
 	search_drop(client);
+	listen_end(client);
 	timer_stop(&client->timer);
 	cancel_forget(client);
 	uncount(client);
@@ -343,6 +345,8 @@ static void on_drained(struct stream *stream)
 		console_on_input(client);
 	else if (server && (server->stream.flags & STREAM_PAUSED))
 		server_resume(server);
+	if (UNLIKELY(client->listen != NULL))
+		listen_flush(client);
 	/* Its own statements wait, too, while it does not read. */
 	if ((client->state == CLIENT_IDLE || client->state == CLIENT_LINKED) &&
 		(client->input || (client->stream.flags & STREAM_PAUSED)))
@@ -459,6 +463,8 @@ void client_janitor(struct client *client, uint64_t now_us)
 	xact_us = user_limit(config->transaction_timeout_us,
 		user ? user->transaction_timeout_us : CONFIG_INHERIT_US);
 	if (UNLIKELY(client->pin != NULL) && pin_janitor(client, now_us))
+		return;
+	if (UNLIKELY(client->listen != NULL) && listen_janitor(client, now_us))
 		return;
 	if (idle_us && quiet_us > idle_us && client->query_start_us == 0 &&
 		(client->state == CLIENT_IDLE || (pin_is_kept(client) && !in_xact)))

@@ -94,6 +94,7 @@ struct pending_name {
 
 struct pin;   /* pin.h */
 struct touched;
+struct listen; /* listen.h */
 struct write_sync;
 struct login; /* client_login.c; freed when the login is over */
 #define CLIENT_KEY_BYTES 32u
@@ -139,6 +140,7 @@ struct client {
 	struct write_sync *sync; /* write_sync.h; NULL: nothing annotated is under way */
 	struct pgw_fault *fault; /* see feed_fail_batch(); until ReadyForQuery */
 	struct search *search;	 /* of its statement; see search.h */
+	struct listen *listen;	 /* what it listens to, outside of session pooling; NULL: nothing */
 	struct pin *pin;	 /* why it keeps its server between transactions; NULL: it does not */
 	union {
 		void *console; /* of a client of the console, its own; NULL when it is gone */

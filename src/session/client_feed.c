@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "session/feed.h"
+#include "session/listen.h"
 #include "session/pin.h"
 #include "session/replication.h"
 #include "session/sequence.h"
@@ -161,6 +162,8 @@ static bool must_wait(const struct client *client, uint8_t type)
 	if (server_is(server, SERVER_RESET_SENT | SERVER_ROLLS_BACK | SERVER_ASKED)) /* it is not itself yet */
 		return true;
 	if (UNLIKELY(pin_is_asking(client)) && !pin_is_kept(client)) /* the next may be of another lane */
+		return true;
+	if (UNLIKELY(client->listen != NULL) && listen_is_moving(client))
 		return true;
 	if (server_is(server, SERVER_COPY_IN)) /* what may not come is not heard later either */
 		return false;

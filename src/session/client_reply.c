@@ -9,6 +9,7 @@
 #include "pgw/frame.h"
 #include "session/client.h"
 #include "session/feed.h"
+#include "session/listen.h"
 #include "session/pin.h"
 #include "session/search.h"
 #include "session/server.h"
@@ -75,7 +76,11 @@ void client_send_ready(struct client *client)
 		[XACT_FAILED] = PGW_XACT_FAILED};
 	uint8_t message[PGW_HEADER_BYTES + 1];
 	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
-	uint8_t status = client->xact == XACT_SERVER
+	uint8_t status;
+
+	if (UNLIKELY(client->listen != NULL) && client->xact == XACT_NONE && client->server == NULL)
+		listen_flush_ahead(client);
+	status = client->xact == XACT_SERVER
 				 ? (client->server ? client->server->xact : PGW_XACT_IDLE)
 				 : statuses[client->xact];
 

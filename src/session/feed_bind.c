@@ -3,6 +3,7 @@
 #include "session/feed.h"
 
 #include "base/mem.h"
+#include "session/listen.h"
 #include "session/pin.h"
 #include "session/replay.h"
 #include "session/search.h"
@@ -121,6 +122,8 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		search_place(client);
 	if (statement && UNLIKELY(route->effects & SEQUENCE_EFFECTS))
 		sequence_place(client, route->effects, statement->text, statement->n_query - 1);
+	if (UNLIKELY(client->listen != NULL) && statement)
+		listen_ahead(client, statement->route.effects);
 	if (statement == NULL && UNLIKELY(client->server->sql_names != NULL))
 		sql_prepared_forget(client, bind.statement);
 	if (statement && UNLIKELY(statement->of_sql || (route->effects & EFFECT_NAMES)))

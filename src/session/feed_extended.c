@@ -8,6 +8,7 @@
 #include "session/feed.h"
 
 #include "base/mem.h"
+#include "session/listen.h"
 #include "session/pin.h"
 #include "session/replay.h"
 #include "session/search.h"
@@ -199,6 +200,9 @@ bool feed_route_refused(struct feed *feed, const struct pgw_frame *frame,
 	if (UNLIKELY(route->effects & PIN_EFFECTS) && frame->type != PGW_DESCRIBE) {
 		struct pgw_fault fault;
 
+		*step_r = STEP_WAIT;
+		if (UNLIKELY(route->effects & EFFECT_LISTEN) && listen_holds(client, route->effects))
+			return true;
 		if (pin_allows(client, route, sql, n, &fault))
 			return false;
 		*step_r = feed_fail_batch(feed, frame, &fault);

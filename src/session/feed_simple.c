@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "pgw/sqllex.h"
+#include "session/listen.h"
 #include "session/pin.h"
 #include "session/search.h"
 #include "session/replica.h"
@@ -262,6 +263,8 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 		return STEP_WAIT;
 	if (UNLIKELY(route.effects & EFFECT_NAMES) && !sql_prepared_fits(feed, &route, sql, n, &fault))
 		return feed_refuse_query(feed, frame, &fault);
+	if (UNLIKELY(route.effects & EFFECT_LISTEN) && listen_holds(client, route.effects))
+		return STEP_WAIT;
 	if (UNLIKELY(route.effects & PIN_EFFECTS) && !pin_allows(client, &route, sql, n, &fault))
 		return feed_refuse_query(feed, frame, &fault);
 	if (UNLIKELY(route.actions & ACTION_SEARCH) &&
@@ -280,6 +283,8 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	client_statement_limited(client, route.timeout_ms);
 	if (UNLIKELY(route.log_rule != NULL))
 		feed_log(client, &route, sql, n);
+	if (UNLIKELY(client->listen != NULL))
+		listen_ahead(client, route.effects);
 	setting_note(client, &route, sql, n);
 	if (UNLIKELY(route.effects & SEQUENCE_EFFECTS))
 		sequence_place(client, route.effects, sql, n);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "session/client.h"
 #include "session/feed.h"
+#include "session/listen_server.h"
 #include "session/pin.h"
 #include "session/replica.h"
 #include "session/reset.h"
@@ -54,6 +55,8 @@ void link_part(struct client *client, struct server *server)
 	pin_end(client);
 	if (UNLIKELY(server->leaks.watches))
 		leak_forget(server);
+	if (UNLIKELY(client->listen != NULL))
+		listen_parted(client);
 	server->client = NULL;
 	client->server = NULL;
 	if (UNLIKELY(server->kept != NULL))
@@ -103,6 +106,8 @@ static void release(struct client *client, struct server *server)
 	}
 	if (client->state == CLIENT_LINKED)
 		client_to(client, CLIENT_IDLE);
+	if (UNLIKELY(client->listen != NULL))
+		listen_flush(client);
 	if (client->input || (client->stream.flags & STREAM_PAUSED))
 		client_resume(client);
 }
@@ -235,6 +240,8 @@ void link_on_ready(struct server *server)
 		return;
 	}
 	link_maybe_release(client);
+	if (UNLIKELY(client->listen != NULL))
+		listen_flush(client);
 	if (client->state == CLIENT_LINKED &&
 		(client->input || (client->stream.flags & STREAM_PAUSED)))
 		client_resume(client);
@@ -331,6 +338,10 @@ void link_server_ready(struct server *server)
 		pool_let_go(server->pool);
 	}
 	scaling_server_open(server);
+	if (UNLIKELY(server->listener != NULL)) {
+		listen_server_ready(server);
+		return;
+	}
 	if (client) {
 		link_client(client, server);
 		client_server_ready(client);
@@ -383,6 +394,8 @@ void link_server_failed(struct server *server, const struct pgw_fault *fault)
 		pool_hold(pool);
 	else
 		pool_let_go(pool);
+	if (UNLIKELY(server->listener != NULL))
+		listen_server_lost(server, fault->message, true);
 	end_failed(server, fault);
 	if (of_replica)
 		replica_leave(client);
@@ -396,6 +409,7 @@ void link_server_refused(struct server *server, const struct pgw_fault *fault)
 {
 	struct client *client = server->client;
 	struct worker *worker = server->worker;
+	struct listen_server *listener = server->listener;
 
 	/* Our budget is the primary's; what a replica has no room for the primary serves. Walsenders have
 	 * a limit of their own (max_wal_senders), with the same SQLSTATE. */
@@ -404,7 +418,11 @@ void link_server_refused(struct server *server, const struct pgw_fault *fault)
 		return;
 	}
 	scaling_refused(worker);
+	if (UNLIKELY(listener != NULL))
+		listen_server_refused(server);
 	end_failed(server, fault);
+	if (UNLIKELY(listener != NULL))
+		lane_requeue(worker->cluster->ledger, &listener->ticket, clock_mono_us());
 	if (client)
 		client_wait_again(client);
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "session/client.h"
+#include "session/listen_server.h"
 #include "session/pin.h"
 #include "session/replication.h"
 #include "session/search.h"
@@ -107,6 +108,8 @@ void link_server_lost(struct server *server, const char *why)
 	struct loss loss = {.is_in_reply = link_is_in_reply(server)};
 
 	if (client == NULL) {
+		if (UNLIKELY(server->listener != NULL))
+			listen_server_lost(server, server->last_words[0] ? server->last_words : why, false);
 		server_dead(server, why);
 		return;
 	}
@@ -114,7 +117,8 @@ void link_server_lost(struct server *server, const char *why)
 		STAT_ADD(server->worker->counters.n_connection_errors, 1);
 	if (client->state == CLIENT_WAITING)
 		client_stop_waiting(client); /* a swap of lanes */
-	loss.is_session = client_is(client, CLIENT_SESSION) || pin_has_state(client) || pin_is_asking(client);
+	loss.is_session = client_is(client, CLIENT_SESSION) || pin_has_state(client) || pin_is_asking(client) ||
+			  listen_has_state(client);
 	loss.is_unsure = may_be_committed(client, server);
 	if (client->state == CLIENT_SEARCHING)
 		search_drop(client);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 #include "pgw/messages.h"
+#include "session/listen.h"
 #include "session/replica.h"
 #include "session/sequence.h"
 #include "session/server.h"
@@ -59,9 +60,14 @@ bool pin_follows_settings(const struct client *client)
 	return policy_of(client) != SESSION_STATE_PIN;
 }
 
-static uint32_t max_pinned(const struct client *client, unsigned lane)
+bool pin_is_virtualized(const struct client *client)
 {
-	const struct config_lane *spec = &worker_config(client->worker)->lanes[lane];
+	return policy_of(client) == SESSION_STATE_VIRTUALIZE;
+}
+
+uint32_t pin_max(const struct config *config, unsigned lane)
+{
+	const struct config_lane *spec = &config->lanes[lane];
 
 	return spec->max_pinned ? spec->max_pinned : (spec->permits + 1) / 2;
 }
@@ -99,18 +105,22 @@ bool pin_allows(const struct client *client, const struct statement_route *route
 
 	if (client_is(client, CLIENT_SESSION) || only_sets(client, route->effects, sql, n))
 		return true;
+	if (UNLIKELY(route->effects & EFFECT_LISTEN) && listen_is_refused(client, sql, n, fault_r))
+		return false;
 	if (policy == SESSION_STATE_ERROR) {
 		pgw_fault_set(fault_r, PGW_FAULT_SESSION_STATE, NULL,
 			"It would outlast its transaction, and on_session_state is \"error\".");
 		return false;
 	}
-	if (policy == SESSION_STATE_WARN || n_pinned < max_pinned(client, lane) ||
+	if ((route->effects & PIN_EFFECTS) == EFFECT_LISTEN && listen_is_served(client))
+		return true;
+	if (policy == SESSION_STATE_WARN || n_pinned < pin_max(config, lane) ||
 		(client->pin && (client->pin->is_counted || pin_has_state(client))))
 		return true;
 	pgw_fault_set(fault_r, PGW_FAULT_TOO_MANY_PINS, NULL,
 		"Lane %s: %" PRIu32 " of %" PRIu32 " permits are pinned by sessions with state of their own; max_pinned is %" PRIu32 ".",
 		config->lanes[lane].name, n_pinned, config->lanes[lane].permits,
-		max_pinned(client, lane));
+		pin_max(config, lane));
 	return false;
 }
 
@@ -205,6 +215,14 @@ static bool may_pin(struct client *client, uint32_t effects, const char *sql, si
 	return false;
 }
 
+/* Settings will be followed, and channels will be the listener's. */
+static bool takes_place(const struct client *client, const struct pin *pin)
+{
+	uint8_t others = pin->reasons & (uint8_t)~PIN_SETTING;
+
+	return pin->touched.unknown || (others & ~PIN_LISTEN) || (others && !listen_is_served(client));
+}
+
 void pin_note(struct client *client, uint32_t effects, const char *sql, size_t n)
 {
 	struct pin *pin;
@@ -226,7 +244,7 @@ void pin_note(struct client *client, uint32_t effects, const char *sql, size_t n
 	pin->may_end = false;
 	if (effects & EFFECT_SET)
 		note_settings(client, sql, n);
-	if ((pin->reasons & ~PIN_SETTING) || pin->touched.unknown)
+	if (takes_place(client, pin))
 		count(client, pin);
 }
 
@@ -314,10 +332,13 @@ static void ask(struct client *client, struct server *server)
 	struct pin *pin = client->pin;
 	struct strbuf sql = STRBUF_INIT;
 
+	if (client->listen)
+		client->listen->is_answered = false;
 	if (pin->reasons & PIN_ASKED) {
 		strbuf_adds(&sql, ASK_STATE);
 		sql_prepared_add_condition(client, server, &sql); /* those that are followed are no pin */
 		strbuf_adds(&sql, ASK_STATE_END);
+		listen_ask(client, &sql);
 	}
 	if (touched_any(&pin->touched))
 		ask_for_settings(client, &sql);
@@ -351,6 +372,8 @@ bool pin_keeps(struct client *client, struct server *server)
 		ask(client, server);
 		return true;
 	}
+	if (client->listen && client->listen->mark[0]) /* what was put back there is still to be taken away */
+		pin->reasons |= PIN_LISTEN;
 	if (pin->reasons == 0) {
 		pin_end(client);
 		if (!server_is(server, SERVER_MUST_RESET))
@@ -362,7 +385,11 @@ bool pin_keeps(struct client *client, struct server *server)
 		return false;
 	}
 	pin->is_kept = true;
-	if (pin->reasons != PIN_SEQUENCE)
+	if ((pin->reasons & PIN_LISTEN) && listen_moves(client, server))
+		return true;
+	if (pin->reasons == PIN_LISTEN && listen_is_served(client))
+		uncount(client, pin);
+	else if (pin->reasons != PIN_SEQUENCE)
 		count(client, pin);
 	client_set(client, CLIENT_LANE_NEUTRAL); /* the next transaction may be of another lane */
 	return true;
@@ -402,10 +429,16 @@ static bool read_column(const uint8_t **at, const uint8_t *end, char **value_r)
 	return true;
 }
 
-static bool take_row(struct pin *pin, const char *name, const char *value)
+static bool take_row(struct client *client, const char *name, const char *value)
 {
+	struct pin *pin = client->pin;
 	uint8_t reasons;
 
+	if (strcmp(name, LISTEN_COLUMN) == 0) {
+		if (value && value[0])
+			listen_answer(client, value);
+		return true;
+	}
 	if (name[0] != '\0') {
 		if (pin->answered == NULL)
 			return false;
@@ -442,7 +475,7 @@ bool pin_answer(struct server *server, const uint8_t *body, size_t n, bool whole
 	if (ok && server_is(server, SERVER_ASKED))
 		leak_row(server, name, value);
 	else if (ok && client && pin_is_asking(client))
-		ok = take_row(client->pin, name, value);
+		ok = take_row(client, name, value);
 	mem_free(name);
 	mem_free(value);
 	return ok;
@@ -494,6 +527,7 @@ void pin_answered(struct server *server, bool failed)
 		return;
 	pin = client->pin;
 	pin->is_asking = false;
+	listen_answered(client, failed);
 	if (failed) { /* what was there is taken to be there still; a late cancel may have hit it */
 		pin->has_run = true;
 		if (++pin->n_failures < FAILURES_MAX)

@@ -68,6 +68,10 @@ struct pin {
  */
 bool pin_allows(const struct client *client, const struct statement_route *route, const char *sql,
 	size_t n, struct pgw_fault *fault_r);
+/* on_session_state = virtualize: what can be served without its server is. */
+bool pin_is_virtualized(const struct client *client);
+/* How many pins a lane has room for. */
+uint32_t pin_max(const struct config *config, unsigned lane);
 /* false: on_session_state = pin, where settings do not follow the client either. */
 bool pin_follows_settings(const struct client *client);
 /* The client's server, tainted by it, runs the statement. */

@@ -255,7 +255,7 @@ static uint32_t n_open(const struct pool *pool)
 	unsigned i;
 
 	for (i = 0; i < N_SERVER_STATES; i++)
-		n += i == SERVER_CLOSING ? 0 : pool->n_servers[i];
+		n += i == SERVER_CLOSING || i == SERVER_LISTENING ? 0 : pool->n_servers[i];
 	return n;
 }
 

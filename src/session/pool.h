@@ -16,6 +16,7 @@
 	X(RECOVERING, active, "its client is gone: cancel, rollback, reset are under way")         \
 	X(FENCED, being_canceled, "free, but a cancel request aimed at it has not finished")       \
 	X(IDLE, idle, "in the ledger's registry, or claimed there by another worker")              \
+	X(LISTENING, active, "the pool's listener: for all who listen, linked to nobody")          \
 	X(CLOSING, closing, "Terminate was sent; waits for the server's end of file")
 
 enum server_state {

@@ -197,13 +197,19 @@ void scaling_tick(struct worker *worker)
 
 /* ---- logins that succeed and fail ---- */
 
+/* Others may wait for it. */
+static bool serves_others(const struct server *server)
+{
+	return !server->replication && !server_is(server, SERVER_OF_LISTENER);
+}
+
 void scaling_server_open(struct server *server)
 {
 	struct cluster *cluster = server->worker->cluster;
 	struct scaling *scaling = &cluster->scaling;
 
 	server_set(server, SERVER_OPEN);
-	if (LIKELY(!server->replication)) /* else it is none that others may wait for */
+	if (LIKELY(serves_others(server)))
 		__atomic_add_fetch(&server->pool->shared->n_open, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&scaling->n_alive, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&scaling->n_open, 1, __ATOMIC_RELAXED);
@@ -217,7 +223,7 @@ void scaling_server_closing(struct server *server)
 {
 	if (!server_is(server, SERVER_OPEN))
 		return;
-	if (LIKELY(!server->replication) &&
+	if (LIKELY(serves_others(server)) &&
 		__atomic_sub_fetch(&server->pool->shared->n_open, 1, __ATOMIC_RELAXED) == 0)
 		pool_let_go(server->pool);
 	__atomic_sub_fetch(&server->worker->cluster->scaling.n_alive, 1, __ATOMIC_RELAXED);

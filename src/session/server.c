@@ -76,6 +76,7 @@ const char *server_state_name(const struct server *server)
 		[SERVER_RECOVERING] = "active",
 		[SERVER_FENCED] = "being_canceled",
 		[SERVER_IDLE] = "idle",
+		[SERVER_LISTENING] = "active",
 		[SERVER_CLOSING] = "closing",
 	};
 

@@ -45,10 +45,12 @@ enum server_flag {
 	SERVER_OWES_ROLLBACK = 1 << 20,
 	SERVER_ASKED = 1 << 29, /* what its session has, see leak.h; a RESET is under way behind it */
 	SERVER_RUNS_AGAIN = 1 << 28, /* it refused what the primary will run: nobody hears of it */
+	SERVER_OF_LISTENER = 1 << 23, /* it serves no statement */
 };
 
 struct server_login; /* server_login.c */
 struct replica_kept; /* replica.h */
+struct listen_server; /* listen_server.h */
 struct sql_names;
 
 struct server {
@@ -61,6 +63,7 @@ struct server {
 	struct worker *worker; /* NULL while it travels */
 	struct pool *pool;
 	struct client *client;
+	struct listen_server *listener; /* it is its connection; NULL: a server as any */
 	struct stream stream;
 	struct lane_idle idle;
 	TAILQ_ENTRY(server) link; /* of pool->servers[state] */

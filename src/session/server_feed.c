@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "session/client.h"
 #include "session/feed.h"
+#include "session/listen_server.h"
 #include "session/replica.h"
 #include "session/walk.h"
 
@@ -20,7 +21,8 @@
 static bool must_be_whole(uint8_t type)
 {
 	return type == PGW_READY_FOR_QUERY || type == PGW_PARAMETER_STATUS ||
-	       type == PGW_ERROR_RESPONSE || type == PGW_COMMAND_COMPLETE;
+	       type == PGW_ERROR_RESPONSE || type == PGW_COMMAND_COMPLETE ||
+	       type == PGW_NOTIFICATION_RESPONSE;
 }
 
 /*
@@ -95,6 +97,33 @@ static void walk_rest(struct walk *walk)
 	walk->at += n;
 	server->skip_bytes -= n;
 	emit_locals_behind(walk);
+}
+
+void walk_batch_paused(struct server *server)
+{
+	struct client *client = server->client;
+
+	if (server->expects.n == 0)
+		server->tally.began_us = 0; /* no time passes for what comes next */
+	if (server->expects.n == 0 && client && client->state == CLIENT_LINKED)
+		client_statement_ends(client, loop_now_us(&server->worker->loop), false);
+}
+
+/* Short, hence whole. A client's may be the listener's to pass. */
+void walk_notification(struct walk *walk, const struct pgw_frame *frame)
+{
+	struct server *server = walk->server;
+
+	if (UNLIKELY(server->listener != NULL)) {
+		if (frame->n_available == frame->n_body_bytes)
+			listen_server_hears(server, walk->at, PGW_HEADER_BYTES + frame->n_available);
+		return;
+	}
+	if (UNLIKELY(walk->client && walk->client->listen) &&
+		listen_takes(walk->client, walk->at, frame->body, frame->n_available))
+		server_set(server, SERVER_SKIP_SWALLOW);
+	else
+		walk_forward(walk, frame);
 }
 
 /* false: no more can be done with what is here. */

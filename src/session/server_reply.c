@@ -7,6 +7,7 @@
 #include "session/ahead.h"
 #include "session/client.h"
 #include "session/feed.h"
+#include "session/listen.h"
 #include "session/pin.h"
 #include "session/replay.h"
 #include "session/replica.h"
@@ -273,6 +274,8 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	} else if (UNLIKELY(expect.flags & EXPECT_SWALLOW)) {
 		if (expect.flags & EXPECT_ANSWER)
 			pin_answered(server, failed);
+		else if (expect.flags & EXPECT_LISTEN)
+			listen_query_over(server, failed);
 		else if (expect.flags & EXPECT_SETUP)
 			setup_settled(walk, failed);
 		else if (UNLIKELY(failed && (expect.flags & EXPECT_CLEARS)))
@@ -289,6 +292,8 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 			walk_statements_settled(server, failed);
 		if (server->client)
 			setting_settled(server->client, failed);
+		if (UNLIKELY(walk->client && walk->client->listen) && xact == PGW_XACT_IDLE)
+			listen_flush_ahead(walk->client);
 		walk_forward(walk, frame);
 		if (server->client)
 			client_on_ready(server->client, xact);
@@ -390,16 +395,6 @@ static void send_lane_timeout(struct walk *walk)
 
 	client_lane_timeout_fault(walk->client, &fault);
 	send_fault(walk, &fault);
-}
-
-void walk_batch_paused(struct server *server)
-{
-	struct client *client = server->client;
-
-	if (server->expects.n == 0)
-		server->tally.began_us = 0; /* no time passes for what comes next */
-	if (server->expects.n == 0 && client && client->state == CLIENT_LINKED)
-		client_statement_ends(client, loop_now_us(&server->worker->loop), false);
 }
 
 static bool on_error(struct walk *walk, const struct pgw_frame *frame)
@@ -588,7 +583,7 @@ bool walk_message(struct walk *walk, const struct pgw_frame *frame)
 			walk_forward(walk, frame);
 		return true;
 	case PGW_NOTIFICATION_RESPONSE:
-		walk_forward(walk, frame);
+		walk_notification(walk, frame);
 		return true;
 	default:
 		return false;

@@ -4,6 +4,7 @@
 #include "pgw/frame.h"
 #include "pgw/messages.h"
 #include "pgw/sqllex.h"
+#include "session/listen.h"
 #include "session/pin.h"
 #include "session/server.h"
 
@@ -487,6 +488,8 @@ void setting_settled(struct client *client, bool failed)
 		client->n_noted = client->n_ran = 0;
 	}
 
+	if (UNLIKELY(client->listen != NULL))
+		listen_settled(client, failed);
 	if (UNLIKELY(client_is(client, CLIENT_RESETS_ALL))) {
 		client_unset(client, CLIENT_RESETS_ALL);
 		if (!failed && server && client->state != CLIENT_GONE)

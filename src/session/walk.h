@@ -51,6 +51,7 @@ static inline void walk_locals(const struct walk *walk)
 }
 /* DEALLOCATE ALL or DISCARD ALL has run, or (failed) it is not known. */
 void walk_statements_settled(struct server *server, bool failed);
+void walk_notification(struct walk *walk, const struct pgw_frame *frame);
 /* All of a flushed batch is answered: until more of it comes no statement runs, and no clock. */
 void walk_batch_paused(struct server *server);
 

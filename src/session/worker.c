@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "session/client.h"
+#include "session/listen_server.h"
 #include "session/login_turn.h"
 #include "session/replica.h"
 #include "session/replication.h"
@@ -46,6 +47,10 @@ static void take_delivery(void *arg, struct lane_ticket *ticket)
 {
 	struct client *client = CONTAINER_OF(ticket, struct client, ticket);
 
+	if (UNLIKELY(ticket->is_of_listener)) {
+		listen_server_delivered(ticket);
+		return;
+	}
 	CHECK_MAGIC(client, CLIENT_MAGIC);
 	client_delivered(client);
 }
@@ -59,6 +64,7 @@ static void on_turn_end(void *arg)
 		(void)lane_collect(worker->cluster->ledger, worker->index, take_delivery, worker);
 	}
 	if (UNLIKELY(worker->draining) && TAILQ_EMPTY(&worker->clients)) {
+		listen_server_drain(worker);
 		close_idle_servers(worker);
 		report_quiet(worker);
 	}
@@ -109,6 +115,7 @@ static void on_janitor(void *arg)
 	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
 	client_janitor(client, now_us);
 	pool_each(worker, visit_pool, &now_us);
+	listen_server_tick(worker);
 	pool_sweep(worker, now_us);
 	close_excess(worker);
 	scaling_tick(worker);
@@ -157,7 +164,8 @@ static bool is_quiet(const struct worker *worker)
 	const struct pool *pool;
 	unsigned i;
 
-	if (!TAILQ_EMPTY(&worker->clients) || !LIST_EMPTY(&worker->cancels))
+	if (!TAILQ_EMPTY(&worker->clients) || !LIST_EMPTY(&worker->cancels) ||
+		!LIST_EMPTY(&worker->listeners))
 		return false;
 	for (pool = worker->pools; pool; pool = pool->next)
 		for (i = 0; i < N_SERVER_STATES; i++)
@@ -226,6 +234,7 @@ static void close_when_quiet(struct worker *worker)
 	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
 	if (client->state != CLIENT_GONE)
 		client_fatal(client, &fault);
+	listen_server_drain(worker);
 	close_idle_servers(worker);
 	report_quiet(worker);
 }
@@ -399,6 +408,8 @@ void worker_init(
 	TAILQ_INIT(&worker->clients);
 	LIST_INIT(&worker->cancels);
 	login_turn_init(worker);
+	LIST_INIT(&worker->hubs);
+	LIST_INIT(&worker->listeners);
 	statement_table_init(&worker->statements);
 	fingerprints_init(&worker->fingerprints);
 	leaks_init(&worker->leaks);

@@ -97,6 +97,8 @@ struct known_type {
 TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(server_list, server);
 LIST_HEAD(cancel_list, cancel);
+LIST_HEAD(hub_list, listen_hub);
+LIST_HEAD(listener_list, listen_server);
 
 struct worker {
 	uint32_t magic;
@@ -119,6 +121,8 @@ struct worker {
 	struct client_list awaiting_login; /* in the order of their turns */
 	uint32_t n_logins;		   /* under way, of all pools */
 	struct task login_task;
+	struct hub_list hubs;		/* see listen.h */
+	struct listener_list listeners; /* that belong to it, see listen_server.h */
 	struct client **keys; /* cancel keys: buckets by pid, see cancel.c */
 	struct statement_table statements;
 	struct listener_watch watches[LISTENER_MAX];

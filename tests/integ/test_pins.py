@@ -33,7 +33,6 @@ STATES = {
     "advisory lock, all at once": (["SELECT pg_try_advisory_lock_shared(1, 2), pg_advisory_lock(3)"],
                                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()", "2",
                                    "SELECT pg_advisory_unlock_all()", "advisory lock"),
-    "listen": (["LISTEN own"], "SELECT pg_listening_channels()", "own", "UNLISTEN own", "listen"),
     "prepare": (['PREPARE "eigenhändig" AS SELECT 7'], 'EXECUTE "eigenhändig"', "7", 'DEALLOCATE "eigenhändig"', "prepare"),
 }
 
@@ -138,16 +137,6 @@ def test_load_pins_and_retires_the_server(start, cluster):
         assert [row["reason"] for row in pins(proxy)] == ["load"]
     with proxy.client() as other:
         assert pid(other) != mine
-
-
-def test_notifications_reach_a_client_that_listens_and_is_idle(start):
-    proxy = start(lanes={"default": 2})
-    with proxy.client() as client, proxy.client() as other:
-        client.query("LISTEN news")
-        other.query("NOTIFY news, 'first'")
-        other.query("NOTIFY news, 'second'")
-        heard = [client.receive_until("A")[-1][1][4:] for _ in range(2)]
-        assert heard == [b"news\0first\0", b"news\0second\0"]
 
 
 def test_pinned_client_moves_to_the_lane_of_its_statement(start):

@@ -62,6 +62,10 @@
 	X(TOO_MANY_PINS, "ERROR", "53300", "too many sessions keep a server", "Drop temporary objects, release locks, or see max_pinned and SHOW PINS.") \
 	X(SESSION_STATE_ENDS, "WARNING", "01000", "what this statement leaves in its session ends with the transaction", "See on_session_state.") \
 	X(IDLE_PIN, "FATAL", "57P05", "terminating connection due to pin_idle_timeout", "") \
+	X(TOO_MANY_CHANNELS, "ERROR", "53400", "too many channels are listened to", "See max_listen_channels.") \
+	X(LISTEN_BACKLOG, "FATAL", "53400", "terminating connection because too many notifications wait", "See max_listen_bytes.") \
+	X(LISTEN_ENCODING, "FATAL", "22021", "notification cannot be converted to the client's encoding", "Set client_encoding before LISTEN.") \
+	X(LISTENER_WAS_LOST, "NOTICE", "01000", "notifications may have been missed", "") \
 	X(STATEMENT_EXISTS, "ERROR", "42P05", "prepared statement \"%s\" already exists", "")                                            \
 	X(STATEMENT_UNKNOWN, "ERROR", "26000", "prepared statement \"%s\" does not exist", "")                                           \
 	X(UNNAMED_STATEMENT_UNKNOWN, "ERROR", "26000", "unnamed prepared statement does not exist", "")                                  \

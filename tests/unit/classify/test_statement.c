@@ -168,7 +168,7 @@ static void test_effects(void **state)
 		{"SELECT pg_try_advisory_xact_lock(1)", 0},
 		{"SELECT pg_advisory_lock FROM t", 0},
 		{"LISTEN a", EFFECT_LISTEN},
-		{"UNLISTEN a", EFFECT_RELEASE},
+		{"UNLISTEN a", EFFECT_RELEASE | EFFECT_UNLISTEN},
 		{"NOTIFY a", 0},
 		{"LOAD 'auto_explain'", EFFECT_LOAD},
 		{"CREATE TEMP TABLE t (a int)", EFFECT_TEMP_TABLE},
