@@ -104,6 +104,16 @@ struct classifier *classifier_new(const char *const *rules, unsigned n_rules,
 	return classifier;
 }
 
+bool classify_rule_check(
+	const char *line, const char *const *lanes, unsigned n_lanes, char error[static 256])
+{
+	struct rule rule;
+	bool ok = rule_parse(line, 0, (struct classifier_lanes){lanes, n_lanes}, &rule, error);
+	if (ok)
+		rule_release(&rule);
+	return ok;
+}
+
 bool classifier_asks_time(const struct classifier *classifier)
 {
 	return classifier->asks_time;

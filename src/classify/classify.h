@@ -117,6 +117,8 @@ struct classifier_lanes {
 /* rules: the lines of [rules], in order. On error NULL, with the line index and a text (the caller's 256 bytes). */
 struct classifier *classifier_new(const char *const *rules, unsigned n_rules, struct classifier_lanes lanes, unsigned *bad_line_r,
 	char error[static 256]);
+/* Whether a line is a rule, without keeping it; of the type that config_load_checked() asks for. */
+bool classify_rule_check(const char *line, const char *const *lanes, unsigned n_lanes, char error[static 256]);
 void classifier_free(struct classifier **classifier);
 bool classifier_asks_time(const struct classifier *classifier); /* a rule has hour= or weekday=: a decision holds for this second only */
 

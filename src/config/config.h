@@ -225,6 +225,10 @@ void config_problems_print(const struct config_problems *problems, struct strbuf
 
 /* Loads file_name with its includes and auth_file. NULL when anything is wrong (then problems has at least one). Reference: 1. */
 struct config *config_load(const char *file_name, struct config_problems *problems) WARN_UNUSED;
+/* Says if a line is a rule, else what is wrong: rules are compiled on a floor above. lanes: of config_lane_names(). */
+typedef bool config_rule_check(const char *line, const char *const *lanes, unsigned n_lanes, char error[static 256]);
+/* The same; each line of [rules] that check_rule does not like is one more mistake. */
+struct config *config_load_checked(const char *file_name, config_rule_check *check_rule, struct config_problems *problems) WARN_UNUSED;
 struct config *config_ref(struct config *config);
 void config_unref(struct config **config);
 

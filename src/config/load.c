@@ -20,6 +20,7 @@ struct loader {
 	struct config *config;
 	const struct config_entries *entries;
 	struct config_problems *problems;
+	config_rule_check *check_rule; /* NULL: whatever stands in [rules] is kept */
 	bool may_read_files;
 	size_t databases_cap, users_cap;
 };
@@ -233,6 +234,23 @@ static void take_rule(struct loader *l, const struct config_entry *entry)
 	config->rule_places[n] = mem_printf("%s:%u", entry->file, entry->line);
 	config->rules[n + 1] = config->rule_places[n + 1] = NULL;
 	config->n_rules = n + 1;
+}
+
+/* Behind the lanes: rules name them. */
+static void check_rules(struct loader *l)
+{
+	const char **lanes = config_lane_names(l->config);
+	char error[256];
+
+	for (size_t i = 0; l->check_rule && i < l->entries->n; i++) {
+		const struct config_entry *entry = &l->entries->items[i];
+		struct config_place place = place_of(entry);
+
+		if (entry->kind == ENTRY_RULE &&
+			!l->check_rule(entry->value, lanes, l->config->n_lanes, error))
+			config_problem_add(l->problems, &place, "%s", error);
+	}
+	mem_free(lanes);
 }
 
 /* ---- sections ---- */
@@ -517,11 +535,12 @@ static bool has_pgbouncer_section(const struct config_entries *entries)
 }
 
 static struct config *load_entries(const char *name, const struct config_entries *entries,
-	bool may_read_files, struct config_problems *problems)
+	config_rule_check *check_rule, bool may_read_files, struct config_problems *problems)
 {
-	struct loader l = {
-		.entries = entries, .problems = problems, .may_read_files = may_read_files
-	};
+	struct loader l = { .entries = entries,
+		.problems = problems,
+		.check_rule = check_rule,
+		.may_read_files = may_read_files };
 	struct config_place place;
 
 	l.config = snapshot_new(has_pgbouncer_section(entries));
@@ -531,6 +550,7 @@ static struct config *load_entries(const char *name, const struct config_entries
 	snapshot_sort_databases(l.config);
 	snapshot_sort_users(l.config);
 	lanes_load(l.config, entries, problems);
+	check_rules(&l);
 	weaviate_load(l.config, entries, problems);
 	resolve_defaults(&l);
 	moves_resolve(l.config, entries, problems);
@@ -549,13 +569,19 @@ static struct config *load_entries(const char *name, const struct config_entries
 
 struct config *config_load(const char *file_name, struct config_problems *problems)
 {
+	return config_load_checked(file_name, NULL, problems);
+}
+
+struct config *config_load_checked(
+	const char *file_name, config_rule_check *check_rule, struct config_problems *problems)
+{
 	struct config_entries entries = { .items = NULL };
 	struct config *config = NULL;
 
 	*problems = (struct config_problems){ .items = NULL };
 	reader_load_file(file_name, &entries, problems);
 	if (entries.n || problems->n == 0)
-		config = load_entries(file_name, &entries, true, problems);
+		config = load_entries(file_name, &entries, check_rule, true, problems);
 	config_entries_release(&entries);
 	return config;
 }
@@ -568,7 +594,7 @@ struct config *config_load_text(
 
 	*problems = (struct config_problems){ .items = NULL };
 	reader_load_text(name, text, n, &entries, problems);
-	config = load_entries(name, &entries, false, problems);
+	config = load_entries(name, &entries, NULL, false, problems);
 	config_entries_release(&entries);
 	return config;
 }

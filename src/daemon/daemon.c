@@ -27,7 +27,7 @@
 static struct settings *load_settings(const char *file, struct strbuf *problems_text)
 {
 	struct config_problems problems = {0};
-	struct config *config = config_load(file, &problems);
+	struct config *config = config_load_checked(file, classify_rule_check, &problems);
 	struct settings *settings = NULL;
 
 	config_problems_print(&problems, problems_text);

@@ -49,7 +49,7 @@ static struct config *load_config(const char *file)
 	static const char none[] = "[pglane]\n";
 	struct config_problems problems = {0};
 	struct config *config =
-		file != NULL ? config_load(file, &problems)
+		file != NULL ? config_load_checked(file, classify_rule_check, &problems)
 			     : config_load_text("built-in", none, sizeof(none) - 1, &problems);
 	if (config == NULL) {
 		struct strbuf text = STRBUF_INIT;
@@ -63,7 +63,7 @@ static struct config *load_config(const char *file)
 
 static bool route_init(struct route *route, const char *file)
 {
-	unsigned bad_line;
+	unsigned bad_line; /* rules are checked as they are loaded */
 	char error[256];
 	*route = (struct route){.config = load_config(file)};
 	if (route->config == NULL)
@@ -73,12 +73,8 @@ static bool route_init(struct route *route, const char *file)
 		route->config->n_rules,
 		(struct classifier_lanes){lanes, route->config->n_lanes}, &bad_line, error);
 	mem_free(lanes);
-	if (route->classifier != NULL)
-		return true;
-	fprintf(stderr, "%s: [rules] line %u (%s): %s\n", route->config->file_name, bad_line + 1,
-		route->config->rules[bad_line], error);
-	config_unref(&route->config);
-	return false;
+	MUST(route->classifier != NULL);
+	return true;
 }
 
 static void route_release(struct route *route)

@@ -165,13 +165,17 @@ def check(program, ini):
 def test_all_mistakes_are_reported_at_once_with_their_lines(program, tmp_path):
     ini = tmp_path / "bad.ini"
     ini.write_text("[pglane]\nlisten_port = many\npool_mood = transaction\nbudget = 180\n\n[databases]\napp = host=localhost prot=5432\n\n"
-                   "[lane:default]\npermits = 121\n")
+                   "[lane:default]\npermits = 121\n\n"
+                   "[rules]\ntraining if user=etl\nlane night if vector\npriority 11 if user=etl\n")
     done = check(program, ini)
     said = done.stdout + done.stderr
     assert done.returncode != 0
     for line, word in ((2, "listen_port"), (3, "pool_mood"), (7, "prot")):
         assert f"bad.ini:{line}" in said and word in said, said
     assert "181" in said and "180" in said, "both sums are named"
+    assert "bad.ini:14: [rules]: column 6: a lane is wanted (" in said, said
+    assert "bad.ini:15: [rules]: column 10: a priority from 1 to 10 is wanted" in said, said
+    assert "bad.ini:13" not in said, "that one is a rule"
 
 
 def test_a_plain_pgbouncer_ini_starts_unchanged(start, program, cluster, tmp_path):
