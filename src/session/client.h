@@ -208,6 +208,9 @@ void client_maybe_free(
 /* client_startup.c, client_auth.c, client_login.c */
 void login_on_input(struct client *client);
 void login_want_server(struct client *client); /* EXPECT_WELCOME: asks for one */
+struct pgw_error_view;
+/* EXPECT_WELCOME: the server's error about its parameters; login_server_welcomed() tells it. */
+void login_server_refused(struct client *client, const struct pgw_error_view *view);
 void login_server_welcomed(
 	struct client *client, bool ok, const char *why); /* its parameters were applied, or not */
 void login_server_ready(struct client *client); /* EXPECT_WELCOME: its server has its parameters */

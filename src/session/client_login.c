@@ -30,6 +30,7 @@ void login_free(struct client *client)
 	if (login->secret)
 		OPENSSL_cleanse(login->secret, strlen(login->secret));
 	mem_free(login->secret);
+	mem_free(login->refusal);
 	param_list_release(&login->asked);
 	if (login->method == METHOD_SCRAM)
 		pgw_scram_server_wipe(&login->scram);
@@ -216,14 +217,47 @@ static void welcome_known(struct client *client, struct param_set *canonical)
 	param_set_unref(&set);
 }
 
+/* What a direct connection would say; of a parameter that PostgreSQL does not know, how to do without. */
+void login_server_refused(struct client *client, const struct pgw_error_view *view)
+{
+	struct login *login = client->login;
+	struct startup_refusal *refusal;
+	const char *hint = view->hint;
+
+	if (login == NULL || login->refusal)
+		return;
+	refusal = login->refusal = mem_alloc(sizeof(*refusal));
+	if (view->detail[0])
+		pgw_fault_set(&refusal->fault, PGW_FAULT_STARTUP_REFUSED, view->message, "%s", view->detail);
+	else
+		pgw_fault_set(&refusal->fault, PGW_FAULT_STARTUP_REFUSED, view->message, NULL);
+	(void)snprintf(refusal->sqlstate, sizeof(refusal->sqlstate), "%s", view->sqlstate);
+	refusal->fault.sqlstate = refusal->sqlstate;
+	if (hint[0] == '\0' && strcmp(refusal->sqlstate, "42704") == 0)
+		hint = "See ignore_startup_parameters.";
+	(void)snprintf(refusal->fault.hint, sizeof(refusal->fault.hint), "%s", hint);
+}
+
+/* `why`: of a server that was lost meanwhile. */
+static void welcome_failed(struct client *client, const char *why)
+{
+	struct pgw_fault fault;
+
+	if (client->login && client->login->refusal) {
+		fault = client->login->refusal->fault;
+		fault.sqlstate = client->login->refusal->sqlstate;
+	} else {
+		pgw_fault_set(&fault, PGW_FAULT_SERVER_LOST_FATAL, NULL, "%s", why);
+	}
+	client_fatal(client, &fault);
+}
+
 void login_server_welcomed(struct client *client, bool ok, const char *why)
 {
 	struct param_set *asked, *canonical, *defaults, *facts;
-	struct pgw_fault fault;
 
 	if (!ok) {
-		pgw_fault_set(&fault, PGW_FAULT_STARTUP_PARAMETER, NULL, "%s", why);
-		client_fatal(client, &fault);
+		welcome_failed(client, why);
 		return;
 	}
 	asked = intern_asked(&client->login->asked);

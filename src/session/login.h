@@ -13,6 +13,12 @@
 
 enum method { METHOD_TRUST, METHOD_PLAIN, METHOD_MD5, METHOD_SCRAM };
 
+/* PostgreSQL's own words about the parameters, and what fault.sqlstate points to. */
+struct startup_refusal {
+	struct pgw_fault fault;
+	char sqlstate[6];
+};
+
 struct login {
 	bool ssl_asked, gss_asked, started;
 	bool console, admin_by_socket;
@@ -23,6 +29,7 @@ struct login {
 	uint8_t salt[4];
 	char *user, *database;
 	char *secret;
+	struct startup_refusal *refusal; /* NULL: none */
 	/* Not zeroed: */
 	struct param_list asked;
 	struct pgw_scram_server scram;

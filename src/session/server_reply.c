@@ -428,8 +428,8 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 	if (UNLIKELY(server->client && server->client->sync))
 		write_sync_error(walk, front);
 	if (server_is(server, SERVER_WELCOMING)) {
-		(void)snprintf(server->last_words, sizeof(server->last_words), "%s (%s)",
-			view.message, view.sqlstate);
+		if (server->client)
+			login_server_refused(server->client, &view);
 		swallow = true;
 	}
 	if (server_is(server, SERVER_SETUP_FAILED))

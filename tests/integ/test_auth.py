@@ -165,6 +165,30 @@ def test_wrong_password_for_the_server_is_reported_and_contained(start):
     assert proxy.run("SELECT 1") == [(1,)]
 
 
+@pytest.mark.parametrize("parameters", [
+    {"options": "-c work_mem=banana"}, {"options": "-c work_mem=1XB"}, {"options": "-c work_mem=1"}, {"DateStyle": "banana"}, {"TimeZone": "Nowhere/Else"},
+], ids=lambda parameters: " ".join(parameters.values()))
+def test_bad_value_of_a_startup_parameter_is_refused_in_postgresqls_words(start, cluster, parameters):
+    proxy = start()
+    told = []
+    for host, port in ((proxy.host, proxy.port), (str(cluster.directory), cluster.port)):
+        with wire.RawClient(host, port) as client:
+            client.send(wire.startup_packet({"user": "app", "database": "app", **parameters}))
+            fields = client.fatal().fields
+        told.append({field: fields.get(field) for field in "SCMDH"})
+    assert told[0] == told[1] and told[0]["C"] == "22023"
+    assert proxy.run("SELECT 1") == [(1,)]
+
+
+def test_startup_parameter_that_postgresql_does_not_know(start):
+    proxy = start()
+    with pytest.raises(wire.ServerError) as refused:
+        proxy.client(no_such_parameter="1")
+    fields = refused.value.fields
+    assert (fields["S"], fields["C"], fields["M"]) == ("FATAL", "42704", 'unrecognized configuration parameter "no_such_parameter"')
+    assert fields["H"] == "See ignore_startup_parameters."
+
+
 def test_second_startup_message_during_authentication(by_method):
     """Exactly one StartupMessage: a second one as a trusted or other user closes the connection."""
     proxy = by_method("scram-sha-256")

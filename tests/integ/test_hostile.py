@@ -49,7 +49,7 @@ FIRST_BYTES = {
     "SSLRequest with a body": (packet(struct.pack("!i", wire.SSL_REQUEST) + b"xx"), "08P01"),
     "10 KB of a parameter": (packet(VERSION_3 + parameters(("user", "app"), ("database", "app"), ("application_name", "x" * 10240))), "08P01"),
     "10 KB of parameters": (packet(VERSION_3 + parameters(("user", "app"), *((f"x{i}", "y") for i in range(2000)))), "08P01"),
-    "unknown parameter": (packet(VERSION_3 + parameters(("user", "app"), ("database", "app"), ("no_such_parameter", "1"))), "08P01"),
+    "unknown parameter": (packet(VERSION_3 + parameters(("user", "app"), ("database", "app"), ("no_such_parameter", "1"))), "42704"),
     "parameter with a bad name": (packet(VERSION_3 + parameters(("user", "app"), ("database", "app"), ("a b;c'", "1"))), "08P01"),
 }
 

@@ -20,6 +20,7 @@
 	X(PACKET_TOO_LONG, "FATAL", "08P01", "message is longer than allowed", "See max_packet_size.")                                   \
 	X(STARTUP_INVALID, "FATAL", "08P01", "invalid startup packet", "")                                                               \
 	X(STARTUP_PARAMETER, "FATAL", "08P01", "unsupported startup parameter", "See ignore_startup_parameters.")                       \
+	X(STARTUP_REFUSED, "FATAL", "22023", "", "")                                                                                     \
 	X(REPLICATION_VALUE, "FATAL", "22023", "invalid value for parameter \"replication\"", "Valid values are: \"false\", 0, \"true\", 1, \"database\".") \
 	X(NO_USER, "FATAL", "28000", "no PostgreSQL user name specified in startup packet", "")                                          \
 	X(NO_DATABASE, "FATAL", "3D000", "no such database", "Databases are named in [databases].")                                      \
