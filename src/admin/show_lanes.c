@@ -154,7 +154,7 @@ static void visited_classes(struct run *run)
 		rows_text(&run->rows, config->lanes[config->lane_of_class[i]].name);
 		rows_number(&run->rows, sum->n_statements);
 		rows_number(&run->rows, sum->n_statements ? sum->total_us / sum->n_statements : 0);
-		rows_number(&run->rows, sum->max_us);
+		rows_number(&run->rows, class_stats_max_us(sum));
 		rows_number(&run->rows, sum->n_slow);
 		rows_number(&run->rows, sum->n_errors);
 		rows_number(&run->rows, sum->n_lane_timeouts);

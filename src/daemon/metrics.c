@@ -70,7 +70,7 @@ static void visit_worker(void *arg, struct worker *worker)
 		struct class_stats *class = &worker->classes[i];
 
 		class_stats_add(&round->totals.classes[i], class);
-		STAT_SET(class->max_us, 0);
+		class_stats_take_max(class);
 	}
 	round->totals.n_connection_errors += STAT_READ(worker->counters.n_connection_errors);
 }

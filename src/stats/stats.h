@@ -36,20 +36,25 @@ struct pool_stats {
 
 #define POOL_STATS_N 12u
 
-/* Per class and worker. The maximum is of the time since the sampler last took it. */
+/* Per class and worker. */
 struct class_stats {
 	uint64_t n_statements;
 	uint64_t total_us;
-	uint64_t max_us;
+	uint64_t max_us; /* since the sampler last took it */
 	uint64_t n_slow;   /* at or above slow_query_threshold */
 	uint64_t n_errors; /* ErrorResponse from the server */
 	uint64_t n_lane_timeouts;
 	uint64_t n_hops;
 	uint64_t n_denied; /* by a rule; they are no statements */
+	uint64_t earlier_max_us; /* of all the time before */
 };
 
 void pool_stats_add(
 	struct pool_stats *sum, const struct pool_stats *more); /* reads `more` with STAT_READ */
 void class_stats_add(struct class_stats *sum, const struct class_stats *more);
+/* A new period of max_us begins. On the thread that writes them. */
+void class_stats_take_max(struct class_stats *stats);
+/* Since the start, as the other members. */
+uint64_t class_stats_max_us(const struct class_stats *sum);
 
 #endif

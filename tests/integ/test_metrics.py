@@ -81,6 +81,9 @@ def test_slow_queries_and_errors_are_counted(sampled, cluster):
     proxy = sampled(databases={"broken": f"host=127.0.0.1 port={system.free_port()} dbname=app"})
     proxy.run("SELECT pg_sleep(0.2)")
     system.eventually(lambda: rows(cluster, "slow_query_count >= 1 AND max_query_time_ms >= 200"), 20)
+    with proxy.console() as console:
+        shown = {row["class"]: row for row in console.show("CLASSES")}["default"]
+        assert shown["max_us"] >= 200000 and shown["max_us"] >= shown["avg_us"], "the sampler takes a maximum of its own"
 
     def fails_and_is_counted():
         try:

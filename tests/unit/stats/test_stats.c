@@ -33,8 +33,8 @@ static void each_total_is_added(void **state)
 
 static void of_classes_the_maximum_is_kept(void **state)
 {
-	struct class_stats sum = {1, 2, 30, 4, 5, 6, 7, 8}, more = {10, 20, 20, 40, 50, 60, 70, 80};
-	struct class_stats expected = {11, 22, 30, 44, 55, 66, 77, 88};
+	struct class_stats sum = {1, 2, 30, 4, 5, 6, 7, 8, 9}, more = {10, 20, 20, 40, 50, 60, 70, 80, 7};
+	struct class_stats expected = {11, 22, 30, 44, 55, 66, 77, 88, 9};
 
 	class_stats_add(&sum, &more);
 	assert_memory_equal(&sum, &expected, sizeof(sum));
@@ -42,6 +42,22 @@ static void of_classes_the_maximum_is_kept(void **state)
 	expected.max_us = 31;
 	class_stats_add(&sum, &more);
 	assert_memory_equal(&sum, &expected, sizeof(sum));
+}
+
+static void the_maximum_outlives_its_period(void **state)
+{
+	struct class_stats stats = {.max_us = 30}, sum = {0};
+
+	class_stats_take_max(&stats);
+	assert_int_equal(stats.max_us, 0);
+	stats.max_us = 20;
+	class_stats_take_max(&stats);
+	stats.max_us = 10;
+	class_stats_add(&sum, &stats);
+	assert_int_equal(sum.max_us, 10);
+	assert_int_equal(class_stats_max_us(&sum), 30);
+	class_stats_add(&sum, &(struct class_stats){.max_us = 40});
+	assert_int_equal(class_stats_max_us(&sum), 40);
 }
 
 #define N_ADDED 200000u
@@ -82,6 +98,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_total_is_added),
 		cmocka_unit_test(of_classes_the_maximum_is_kept),
+		cmocka_unit_test(the_maximum_outlives_its_period),
 		cmocka_unit_test(reading_while_it_is_written),
 	};
 
