@@ -363,7 +363,10 @@ static void open_file(struct reader *r, const char *path, const char *include_ke
 	}
 	err = file_read(path, &text);
 	if (err) {
-		char *why = mem_printf("cannot read %s: %s", path, file_error_text(err));
+		/* Without an %include the place is the file itself. */
+		char *why = include_key
+				    ? mem_printf("cannot read %s: %s", path, file_error_text(err))
+				    : mem_printf("cannot be read: %s", file_error_text(err));
 
 		problem(r, include_key, why);
 		mem_free(why);

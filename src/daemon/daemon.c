@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Order of a start: configuration and what is compiled from it (every mistake reported, no socket
- * yet), listeners, privileges, pid file, threads. Signals are blocked in all threads and read by
+ * yet), what is asked of the system, listeners, privileges, pid file, threads. Signals are blocked in all threads and read by
  * the control loop, as PgBouncer has them: HUP reload, TERM wait for clients (again: at once), INT
  * wait for servers, QUIT at once, USR1 pause, USR2 resume.
  */
@@ -463,6 +463,9 @@ int daemon_run(const struct daemon_options *options)
 
 	daemon.settings = load_settings(options->config_file, &problems);
 	fputs(problems.data, stderr);
+	if (daemon.settings && !process_check(options, daemon.settings->config))
+		settings_unref(&daemon.settings);
+	strbuf_reset(&problems);
 	if (daemon.settings &&
 		listeners_open(&daemon.cluster.listeners, daemon.settings->config, &problems)) {
 		char *absolute = realpath(options->config_file, NULL);
@@ -471,7 +474,7 @@ int daemon_run(const struct daemon_options *options)
 		process_raise_file_limit(daemon.settings->config);
 		if (process_drop_privileges(options, daemon.settings->config) &&
 			process_open_log(options, daemon.settings->config) &&
-			(!options->background || process_go_background(daemon.settings->config)) &&
+			(!options->background || process_go_background()) &&
 			process_write_pidfile(daemon.settings->config))
 			exit_code = serve(&daemon);
 		else

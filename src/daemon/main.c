@@ -37,21 +37,32 @@ static const struct option long_options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static int complain(const char *what)
+static int complain(const char *what, const char *which)
 {
-	fprintf(stderr, "pglane: %s\nTry 'pglane --help'.\n", what);
+	fprintf(stderr, "pglane: %s%s\nTry 'pglane --help'.\n", what, which);
 	return 1;
+}
+
+/* What getopt_long() stopped at. text: room for a letter among others. */
+static const char *last_option(char **argv, char text[static 3])
+{
+	if (optopt <= 0 || optopt >= OPTION_CHECK || strncmp(argv[optind - 1], "--", 2) == 0)
+		return argv[optind - 1];
+	(void)snprintf(text, 3, "-%c", optopt);
+	return text;
 }
 
 int main(int argc, char **argv)
 {
 	struct daemon_options options = {0};
+	char letter[3];
 	bool check = false;
 	int c;
 
 	if (argc > 1 && strcmp(argv[1], "route") == 0)
 		return route_main(argc - 1, argv + 1);
-	while ((c = getopt_long(argc, argv, "dqvu:Vh", long_options, NULL)) != -1) {
+	opterr = 0; /* complain() says it, once */
+	while ((c = getopt_long(argc, argv, ":dqvu:Vh", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'd':
 			options.background = true;
@@ -74,12 +85,14 @@ int main(int argc, char **argv)
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
+		case ':':
+			return complain("a value is missing behind ", last_option(argv, letter));
 		default:
-			return complain("unknown option");
+			return complain("unknown option: ", last_option(argv, letter));
 		}
 	}
 	if (optind != argc - 1)
-		return complain("exactly one configuration file is needed");
+		return complain("exactly one configuration file is needed", "");
 	options.config_file = argv[optind];
 	return check ? daemon_check(options.config_file) : daemon_run(&options);
 }

@@ -73,26 +73,44 @@ void process_raise_file_limit(const struct config *config)
 			(unsigned long long)limit.rlim_cur, (unsigned long long)want);
 }
 
-bool process_drop_privileges(const struct daemon_options *options, const struct config *config)
+/* NULL: none is named. */
+static const char *user_to_be(const struct daemon_options *options, const struct config *config)
 {
 	const char *name = options->user ? options->user : config->user;
-	struct passwd *entry;
 
-	if (name == NULL || name[0] == '\0') {
-		if (geteuid() != 0)
-			return true;
+	return name && name[0] ? name : NULL;
+}
+
+bool process_check(const struct daemon_options *options, const struct config *config)
+{
+	const char *name = user_to_be(options, config);
+	bool ok = true;
+
+	if (name == NULL && geteuid() == 0) {
 		fprintf(stderr, "pglane: will not run as root: give -u USER or set user in the "
 				"configuration\n");
-		return false;
+		ok = false;
 	}
-	entry = getpwnam(name);
-	if (entry == NULL) {
+	if (name && getpwnam(name) == NULL) {
 		fprintf(stderr, "pglane: no such user: %s\n", name);
-		return false;
+		ok = false;
 	}
-	if (geteuid() == entry->pw_uid)
+	if (options->background && (config->logfile == NULL || config->logfile[0] == '\0') &&
+		!config->syslog) {
+		fprintf(stderr, "pglane: -d needs logfile or syslog\n");
+		ok = false;
+	}
+	return ok;
+}
+
+bool process_drop_privileges(const struct daemon_options *options, const struct config *config)
+{
+	const char *name = user_to_be(options, config);
+	const struct passwd *entry = name ? getpwnam(name) : NULL;
+
+	if (name == NULL || (entry && geteuid() == entry->pw_uid))
 		return true;
-	if (initgroups(name, entry->pw_gid) == 0 && setgid(entry->pw_gid) == 0 &&
+	if (entry && initgroups(name, entry->pw_gid) == 0 && setgid(entry->pw_gid) == 0 &&
 		setuid(entry->pw_uid) == 0)
 		return true;
 	fprintf(stderr, "pglane: cannot change to user %s\n", name);
@@ -116,15 +134,11 @@ bool process_write_pidfile(const struct config *config)
 	return true;
 }
 
-bool process_go_background(const struct config *config)
+bool process_go_background(void)
 {
 	pid_t pid;
 	int fd;
 
-	if ((config->logfile == NULL || config->logfile[0] == '\0') && !config->syslog) {
-		fprintf(stderr, "pglane: -d needs logfile or syslog\n");
-		return false;
-	}
 	pid = fork();
 	if (pid < 0)
 		return false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Offline routing. A line that is no JSON is reported with its number and skipped, so that one bad
- * line of an export does not hide the rest; the exit code tells. The lane and the timeout are those
+ * Offline routing. A line that is no question is answered with an error that has its number, so that
+ * one bad line of an export does not hide the rest and the answers still pair with the lines; the
+ * exit code tells. The lane and the timeout are those
  * of a quiet system: what a full lane changes (spill, the urgent lane) is not known here.
  */
 #include "daemon/route.h"
@@ -22,7 +23,8 @@
 
 static const char usage[] = "usage: pglane route [-0] [CONFIG.ini]\n"
 			    "  Reads JSON lines with the key \"sql\" from standard input and "
-			    "prints class, lane, priority, timeout (ms) and rule of each.\n"
+			    "prints class, lane, priority, timeout (ms) and rule of each,\n"
+			    "  or {\"error\": \"line N: …\"} for a line that is not one; other keys are ignored.\n"
 			    "  Keys \"user\", \"database\" and \"application_name\" are what "
 			    "[users] and [rules] are asked about,\n"
 			    "  \"time\" (2026-03-31T22:15, local) when; now without it; \"columns\" what the\n"
@@ -109,6 +111,27 @@ static struct classify_session session_of(
 	return session;
 }
 
+static void print(cJSON *json)
+{
+	char *text = cJSON_PrintUnformatted(json);
+	MUST(text != NULL);
+	puts(text);
+	cJSON_free(text);
+	cJSON_Delete(json);
+}
+
+/* In the place of the answer, for who reads those; on stderr, for who looks. */
+static void answer_wrong(unsigned long number, const char *wrong)
+{
+	struct strbuf text = STRBUF_INIT;
+	cJSON *json = cJSON_CreateObject();
+	strbuf_addf(&text, "line %lu: %s", number, wrong);
+	cJSON_AddStringToObject(json, "error", text.data);
+	print(json);
+	fprintf(stderr, "%s\n", text.data);
+	strbuf_release(&text);
+}
+
 static void answer(const struct route *route, const struct question *question)
 {
 	struct classify_session session = session_of(route, question);
@@ -130,11 +153,7 @@ static void answer(const struct route *route, const struct question *question)
 		cJSON_AddStringToObject(json, "deny", result.deny);
 	if (result.log_rule != NULL)
 		cJSON_AddStringToObject(json, "log", result.log_rule);
-	char *text = cJSON_PrintUnformatted(json);
-	MUST(text != NULL);
-	puts(text);
-	cJSON_free(text);
-	cJSON_Delete(json);
+	print(json);
 }
 
 /* "" when the key is absent; NULL when it is there and no string. */
@@ -260,7 +279,7 @@ static bool answer_json(const struct route *route, const char *line, size_t n, u
 	if (wrong == NULL)
 		answer(route, &question);
 	else
-		fprintf(stderr, "line %lu: %s\n", number, wrong);
+		answer_wrong(number, wrong);
 	catalog_unref(&question.catalog);
 	cJSON_Delete(row);
 	return wrong == NULL;
@@ -300,13 +319,19 @@ static bool route_texts(const struct route *route, FILE *in)
 
 int route_main(int argc, char **argv)
 {
+	static const struct option long_options[] = {
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	bool texts = false;
 	int option;
 	optind = 0; /* main() may have used getopt for its own options */
-	while ((option = getopt(argc, argv, "+0h")) != -1) {
+	opterr = 0; /* the usage says it */
+	while ((option = getopt_long(argc, argv, "+0h", long_options, NULL)) != -1) {
 		if (option == '0') {
 			texts = true;
 		} else {
+			if (option != 'h')
+				fprintf(stderr, "pglane route: unknown option: %s\n",
+					argv[optind - 1]);
 			fputs(usage, option == 'h' ? stdout : stderr);
 			return option == 'h' ? 0 : 2;
 		}

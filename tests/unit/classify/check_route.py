@@ -64,9 +64,9 @@ class Route(unittest.TestCase):
             "{\"sql\": \"SELECT 1\"}\n", "not json\n", "[1]\n", "\n", "{\"query\": \"x\"}\n", "{\"sql\": 7}\n",
             "{\"sql\": \"SELECT 2\", \"user\": 5}\n", "{\"sql\": \"SELECT 3\"} trailing\n", "{\"sql\": \"SELECT 4\"}",
         ])
-        self.assertEqual(len(answers), 2)
-        self.assertEqual(code, 1)
         lines = error.splitlines()
+        self.assertEqual([a.get("error") for a in answers], [None, *lines, None], "answers pair with lines")
+        self.assertEqual(code, 1)
         self.assertEqual([line.split(":")[0] for line in lines], ["line 2", "line 3", "line 5", "line 6", "line 7", "line 8"])
         self.assertIn("not JSON", lines[0])
         self.assertIn("\"sql\"", lines[2])
@@ -108,7 +108,7 @@ lane training timeout 90s if database=crm
         self.assertEqual([a["rule"] for a in answers[:4]], ["rules:3", "default", "default", "rules:5"])
         self.assertEqual(answers[3], {"class": "default", "lane": "training", "priority": 5, "timeout": 90000, "rule": "rules:5", "log": "rules:4"})
         answers, error, code = route([{**export, "time": "noon"}, {**export, "time": 12}], config=config)
-        self.assertEqual((answers, code), ([], 1))
+        self.assertEqual(([list(a) for a in answers], code), ([["error"]] * 2, 1))
         self.assertEqual(error.count("2026-03-31T22:15"), 2)
 
     def test_columns(self):
@@ -121,7 +121,7 @@ lane training timeout 90s if database=crm
         self.assertEqual([a["class"] for a in answers], ["vector", "default", "vector", "default", "vector", "default", "default"])
         for wrong in ([], "x", {"v": "vector"}, {"a.b.c.v": "vector"}, {"items.v": 1}, {".v": "vector"}, {"items.": "vector"}):
             answers, error, code = route([{"sql": "SELECT 1", "columns": wrong}])
-            self.assertEqual((answers, code), ([], 1), wrong)
+            self.assertEqual((answers, code), ([{"error": error.rstrip("\n")}], 1), wrong)
             self.assertIn("\"columns\"", error)
         many = {f"t.c{n}": "text" for n in range(5000)}
         self.assertEqual(route([{"sql": "SELECT 1", "columns": many}])[0][0]["class"], "default")
@@ -136,6 +136,13 @@ lane training timeout 90s if database=crm
 
     def test_usage(self):
         self.assertEqual(route("", "-x")[2], 2)
+        answers, error, code = route("", "--anything")
+        self.assertEqual(code, 2)
+        self.assertTrue(error.startswith("pglane route: unknown option: --anything\nusage: "), error)
+        self.assertEqual(route("", "a", "b")[2], 2)
+        for option in ("-h", "--help"):
+            done = subprocess.run([PROGRAM, option], capture_output=True, timeout=60, check=False)
+            self.assertEqual((done.returncode, done.stderr, done.stdout[:7]), (0, b"", b"usage: "))
         self.assertEqual(route("", "a", "b")[2], 2)
         self.assertEqual(route("")[:], ([], "", 0))
 

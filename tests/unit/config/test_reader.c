@@ -295,13 +295,13 @@ static void what_is_no_file_is_told(void **state)
 	char *found = read_path("/nonexistent/p.ini");
 
 	assert_string_equal(found,
-		"! /nonexistent/p.ini: cannot read /nonexistent/p.ini: No such file or directory\n");
+		"! /nonexistent/p.ini: cannot be read: No such file or directory\n");
 	mem_free(found);
 	found = read_path("/tmp");
-	assert_string_equal(found, "! /tmp: cannot read /tmp: Is a directory\n");
+	assert_string_equal(found, "! /tmp: cannot be read: Is a directory\n");
 	mem_free(found);
 	found = read_path("/dev/zero");
-	assert_string_equal(found, "! /dev/zero: cannot read /dev/zero: File too large\n");
+	assert_string_equal(found, "! /dev/zero: cannot be read: File too large\n");
 	mem_free(found);
 	expect("%include /etc/passwd\n", "! t.ini:1: %include: files are not read here\n");
 	expect("%include\n", "! t.ini:1: unknown directive; expected %include FILE\n");
