@@ -141,6 +141,11 @@ static void write_field(struct pgw_writer *w, uint8_t field, const char *text)
 
 void pgw_build_fault(struct pgw_writer *w, const struct pgw_fault *fault)
 {
+	pgw_build_fault_with(w, fault, fault->detail);
+}
+
+void pgw_build_fault_with(struct pgw_writer *w, const struct pgw_fault *fault, const char *detail)
+{
 	int is_notice = pgw_fault_is_notice(fault->id);
 
 	pgw_write_begin(w, is_notice ? PGW_NOTICE_RESPONSE : PGW_ERROR_RESPONSE);
@@ -148,8 +153,8 @@ void pgw_build_fault(struct pgw_writer *w, const struct pgw_fault *fault)
 	write_field(w, 'V', fault->severity);
 	write_field(w, 'C', fault->sqlstate);
 	write_field(w, 'M', fault->message);
-	if (fault->detail[0])
-		write_field(w, 'D', fault->detail);
+	if (detail[0])
+		write_field(w, 'D', detail);
 	if (fault->hint[0])
 		write_field(w, 'H', fault->hint);
 	pgw_write_u8(w, 0);

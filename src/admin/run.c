@@ -73,12 +73,17 @@ void run_fail(struct run *run, enum pgw_fault_id id, const char *what)
 
 void run_notice(struct run *run, const struct pgw_fault *notice)
 {
-	size_t room = 4 * PGW_FAULT_TEXT_BYTES;
+	run_notice_with(run, notice, notice->detail);
+}
+
+void run_notice_with(struct run *run, const struct pgw_fault *notice, const char *detail)
+{
+	size_t room = 4 * PGW_FAULT_TEXT_BYTES + strlen(detail);
 	struct pgw_writer writer;
 
 	strbuf_reserve(&run->notices, room);
 	writer = pgw_writer_on(run->notices.data + run->notices.len, room);
-	pgw_build_fault(&writer, notice);
+	pgw_build_fault_with(&writer, notice, detail);
 	run->notices.len += writer.len;
 }
 

@@ -50,6 +50,8 @@ void run_cancel(struct run *run);  /* its client asked for that: a wait ends, an
 void run_done(struct run *run); /* the run may be gone after it */
 void run_fail(struct run *run, enum pgw_fault_id id, const char *what);
 void run_notice(struct run *run, const struct pgw_fault *notice);
+/* The same with a DETAIL of any length. */
+void run_notice_with(struct run *run, const struct pgw_fault *notice, const char *detail);
 /* visit on each worker's thread, then `then` on the run's own. visit touches of the run only its results and n_left. */
 void run_visit(struct run *run, void (*visit)(struct run *run, struct worker *worker), void (*then)(struct run *run));
 /* Visits again and again until a round leaves n_left at 0. A cancel request ends it: undo (NULL: nothing) must end in run_done(). */

@@ -180,26 +180,36 @@ void show_nothing(struct run *run)
 
 /* ---- help ---- */
 
-#define HELP_COLUMNS 72u
+#define HELP_COLUMNS 64u
+
+static bool is_noun(const struct command *command)
+{
+	return strcmp(command->verb, "SHOW") == 0 && command->usage && command->usage[0] == '\0';
+}
+
+/* What a line may hold: as many lines as there must be, about equally long. */
+static size_t help_columns(void)
+{
+	size_t total = 0;
+
+	for (unsigned i = 0; i < n_commands; i++)
+		if (is_noun(&commands[i]))
+			total += strlen(commands[i].noun) + 1;
+	return total / (total / HELP_COLUMNS + 1) + sizeof("\n\tSHOW") - 1;
+}
 
 static void add_nouns(struct strbuf *out)
 {
-	size_t line_start = out->len;
-	bool first = true;
+	size_t columns = help_columns(), line_start = 0;
+	const char *before = "\n\tSHOW ";
 
-	strbuf_adds(out, "\n\tSHOW ");
 	for (unsigned i = 0; i < n_commands; i++) {
-		const struct command *command = &commands[i];
-
-		if (strcmp(command->verb, "SHOW") != 0 || command->usage == NULL || command->usage[0])
+		if (!is_noun(&commands[i]))
 			continue;
-		if (out->len - line_start + strlen(command->noun) > HELP_COLUMNS) {
+		if (before[0] == '\n')
 			line_start = out->len;
-			strbuf_adds(out, "\n\tSHOW ");
-			first = true;
-		}
-		strbuf_addf(out, "%s%s", first ? "" : "|", command->noun);
-		first = false;
+		strbuf_addf(out, "%s%s", before, commands[i].noun);
+		before = out->len - line_start < columns ? "|" : "\n\tSHOW ";
 	}
 }
 
@@ -213,20 +223,16 @@ static void add_verbs(struct strbuf *out)
 	}
 }
 
-/* Two notices: one could not hold it all. */
+/* One notice, as PgBouncer has it: tools look for its title. */
 void show_help(struct run *run)
 {
 	struct strbuf text = STRBUF_INIT;
-	struct pgw_fault notice;
+	struct pgw_fault notice = pgw_fault_make(PGW_FAULT_CONSOLE_USAGE);
 
 	add_nouns(&text);
-	pgw_fault_set(&notice, PGW_FAULT_CONSOLE_USAGE, NULL, "%s", text.data);
-	run_notice(run, &notice);
-	strbuf_reset(&text);
 	add_verbs(&text);
 	strbuf_adds(&text, "\n\n\tpglane " PGLANE_VERSION);
-	pgw_fault_set(&notice, PGW_FAULT_CONSOLE_USAGE, NULL, "%s", text.data);
-	run_notice(run, &notice);
+	run_notice_with(run, &notice, text.data);
 	strbuf_release(&text);
 	run_done(run);
 }

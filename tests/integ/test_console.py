@@ -90,7 +90,11 @@ def test_spelling(console, spelling):
 
 def test_help_is_a_notice(console):
     result = console.query("SHOW HELP")
-    assert result.notices[0]["M"] == "Console usage" and "SHOW" in result.notices[0]["D"]
+    assert [notice["M"] for notice in result.notices] == ["Console usage"]
+    lines = [line.strip() for line in result.notices[0]["D"].splitlines()]
+    assert len([line for line in lines if line.startswith("SHOW ") and "|" in line]) > 2
+    assert not [line for line in lines if line.startswith("SHOW ") and "|" not in line and " " not in line[5:]], "no command stands alone"
+    assert "RELOAD" in lines and "SHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]" in lines and lines[-1].startswith("pglane ")
 
 
 @pytest.mark.parametrize("command", ["NONSENSE", "SHOW NONSENSE", "SHOW", "PAUSE no_such_database", "KILL_CLIENT x", "SET", "SET no_such_key = 1"])

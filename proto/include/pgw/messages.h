@@ -74,6 +74,8 @@ void pgw_build_command_complete(struct pgw_writer *w, const char *tag);
 void pgw_build_empty(struct pgw_writer *w, uint8_t type); /* messages without a body: '1' '2' '3' 'n' 's' 'I' 'S' 'H' 'c' 'X' */
 /* ErrorResponse ('E') or NoticeResponse ('N') from a fault, fields S V C M D H in this order, D and H only when not empty. */
 void pgw_build_fault(struct pgw_writer *w, const struct pgw_fault *fault);
+/* The same with another DETAIL, of any length; "": none. */
+void pgw_build_fault_with(struct pgw_writer *w, const struct pgw_fault *fault, const char *detail);
 struct pgw_column { const char *name; uint32_t type_oid; };
 void pgw_build_row_description(struct pgw_writer *w, const struct pgw_column *columns, size_t n_columns); /* text format, typlen by oid */
 void pgw_build_data_row(struct pgw_writer *w, const char *const *values, size_t n_values); /* NULL pointer = SQL NULL */
