@@ -65,14 +65,24 @@ static void say_empty(struct console *console, uint8_t type)
 	put(console, &writer);
 }
 
-static void say_fault(struct console *console, const struct pgw_fault *fault)
+static void say_fault_with(struct console *console, const struct pgw_fault *fault, const char *detail)
 {
-	struct pgw_writer writer = room_for_message(console, MESSAGE_ROOM);
+	struct pgw_writer writer = room_for_message(console, MESSAGE_ROOM + strlen(detail));
 
-	pgw_build_fault(&writer, fault);
+	pgw_build_fault_with(&writer, fault, detail);
 	put(console, &writer);
 	if (worker_config(console->client->worker)->log_pooler_errors)
 		log_rated(LOG_LEVEL_WARNING, "C-%llu: console: %s: %s", (unsigned long long)console->client->id, fault->sqlstate, fault->message);
+}
+
+static void say_fault(struct console *console, const struct pgw_fault *fault)
+{
+	say_fault_with(console, fault, fault->detail);
+}
+
+static void say_failed(struct console *console, const struct run *run)
+{
+	say_fault_with(console, &run->fault, run->fault_detail ? run->fault_detail : run->fault.detail);
 }
 
 static void say_complete(struct console *console, const char *tag)
@@ -160,7 +170,7 @@ static void change_session(struct console *console, const struct run *run)
 static void answer_query(struct console *console, struct run *run)
 {
 	if (run->failed) {
-		say_fault(console, &run->fault);
+		say_failed(console, run);
 	} else {
 		if (run->rows.columns.n > 0)
 			columns_describe(run->rows.columns, 0, &console->out);
@@ -173,7 +183,8 @@ static void answer_query(struct console *console, struct run *run)
 static void answer_execute(struct console *console, struct run *run, struct portal *portal)
 {
 	if (run->failed) {
-		fail_batch(console, &run->fault);
+		say_failed(console, run);
+		console->discards = true;
 		return;
 	}
 	rows_release(&portal->rows);

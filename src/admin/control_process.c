@@ -22,10 +22,11 @@ static void reloaded(struct run *run)
 
 	if (!run->answer_ok) {
 		run->failed = true;
-		pgw_fault_set(&run->fault, PGW_FAULT_RELOAD_FAILED, NULL, "%s", text);
+		run->fault = pgw_fault_make(PGW_FAULT_RELOAD_FAILED);
+		run->fault_detail = text;
 	} else if (text[0]) {
-		pgw_fault_set(&notice, PGW_FAULT_RELOAD_NOTICE, NULL, "%s", text);
-		run_notice(run, &notice);
+		notice = pgw_fault_make(PGW_FAULT_RELOAD_NOTICE);
+		run_notice_with(run, &notice, text);
 	}
 	run_done(run);
 }

@@ -21,6 +21,7 @@ struct run {
 	char *tag;	       /* NULL: the command's */
 	bool failed;
 	struct pgw_fault fault;
+	const char *fault_detail; /* if failed: in place of the fault's own, of any length; NULL: that one. The run's */
 	/* Being gathered: the command's own, by visits. */
 	void *gathered;			      /* freed with the run */
 	void (*release)(void *gathered);      /* what it holds besides itself; may be NULL */

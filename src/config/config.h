@@ -219,11 +219,11 @@ struct config {
 
 /* One mistake. All of a file's are collected; the texts are "FILE:LINE: [section] key: what is wrong; what would be right". */
 struct config_problem { char *file; unsigned line; char *section; char *key; char *text; };
-struct config_problems { struct config_problem *items; unsigned n; };
+struct config_problems { struct config_problem *items; unsigned n, n_warnings; }; /* warnings are among the items; the others are mistakes */
 void config_problems_release(struct config_problems *problems);
 void config_problems_print(const struct config_problems *problems, struct strbuf *out);
 
-/* Loads file_name with its includes and auth_file. NULL when anything is wrong (then problems has at least one). Reference: 1. */
+/* Loads file_name with its includes and auth_file. NULL when anything is wrong (then problems has at least one mistake; else it may have warnings). Reference: 1. */
 struct config *config_load(const char *file_name, struct config_problems *problems) WARN_UNUSED;
 /* Says if a line is a rule, else what is wrong: rules are compiled on a floor above. lanes: of config_lane_names(). */
 typedef bool config_rule_check(const char *line, const char *const *lanes, unsigned n_lanes, char error[static 256]);

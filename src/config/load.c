@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "config/connstr.h"
+#include "config/duplicates.h"
 #include "config/file.h"
 #include "config/lanes.h"
 #include "config/moves.h"
@@ -561,8 +562,9 @@ static struct config *load_entries(const char *name, const struct config_entries
 	}
 	weaviate_settle(l.config, entries, may_read_files, problems);
 	load_check(l.config, entries, may_read_files, problems);
+	duplicates_warn(entries, problems);
 	config_problems_sort(problems);
-	if (problems->n)
+	if (problems->n > problems->n_warnings)
 		config_unref(&l.config);
 	return l.config;
 }

@@ -37,27 +37,11 @@ static void add_place(struct strbuf *out, const struct config_place *place)
 	}
 }
 
-void config_problem_add(
-	struct config_problems *problems, const struct config_place *place, const char *fmt, ...)
+static void add_item(
+	struct config_problems *problems, const struct config_place *place, struct strbuf *text)
 {
-	static const struct config_place nowhere = { .file = NULL };
 	struct config_problem *problem;
-	struct strbuf text = STRBUF_INIT, what = STRBUF_INIT;
-	va_list ap;
 
-	if (problems->n > CONFIG_PROBLEMS_MAX)
-		return;
-	if (problems->n == CONFIG_PROBLEMS_MAX) {
-		strbuf_adds(&text, "more mistakes follow; they are not listed");
-		place = &nowhere;
-	} else {
-		va_start(ap, fmt);
-		strbuf_vaddf(&what, fmt, ap);
-		va_end(ap);
-		add_place(&text, place);
-		add_visible(&text, what.data);
-		strbuf_release(&what);
-	}
 	problems->items =
 		mem_realloc(problems->items, (problems->n + 1) * sizeof(problems->items[0]));
 	problem = &problems->items[problems->n++];
@@ -66,8 +50,53 @@ void config_problem_add(
 		.line = place->line,
 		.section = mem_strdup(place->section),
 		.key = mem_strdup(place->key),
-		.text = strbuf_detach(&text),
+		.text = strbuf_detach(text),
 	};
+}
+
+static void add_formatted(struct config_problems *problems, const struct config_place *place,
+	const char *kind, const char *fmt, va_list ap)
+{
+	struct strbuf text = STRBUF_INIT, what = STRBUF_INIT;
+
+	strbuf_vaddf(&what, fmt, ap);
+	add_place(&text, place);
+	strbuf_adds(&text, kind);
+	add_visible(&text, what.data);
+	strbuf_release(&what);
+	add_item(problems, place, &text);
+}
+
+void config_problem_add(
+	struct config_problems *problems, const struct config_place *place, const char *fmt, ...)
+{
+	static const struct config_place nowhere = { .file = NULL };
+	struct strbuf text = STRBUF_INIT;
+	va_list ap;
+
+	if (problems->n > CONFIG_PROBLEMS_MAX)
+		return;
+	if (problems->n == CONFIG_PROBLEMS_MAX) {
+		strbuf_adds(&text, "more mistakes follow; they are not listed");
+		add_item(problems, &nowhere, &text);
+		return;
+	}
+	va_start(ap, fmt);
+	add_formatted(problems, place, "", fmt, ap);
+	va_end(ap);
+}
+
+void config_problem_warn(
+	struct config_problems *problems, const struct config_place *place, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (problems->n >= CONFIG_PROBLEMS_MAX)
+		return;
+	va_start(ap, fmt);
+	add_formatted(problems, place, "warning: ", fmt, ap);
+	va_end(ap);
+	problems->n_warnings++;
 }
 
 /* A problem and where it goes. */

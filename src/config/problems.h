@@ -24,6 +24,11 @@ struct config_place {
 void config_problem_add(struct config_problems *problems, const struct config_place *place,
 	const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* What is no mistake, but hardly meant: the configuration is loaded all the same. Behind the mistakes,
+ * so that none of those finds no room. */
+void config_problem_warn(struct config_problems *problems, const struct config_place *place,
+	const char *fmt, ...) PRINTF_LIKE(3, 4);
+
 /* In the order of the lines of each file; files in the order of their first problem. */
 void config_problems_sort(struct config_problems *problems);
 

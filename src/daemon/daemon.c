@@ -132,32 +132,28 @@ bool daemon_apply(struct daemon *daemon, struct settings *fresh, struct strbuf *
 	return true;
 }
 
-/* One log line of a text of several. */
-static char *one_line(const struct strbuf *text)
+/* Each line of a text behind `what`. */
+static void log_lines(enum log_level level, const char *what, const struct strbuf *text)
 {
-	char *line = mem_strndup(text->data, text->len), *at;
-	size_t n = text->len;
+	const char *line = text->len ? text->data : "";
 
-	while (n > 0 && line[n - 1] == '\n')
-		line[--n] = '\0';
-	for (at = line; *at; at++)
-		if (*at == '\n')
-			*at = ';';
-	return line;
+	for (size_t n; line[0]; line += n + (line[n] == '\n')) {
+		n = strcspn(line, "\n");
+		log_write(level, "%s%.*s", what, (int)n, line);
+	}
 }
 
 bool daemon_reload(struct daemon *daemon, struct strbuf *text)
 {
 	struct settings *fresh = load_settings(daemon->config_file, text);
 	bool ok = fresh && daemon_apply(daemon, fresh, text);
-	char *line = one_line(text);
 
 	log_reopen();
+	log_lines(ok ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "RELOAD: ", text);
 	if (ok)
-		log_info("RELOAD: configuration loaded%s%s", line[0] ? ": " : "", line);
+		log_info("RELOAD: configuration loaded");
 	else
-		log_error("RELOAD failed, the old configuration stays: %s", line);
-	mem_free(line);
+		log_error("RELOAD failed, the old configuration stays");
 	return ok;
 }
 
@@ -436,7 +432,7 @@ static void log_start(const struct daemon *daemon)
 		log_info("lane %s: %u permits", config->lanes[i].name, config->lanes[i].permits);
 }
 
-static int serve(struct daemon *daemon)
+static int serve(struct daemon *daemon, const struct strbuf *warnings)
 {
 	char *pidfile =
 		mem_strdup(daemon->settings->config->pidfile); /* a reload may drop the snapshot */
@@ -444,6 +440,7 @@ static int serve(struct daemon *daemon)
 
 	open_cluster(daemon);
 	log_start(daemon);
+	log_lines(LOG_LEVEL_WARNING, "", warnings);
 	for (i = 0; i < daemon->cluster.n_workers; i++)
 		worker_start(&daemon->cluster.workers[i]);
 	loop_run(&daemon->loop);
@@ -458,16 +455,16 @@ static int serve(struct daemon *daemon)
 int daemon_run(const struct daemon_options *options)
 {
 	struct daemon daemon = {.options = options};
-	struct strbuf problems = STRBUF_INIT;
+	struct strbuf problems = STRBUF_INIT, faults = STRBUF_INIT;
 	int exit_code = 1;
 
 	daemon.settings = load_settings(options->config_file, &problems);
-	fputs(problems.data, stderr);
-	if (daemon.settings && !process_check(options, daemon.settings->config))
+	if (daemon.settings == NULL)
+		fputs(problems.data, stderr);
+	else if (!process_check(options, daemon.settings->config))
 		settings_unref(&daemon.settings);
-	strbuf_reset(&problems);
 	if (daemon.settings &&
-		listeners_open(&daemon.cluster.listeners, daemon.settings->config, &problems)) {
+		listeners_open(&daemon.cluster.listeners, daemon.settings->config, &faults)) {
 		char *absolute = realpath(options->config_file, NULL);
 
 		daemon.config_file = absolute ? absolute : mem_strdup(options->config_file);
@@ -476,12 +473,13 @@ int daemon_run(const struct daemon_options *options)
 			process_open_log(options, daemon.settings->config) &&
 			(!options->background || process_go_background()) &&
 			process_write_pidfile(daemon.settings->config))
-			exit_code = serve(&daemon);
+			exit_code = serve(&daemon, &problems);
 		else
 			listeners_close(&daemon.cluster.listeners);
 	} else if (daemon.settings) {
-		fputs(problems.data, stderr);
+		fputs(faults.data, stderr);
 	}
+	strbuf_release(&faults);
 	strbuf_release(&problems);
 	mem_free(daemon.config_file);
 	settings_unref(&daemon.settings);

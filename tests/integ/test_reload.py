@@ -178,6 +178,34 @@ def test_all_mistakes_are_reported_at_once_with_their_lines(program, tmp_path):
     assert "bad.ini:13" not in said, "that one is a rule"
 
 
+def test_what_is_given_twice_is_a_warning(start, program):
+    """In the log and in --check; the later one counts, as ever."""
+    proxy = start(slow_query=7)
+    proxy.ini.write_text(proxy.ini.read_text().replace("slow_query = 7", "slow_query = 7\nslow_query = 8"))
+    line = next(n for n, text in enumerate(proxy.ini.read_text().splitlines(), 1) if text == "slow_query = 8")
+    warning = f"pglane.ini:{line}: [pglane] slow_query: warning: given twice: what stands at {proxy.ini}:{line - 1} does not count"
+    done = check(program, proxy.ini)
+    assert done.returncode == 0 and warning in done.stdout
+    with proxy.console() as console:
+        console.run("RELOAD")
+        assert warning in console.connection.notices[-1]
+    assert f"RELOAD: {proxy.ini.parent}/{warning}" in proxy.log_text()
+    assert setting(proxy, "slow_query") == "8"
+    proxy.stop_only()
+    proxy.start()
+    assert proxy.log_text().count(warning) == 2, "at the start, too"
+
+
+def test_console_is_told_of_every_mistake(start):
+    """However long the list is."""
+    proxy = start()
+    proxy.ini.write_text(proxy.ini.read_text() + "\n[rules]\n" + "".join(f"fast{n} if vector\n" for n in range(30)))
+    with pytest.raises(psycopg2.Error) as refused:
+        proxy.reload()
+    told = refused.value.diag.message_detail
+    assert all(f'not "fast{n}"' in told and f'not "fast{n}"' in proxy.log_text() for n in range(30)), told
+
+
 def test_a_plain_pgbouncer_ini_starts_unchanged(start, program, cluster, tmp_path):
     proxy = start()
     ini = proxy.directory / "pgbouncer.ini"

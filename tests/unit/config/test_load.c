@@ -213,6 +213,34 @@ static void users_have_their_parameters(void **state)
 	config_unref(&config);
 }
 
+static void what_is_given_twice_is_told(void **state)
+{
+	static const char text[] = "[databases]\nshop = dbname=a\nother = dbname=b\n[pgbouncer]\nmin_pool_size = 1\n"
+				   "[lane:ml]\nmax_waiting = 1\n[databases]\nshop = dbname=c\n[pglane]\nmin_pool_size = 2\n"
+				   "[lane:ml]\nmax_waiting = 3\n[lane:vector]\nmax_waiting = 5\n[databases]\nshop = dbname=d\n";
+	static const char told[] =
+		"t.ini:9: [databases] shop: warning: given twice: what stands at t.ini:2 does not count\n"
+		"t.ini:11: [pglane] min_pool_size: warning: given twice: what stands at t.ini:5 does not count\n"
+		"t.ini:13: [lane:ml] max_waiting: warning: given twice: what stands at t.ini:7 does not count\n"
+		"t.ini:17: [databases] shop: warning: given twice: what stands at t.ini:9 does not count\n";
+	struct strbuf out = STRBUF_INIT;
+	struct config_problems problems;
+	struct config *config = config_load_text("t.ini", text, sizeof(text) - 1, &problems);
+
+	config_problems_print(&problems, &out);
+	assert_string_equal(out.data, told);
+	assert_int_equal(problems.n_warnings, 4);
+	assert_non_null(config);
+	assert_string_equal(config_find_database(config, "shop")->dbname, "d");
+	assert_int_equal(config->min_pool_size, 2);
+	for (unsigned i = 0; i < config->n_lanes; i++)
+		if (strcmp(config->lanes[i].name, "ml") == 0)
+			assert_int_equal(config->lanes[i].max_waiting, 3);
+	strbuf_release(&out);
+	config_problems_release(&problems);
+	config_unref(&config);
+}
+
 static void rules_keep_text_and_place(void **state)
 {
 	struct config *config = load_ok("[rules]\n; one\nuser = etl -> training\n\nfrom x ; y\n");
@@ -415,6 +443,7 @@ int main(void)
 		cmocka_unit_test(databases_have_their_parameters),
 		cmocka_unit_test(the_last_of_a_name_counts),
 		cmocka_unit_test(users_have_their_parameters),
+		cmocka_unit_test(what_is_given_twice_is_told),
 		cmocka_unit_test(rules_keep_text_and_place),
 		cmocka_unit_test(each_mistake_has_its_text),
 		cmocka_unit_test(all_mistakes_are_told_in_order),
