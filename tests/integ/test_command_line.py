@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from harness import proxy as proxy_module
+from harness import system
 
 
 def run(program, *arguments):
@@ -42,3 +43,19 @@ def test_what_is_asked_of_the_system_is_checked_before_a_socket_is_opened(progra
     ini.write_text("[pglane]\nlisten_addr = 192.0.2.1\nunix_socket_dir =\n")
     done = run(program, "-d", "-u", "no_such_user_here", ini)
     assert (done.returncode, done.stderr) == (1, "pglane: no such user: no_such_user_here\npglane: -d needs logfile or syslog\n")
+
+
+@pytest.mark.parametrize(("running", "asked", "said"), [
+    (None, "", "6432"), (None, "6632", "6632"), ("6632", "", "6632"), ("6632", "6632", "6632"), ("6632", "6432", "pglane runs already, on port 6632."),
+])
+def test_quickstart_stays_on_the_port_of_what_runs(tmp_path, running, asked, said):
+    (tmp_path / "pglane.ini").write_text(f"[pglane]\nlisten_addr = 127.0.0.1\nlisten_port = {running}\n")
+    script = f"""set -euo pipefail
+        source <(sed -n '/^choose_port() {{/,/^}}/p' packaging/quickstart)
+        is_ours() {{ {"true" if running else "false"}; }}
+        fail() {{ echo "$1"; exit 1; }}
+        run={tmp_path} PGLANE_PORT={asked}
+        choose_port
+        echo $port"""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, cwd=system.ROOT)
+    assert (done.stdout.strip(), done.stderr) == (said, "")
