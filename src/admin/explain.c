@@ -76,8 +76,10 @@ static const char *outcome(const struct config *config, const struct classify_re
 		return "answered by pglane";
 	if (free_permits(lane) > 0 && lane->waiting == 0)
 		return "run";
-	if (result->priority >= LANE_PRIORITY_URGENT && config->urgent_lane >= 0 && free_permits(&readings[config->urgent_lane]) > 0)
-		return "run in the urgent lane";
+	if (result->priority >= LANE_PRIORITY_URGENT && config->urgent_lane >= 0 && free_permits(&readings[config->urgent_lane]) > 0) {
+		(void)snprintf(text, 80, "run in lane %s", config->lanes[config->urgent_lane].name);
+		return text;
+	}
 	if (lane->waiting == 0 && may_spill(lane, &readings[lane->spec.spill_lane])) {
 		(void)snprintf(text, 80, "spill to %s", readings[lane->spec.spill_lane].spec.name);
 		return text;
@@ -102,6 +104,17 @@ static const char *target_name(const struct config_lane *lane, const char *sql)
 	}
 }
 
+/* Those that SHOW CATALOG lists, and those of which the catalog says that they are none. */
+static void count_columns(const struct catalog *catalog, char text[80])
+{
+	unsigned n = catalog_n_columns(catalog), n_vectors = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		n_vectors += catalog_column(catalog, i)->is_vector;
+	(void)snprintf(text, 80, "%u vector column%s, %u that only look%s like one", n_vectors, n_vectors == 1 ? "" : "s",
+		n - n_vectors, n - n_vectors == 1 ? "s" : "");
+}
+
 /* What is known of the database that was named. */
 static void add_catalog(struct run *run)
 {
@@ -109,7 +122,7 @@ static void add_catalog(struct run *run)
 	char text[80] = "";
 
 	if (entry && entry->catalog)
-		(void)snprintf(text, sizeof(text), "%u columns", catalog_n_columns(entry->catalog));
+		count_columns(entry->catalog, text);
 	else if (run->request.value)
 		(void)snprintf(text, sizeof(text), "nothing is known");
 	add(run, "catalog", text);

@@ -323,7 +323,7 @@ static const struct schema_row main_rows[] = {
 	TAKEN("peer_id", COUNT(0, 16383), "0", 0,
 		"pglane uses all cores from one process and has no peers to forward cancels to."),
 	MAIN("pidfile", GROUP_PROCESS, TEXT, pidfile, "", NULL, SCHEMA_BOOT,
-		"File for the process id; running as a daemon needs it. Empty: none."),
+		"File for the process id. Empty: none."),
 	MAIN("pin_idle_timeout", GROUP_TIMEOUTS, TIME, pin_idle_timeout_us, "0", NULL, 0,
 		"Disconnect a client that keeps its server for what its session has, and has been "
 		"idle this long. 0: never."),

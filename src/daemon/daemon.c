@@ -429,7 +429,8 @@ static void log_start(const struct daemon *daemon)
 	for (i = 0; i < daemon->cluster.listeners.n; i++)
 		log_listener(&daemon->cluster.listeners.items[i]);
 	for (i = 0; i < config->n_lanes; i++)
-		log_info("lane %s: %u permits", config->lanes[i].name, config->lanes[i].permits);
+		log_info("lane %s: %u permit%s", config->lanes[i].name, config->lanes[i].permits,
+			config->lanes[i].permits == 1 ? "" : "s");
 }
 
 static int serve(struct daemon *daemon, const struct strbuf *warnings)

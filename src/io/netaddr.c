@@ -102,11 +102,22 @@ void resolver_free(struct resolver **resolver)
 	*resolver = NULL;
 }
 
+/* libevent's words for a name that nobody has, of BSD, do not say that. */
+static void describe_error(int error, char *text, size_t n_text)
+{
+	bool no_such_name = error == EVUTIL_EAI_NONAME || error == EVUTIL_EAI_NODATA;
+
+	(void)snprintf(text, n_text, "could not resolve the host name%s%s",
+		error && !no_such_name ? ": " : "",
+		error && !no_such_name ? evutil_gai_strerror(error) : "");
+}
+
 static void on_answer(int error, struct evutil_addrinfo *list, void *arg)
 {
 	struct resolve *resolve = arg;
 	resolve_done *done = resolve->done;
 	struct netaddr addr;
+	char text[128];
 
 	resolve->answered = true;
 	if (done && error == 0 && list && list->ai_addrlen <= sizeof(addr.un)) {
@@ -114,7 +125,8 @@ static void on_answer(int error, struct evutil_addrinfo *list, void *arg)
 		addr.len = list->ai_addrlen;
 		done(resolve->arg, &addr, NULL);
 	} else if (done && error != EVUTIL_EAI_CANCEL) {
-		done(resolve->arg, NULL, error ? evutil_gai_strerror(error) : "no address");
+		describe_error(error, text, sizeof(text));
+		done(resolve->arg, NULL, text);
 	}
 	if (list)
 		evutil_freeaddrinfo(list);

@@ -324,7 +324,7 @@ static const char *choose_user(const struct catalog_reader *reader, struct catal
 		user = config->metrics_user;
 		password = config->metrics_password;
 	} else if (user == NULL) {
-		return "nobody is known who could ask: set catalog_user";
+		return "nobody is known who could ask, see catalog_user";
 	}
 	return pgtarget_init(where_r, config, target->database, user, password,
 		target->n_attempts++);

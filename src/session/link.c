@@ -387,6 +387,7 @@ void link_server_failed(struct server *server, const struct pgw_fault *fault)
 		replica_tell(server->worker->cluster);
 	registry_lock();
 	pool->shared->last_failure = *fault;
+	pool->shared->last_failure_us = clock_mono_us();
 	registry_unlock();
 	STAT_SET(pool->shared->failed_until_us,
 		clock_mono_us() + worker_config(server->worker)->server_login_retry_us);

@@ -85,6 +85,7 @@ struct shared_pool {
 			 */
 	/* guarded: */
 	struct pgw_fault last_failure;
+	uint64_t last_failure_us; /* when that was, mono */
 	bool has_welcome;
 	struct param_set *facts; /* parameters that only the server decides, shown at login */
 	struct param_set

@@ -5,6 +5,7 @@ pgvector cannot be installed here; a type of the name `vector` with an operator 
 """
 
 import contextlib
+import re
 import socket
 import threading
 
@@ -81,6 +82,8 @@ def test_a_columns_type_decides(learning, vectors):
     with proxy.console() as console:
         knows(console, "public.items.v")
         assert known(console) == ({"public.items.v": "public.vector"}, {None})
+        told = {row["key"]: row["value"] for row in console.run("EXPLAIN ROUTE ON app SELECT 1")}["catalog"]
+        assert re.fullmatch(r"1 vector column, \d+ that only looks? like one", told), "as SHOW CATALOG has them"
         assert route(console, NEAREST) == "vector"
         assert route(console, "SELECT id FROM items i ORDER BY $1 <-> i.v") == "vector"
         assert route(console, "SELECT id FROM notes ORDER BY v <-> $1") == "default"
@@ -185,7 +188,7 @@ def test_databases_behind_the_star(start, vectors):
         vectors.run("CREATE TYPE vector AS (x real); CREATE TABLE items (id int, v vector)", "other")
         try:
             with proxy.client(database="other", user="u_other"):
-                system.eventually(lambda: known(console, "other")[1] == {"nobody is known who could ask: set catalog_user"}, 20)
+                system.eventually(lambda: known(console, "other")[1] == {"nobody is known who could ask, see catalog_user"}, 20)
                 with proxy.client(database="other"):
                     knows(console, "public.items.v", database="other")
             assert proxy.log_text().count("vector columns of other are not read") == 1

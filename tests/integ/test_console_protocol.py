@@ -230,7 +230,7 @@ def test_queue_is_shown_as_it_will_be_served(start):
         assert [(row["lane"], row["priority"], row["application_name"]) for row in queue] == [("default", 5, "p5"), ("default", 3, "p3")]
         assert all(row["waits_for"] == "permit" and row["database"] == "app" for row in queue)
         assert route(console, "SELECT 1")["now"] == "wait"
-        assert route(console, "/*ml_priority='9'*/ SELECT 1")["now"] == "run in the urgent lane"
+        assert route(console, "/*ml_priority='9'*/ SELECT 1")["now"] == "run in lane priority"
         assert holder.query("COMMIT").status == "I"
         assert early.result().tags == late.result().tags == ["SELECT 1"]
         budget = console.show("BUDGET")[0]

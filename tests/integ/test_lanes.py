@@ -259,7 +259,7 @@ def test_refusal_tells_the_estimated_wait(start):
     with proxy.client() as holder:
         holder.query("BEGIN")
         assert holder.query(STATEMENTS["vector"]).value == "1"
-        assert refusal_of(proxy, "vector") == ("Lane vector: 1 permits, 1 in use, 1 waiting; this statement waited 0 ms;"
+        assert refusal_of(proxy, "vector") == ("Lane vector: 1 permit, 1 in use, 1 waiting; this statement waited 0 ms;"
                                                " estimated wait of a new one: unknown, none ended yet.")
         holder.query("ROLLBACK")
     proxy.stop_only()

@@ -2,13 +2,14 @@
 """How a server's login ends, byte by byte: a relay between pglane and PostgreSQL decides what comes in one piece."""
 
 import contextlib
+import re
 import selectors
 import socket
 import threading
 
 import pytest
 
-from harness import wire
+from harness import system, wire
 
 READY = wire.message("Z", b"I")
 PARAMETER = wire.message("S", wire.text("TimeZone") + wire.text("Asia/Tokyo"))
@@ -110,3 +111,17 @@ def test_garbage_behind_the_login(start, cluster):
         with pytest.raises(wire.ServerError) as refused:
             proxy.client()
         assert "unexpected message during login" in refused.value.fields["D"]
+
+
+def test_failure_of_an_attempt_before_is_said_to_be_one(start):
+    """For server_login_retry the words are those of an attempt that may be history by now."""
+    proxy = start(databases={"gone": f"host=127.0.0.1 port={system.free_port()}"}, server_login_retry="60s")
+    told = []
+    for _ in range(2):
+        with pytest.raises(wire.ServerError) as refused:
+            proxy.client(database="gone")
+        told.append(refused.value.fields)
+    assert told[0]["C"] == told[1]["C"] == "08006" and told[0]["M"] == told[1]["M"]
+    assert told[0]["D"].startswith("127.0.0.1:") and "refused" in told[0]["D"]
+    said = re.fullmatch(r"Connecting failed \d+ ms ago, and is tried again in (\d+) ms \(server_login_retry\): (.*)", told[1]["D"])
+    assert said and 0 < int(said.group(1)) <= 60000 and said.group(2) == told[0]["D"]
