@@ -206,6 +206,7 @@ static void note_change(const struct statement *statement, struct classify_resul
 	if (statement->change != CLASS_KEPT) {
 		result->change = statement->change;
 		result->changed_class = statement->changed_class;
+		result->bad_class = statement->bad_class;
 	} else if (statement->kind == STATEMENT_ROLLBACK ||
 		   (statement->kind == STATEMENT_COMMIT && result->change == CLASS_SET_LOCAL)) {
 		result->change = CLASS_KEPT;

@@ -99,6 +99,7 @@ struct classify_result {
 	uint8_t lane;		/* if has_lane: index in the lanes of classifier_new() */
 	uint8_t change;		/* enum class_change */
 	uint8_t changed_class;	/* if change: enum query_class; N_QUERY_CLASSES: none any more */
+	bool bad_class;		/* if change: none, as the value is a word that is no class */
 	bool annotated;		/* an annotation gave the class */
 	uint8_t actions;	/* enum annotation_action; whether the user may annotate or not */
 	uint8_t source;		/* enum class_source */

@@ -135,20 +135,23 @@ static bool item_names(const struct item *item, const char *name)
 	       strcasecmp(text, name) == 0;
 }
 
-/* A literal or a word; DEFAULT, and what is no class, is none. */
-static uint8_t class_of_value(const struct item *item)
+/* A literal or a word; DEFAULT, and what is no class, is none. *bad_r: it is a word all the same. */
+static uint8_t class_of_value(const struct item *item, bool *bad_r)
 {
 	char text[16] = "";
 	size_t n = 0;
 	enum query_class class;
+	*bad_r = false;
 	if (item->token.kind == PGW_TOK_STRING)
 		n = pgw_token_string(&item->token, text, sizeof(text));
 	else if (item_is_name(item))
 		n = pgw_token_ident(&item->token, text, sizeof(text));
 	if (pgw_word_is(&item->token, "default"))
 		return N_QUERY_CLASSES;
-	return n < sizeof(text) && query_class_parse(text, n, &class) ? (uint8_t) class
-								      : N_QUERY_CLASSES;
+	if (n < sizeof(text) && query_class_parse(text, n, &class))
+		return (uint8_t) class;
+	*bad_r = n > 0;
+	return N_QUERY_CLASSES;
 }
 
 /* pglane.class TO value, at its first word; of RESET, pglane.class. */
@@ -171,7 +174,10 @@ static void read_class_setting(
 			return;
 	}
 	statement->change = change;
-	statement->changed_class = reset ? N_QUERY_CLASSES : class_of_value(reader->now);
+	statement->changed_class = N_QUERY_CLASSES;
+	statement->bad_class = false;
+	if (!reset)
+		statement->changed_class = class_of_value(reader->now, &statement->bad_class);
 }
 
 static void head_set(struct reader *reader, struct statement *statement)

@@ -81,6 +81,7 @@ struct statement {
 	bool is_transaction;		/* BEGIN, COMMIT, ROLLBACK …, in any form */
 	uint8_t change;			/* enum class_change, as of the text */
 	uint8_t changed_class;
+	bool bad_class; /* if change: it was to be a word that is no class */
 	char name[CLASSIFY_NAME_BYTES]; /* PREPARE, EXECUTE, DEALLOCATE */
 };
 

@@ -52,6 +52,7 @@ struct statement_route feed_route(const struct client *client, const struct clas
 		.actions = result->actions,
 		.change = result->change,
 		.changed_class = result->changed_class,
+		.bad_class = result->change != CLASS_KEPT && result->bad_class,
 		.source = result->source,
 		.effects = result->effects,
 		.timeout_ms = result->timeout_ms,

@@ -306,6 +306,11 @@ static void note_class(struct client *client, const struct statement_route *rout
 		       route->kind != STATEMENT_NEUTRAL ||
 		       (route->effects & EFFECT_TRANSACTION) != 0;
 
+	if (route->bad_class) {
+		struct pgw_fault warning = pgw_fault_make(PGW_FAULT_CLASS_UNKNOWN);
+
+		client_notice(client, &warning);
+	}
 	if (route->change == CLASS_SET && !in_xact)
 		return;
 	client->xact_class = coded(route->changed_class);

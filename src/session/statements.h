@@ -38,6 +38,7 @@ struct statement_route {
 	const char *deny, *deny_rule, *log_rule;
 	/* classify() was asked with these; settings 0: never */
 	uint8_t xact_class;
+	bool bad_class; /* if change: as in struct classify_result */
 	uint8_t reads; /* enum reads; READS_NOT while no lane has target = replica */
 	uint64_t settings, pool;
 	int64_t now_s; /* 0: no rule asks for the time */

@@ -194,6 +194,19 @@ def test_an_unknown_class_decides_nothing(start):
         client.query("COMMIT")
 
 
+@ASK
+def test_an_unknown_class_is_warned_of(start, ask):
+    proxy = start()
+    with proxy.client() as client:
+        for sql in ("SET pglane.class = fast", "SET pglane.class TO 'fast'"):
+            warned = ask(client, sql)
+            assert not warned.errors and [(n["S"], n["C"], n["M"]) for n in warned.notices] == \
+                [("WARNING", "01000", "pglane.class decides nothing: its value is no class")]
+            assert "vector" in warned.notices[0]["H"]
+        for sql in ("SET pglane.class = 'vector'", "SET pglane.class TO DEFAULT", "SET pglane.class = ''", "RESET pglane.class"):
+            assert not ask(client, sql).notices, sql
+
+
 def test_explain_route_of_a_transaction(start):
     proxy = start()
     with proxy.console() as console:

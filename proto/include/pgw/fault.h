@@ -61,6 +61,7 @@
 	X(STATEMENT_POOLING, "ERROR", "0A000", "transactions are not allowed in statement pooling", "See pool_mode.")                    \
 	X(SESSION_STATE, "ERROR", "0A000", "statement leaves state in its session", "Use pool_mode = session for this user, or see on_session_state.") \
 	X(TOO_MANY_PINS, "ERROR", "53300", "too many sessions keep a server", "Drop temporary objects, release locks, or see max_pinned and SHOW PINS.") \
+	X(CLASS_UNKNOWN, "WARNING", "01000", "pglane.class decides nothing: its value is no class", "Classes are default, serving, vector, hybrid and training.") \
 	X(SESSION_STATE_ENDS, "WARNING", "01000", "what this statement leaves in its session ends with the transaction", "See on_session_state.") \
 	X(IDLE_PIN, "FATAL", "57P05", "terminating connection due to pin_idle_timeout", "") \
 	X(TOO_MANY_CHANNELS, "ERROR", "53400", "too many channels are listened to", "See max_listen_channels.") \
