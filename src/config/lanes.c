@@ -331,3 +331,20 @@ void lanes_write_defaults(struct strbuf *out)
 				*lane->spill ? "\n" : "", lane->statement_timeout);
 	}
 }
+
+void lanes_check_rules(const struct config *config, const struct config_entries *entries,
+	config_rule_check *check_rule, struct config_problems *problems)
+{
+	const char **lanes = config_lane_names(config);
+	char error[256];
+
+	for (size_t i = 0; i < entries->n; i++) {
+		const struct config_entry *entry = &entries->items[i];
+		struct config_place place = { entry->file, entry->line, entry->section, entry->key };
+
+		if (entry->kind == ENTRY_RULE &&
+			!check_rule(entry->value, lanes, config->n_lanes, error))
+			config_problem_add(problems, &place, "%s", error);
+	}
+	mem_free(lanes);
+}

@@ -20,6 +20,10 @@ void lanes_load(struct config *config, const struct config_entries *entries,
 void lanes_check_sum(const struct config *config, const struct config_place *place,
 	struct config_problems *problems);
 
+/* Each line of [rules] that check_rule does not like is a mistake. Behind the lanes: rules name them. */
+void lanes_check_rules(const struct config *config, const struct config_entries *entries,
+	config_rule_check *check_rule, struct config_problems *problems);
+
 /* The default lanes as sections of an example, their keys commented out. */
 void lanes_write_defaults(struct strbuf *out);
 

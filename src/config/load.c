@@ -21,7 +21,6 @@ struct loader {
 	struct config *config;
 	const struct config_entries *entries;
 	struct config_problems *problems;
-	config_rule_check *check_rule; /* NULL: whatever stands in [rules] is kept */
 	bool may_read_files;
 	size_t databases_cap, users_cap;
 };
@@ -235,23 +234,6 @@ static void take_rule(struct loader *l, const struct config_entry *entry)
 	config->rule_places[n] = mem_printf("%s:%u", entry->file, entry->line);
 	config->rules[n + 1] = config->rule_places[n + 1] = NULL;
 	config->n_rules = n + 1;
-}
-
-/* Behind the lanes: rules name them. */
-static void check_rules(struct loader *l)
-{
-	const char **lanes = config_lane_names(l->config);
-	char error[256];
-
-	for (size_t i = 0; l->check_rule && i < l->entries->n; i++) {
-		const struct config_entry *entry = &l->entries->items[i];
-		struct config_place place = place_of(entry);
-
-		if (entry->kind == ENTRY_RULE &&
-			!l->check_rule(entry->value, lanes, l->config->n_lanes, error))
-			config_problem_add(l->problems, &place, "%s", error);
-	}
-	mem_free(lanes);
 }
 
 /* ---- sections ---- */
@@ -538,10 +520,9 @@ static bool has_pgbouncer_section(const struct config_entries *entries)
 static struct config *load_entries(const char *name, const struct config_entries *entries,
 	config_rule_check *check_rule, bool may_read_files, struct config_problems *problems)
 {
-	struct loader l = { .entries = entries,
-		.problems = problems,
-		.check_rule = check_rule,
-		.may_read_files = may_read_files };
+	struct loader l = {
+		.entries = entries, .problems = problems, .may_read_files = may_read_files
+	};
 	struct config_place place;
 
 	l.config = snapshot_new(has_pgbouncer_section(entries));
@@ -551,7 +532,8 @@ static struct config *load_entries(const char *name, const struct config_entries
 	snapshot_sort_databases(l.config);
 	snapshot_sort_users(l.config);
 	lanes_load(l.config, entries, problems);
-	check_rules(&l);
+	if (check_rule)
+		lanes_check_rules(l.config, entries, check_rule, problems);
 	weaviate_load(l.config, entries, problems);
 	resolve_defaults(&l);
 	moves_resolve(l.config, entries, problems);

@@ -298,34 +298,18 @@ static enum want refuse(struct client *client, const struct pgw_fault *fault)
 	return WANT_FAILED;
 }
 
-/* The words of an attempt before, which may be over by now: its DETAIL says so. */
-static void tell_age(struct pgw_fault *fault, uint64_t ago_us, uint64_t again_us)
-{
-	struct pgw_fault aged;
-
-	pgw_fault_set(&aged, fault->id, NULL,
-		"Connecting failed %" PRIu64 " ms ago, and is tried again in %" PRIu64 " ms (server_login_retry): %s",
-		ago_us / 1000, (again_us + 999) / 1000, fault->detail);
-	memcpy(fault->detail, aged.detail, sizeof(fault->detail));
-}
-
 /* Connecting to this pool's server failed a moment ago, and none is there: say so at once. */
 static bool circuit_is_open(struct client *client, struct pgw_fault *fault_r)
 {
 	struct shared_pool *shared = client_target(client)->shared;
-	uint64_t until_us = STAT_READ(shared->failed_until_us), failed_us;
+	uint64_t until_us = STAT_READ(shared->failed_until_us);
 	uint64_t now_us = loop_now_us(&client->worker->loop);
 
 	/* What fails for one walsender need not for another, nor for those who are none. */
 	if (until_us == 0 || client->replication || now_us >= until_us ||
 		STAT_READ(shared->n_open) > 0)
 		return false;
-	registry_lock();
-	*fault_r = shared->last_failure;
-	failed_us = shared->last_failure_us;
-	registry_unlock();
-	/* Another worker's clock may be a little ahead of this turn's. */
-	tell_age(fault_r, now_us > failed_us ? now_us - failed_us : 0, until_us - now_us);
+	shared_pool_last_failure(shared, now_us, until_us - now_us, fault_r);
 	return true;
 }
 

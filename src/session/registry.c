@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "session/registry.h"
 
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 
@@ -374,6 +375,25 @@ bool shared_pool_welcome(struct shared_pool *pool, struct param_set *asked,
 	}
 	registry_unlock();
 	return entry != NULL;
+}
+
+void shared_pool_last_failure(
+	struct shared_pool *pool, uint64_t now_us, uint64_t again_us, struct pgw_fault *fault_r)
+{
+	struct pgw_fault aged;
+	uint64_t failed_us;
+
+	registry_lock();
+	*fault_r = pool->last_failure;
+	failed_us = pool->last_failure_us;
+	registry_unlock();
+	/* Another worker's clock may be ahead of this turn's. */
+	pgw_fault_set(&aged, fault_r->id, NULL,
+		"Connecting failed %" PRIu64 " ms ago, and is tried again in %" PRIu64
+		" ms (server_login_retry): %s",
+		now_us > failed_us ? (now_us - failed_us) / 1000 : 0, (again_us + 999) / 1000,
+		fault_r->detail);
+	memcpy(fault_r->detail, aged.detail, sizeof(aged.detail));
 }
 
 void shared_pool_learn(

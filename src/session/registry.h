@@ -131,6 +131,10 @@ void shared_pool_learn(
 	struct shared_pool *pool, struct param_set *asked, struct param_set *canonical);
 void shared_pool_set_facts(
 	struct shared_pool *pool, struct param_set *facts, struct param_set *defaults);
+/* The words of the attempt that failed last, which may be history: the DETAIL says how long ago it was,
+ * and that it is tried again in again_us. */
+void shared_pool_last_failure(
+	struct shared_pool *pool, uint64_t now_us, uint64_t again_us, struct pgw_fault *fault_r);
 void shared_pool_forget(struct shared_pool *pool); /* RECONNECT, RELOAD: learn again */
 
 #endif

@@ -39,6 +39,7 @@ COMPARED = {
     ("src/session/server_reply.c", "57014"): "the server's answer to our cancel at a lane's limit becomes LANE_TIMEOUT",
     ("src/session/replay.c", "26000"): "the server lacks a statement that it should have: it is not used again",
     ("src/session/replay.c", "42P05"): "the server has a statement that it should lack: the same",
+    ("src/session/client_login.c", "42704"): "PostgreSQL does not know a startup parameter: a hint says how to do without",
     ("src/session/server_reply.c", "08P01"): "the server ends because its client broke the protocol: so must the client's connection",
 }
 
