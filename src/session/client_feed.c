@@ -161,7 +161,7 @@ static bool must_wait(const struct client *client, uint8_t type)
 		return false;
 	if (server_is(server, SERVER_RESET_SENT | SERVER_ROLLS_BACK | SERVER_ASKED)) /* it is not itself yet */
 		return true;
-	if (UNLIKELY(pin_is_asking(client)) && !pin_is_kept(client)) /* the next may be of another lane */
+	if (UNLIKELY(pin_is_asking(client)) && pin_holds_up(client))
 		return true;
 	if (UNLIKELY(client->listen != NULL) && listen_is_moving(client))
 		return true;

@@ -37,7 +37,7 @@ enum expect_flag {
 	EXPECT_LISTEN = 1 << 13,    /* QUERY: of listen_move.c, or of a listener */
 	EXPECT_REPLAY = 1 << 12,    /* BIND: its batch was kept, see replay.h */
 	EXPECT_CLEARS = 1 << 15,    /* QUERY: of ours; what is behind it must not have run when it fails */
-	EXPECT_ANSWER = 1 << 8,	    /* of a question of pin.c or leak.c, which reads the rows: an error of it is ours, too */
+	EXPECT_ANSWER = 1 << 8,	    /* of a question of pin_ask.c or leak.c, which reads the rows: an error of it is ours, too */
 	EXPECT_AHEAD = 1 << 9,	    /* of ahead.h: what is behind it does not run when it fails */
 	EXPECT_WATCH = 1 << 10,	    /* its rows are looked at, see write_sync.h */
 	EXPECT_COMMIT = 1 << 11,    /* QUERY: ours, but what is heard meanwhile is the client's */

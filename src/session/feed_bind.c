@@ -113,6 +113,11 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	} else if (client->state != CLIENT_LINKED) {
 		return feed_unknown_statement(feed, frame, bind.statement);
 	}
+	if (statement && UNLIKELY(statement->of_sql) && client->server->xact == PGW_XACT_FAILED) {
+		/* Nothing can be prepared for it now: the server would say that it has no such name. */
+		fault = pgw_fault_make(PGW_FAULT_IN_FAILED_TRANSACTION);
+		return feed_fail_batch(feed, frame, &fault);
+	}
 	client_statement_begins(client, 0);
 	if (UNLIKELY(client->sync != NULL))
 		write_sync_bind(client, &bind,

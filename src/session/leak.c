@@ -13,7 +13,6 @@
 #include "session/server.h"
 #include "session/sql_names.h"
 
-#define QUESTION_ROOM 256u
 #define EQ " OPERATOR(pg_catalog.=) "
 
 /*
@@ -142,51 +141,18 @@ void leak_note(struct client *client, const struct statement_route *route, const
 
 /* ---- the question ---- */
 
-static void build_question(struct pgw_writer *writer, const void *arg)
-{
-	pgw_build_bind_plain(writer, "", arg);
-	pgw_build_execute(writer, "", 0);
-}
-
-static void expect_one(struct server *server, enum expect_kind kind)
-{
-	expect_push(&server->expects,
-		(struct expect){.kind = (uint8_t)kind, .flags = EXPECT_SWALLOW | EXPECT_ANSWER});
-}
-
-static void send_question(struct server *server, const char *sql)
-{
-	struct statement *statement = statement_intern(&server->worker->statements,
-		&(struct pgw_parse){.name = "", .query = sql, .n_query_bytes = strlen(sql), .types = (const uint8_t *)""},
-		(struct pgw_hash128){0, 0}); /* it means the same under all settings */
-
-	if (!server_copies_touch(&server->copies, statement->hash)) {
-		server_copies_add(&server->copies, statement->hash);
-		inject_raw_parse(server, statement, statement->name);
-		expect_push(&server->expects, (struct expect){.kind = EXPECT_PARSE,
-						      .flags = EXPECT_SWALLOW | EXPECT_ANSWER | EXPECT_COPY,
-						      .hash = statement->hash});
-	}
-	inject_built(server, build_question, statement->name, QUESTION_ROOM);
-	expect_one(server, EXPECT_BIND);
-	expect_one(server, EXPECT_EXECUTE);
-	statement_unref(&server->worker->statements, &statement);
-}
-
 static void ask(struct server *server)
 {
 	struct server_leaks *leaks = &server->leaks;
 
 	server_set(server, SERVER_ASKED);
-	send_question(server, ASK_STATE);
+	inject_question(server, ASK_STATE);
 	if (leaks->lists) {
-		send_question(server, ASK_SETTINGS);
+		inject_question(server, ASK_SETTINGS);
 		leaks->n_unlisted = 0;
 		leaks->listed_us = loop_now_us(&server->worker->loop);
 	}
-	inject_evictions(server); /* nothing but the Sync brings their answers */
-	inject_sync(server);
-	expect_one(server, EXPECT_SYNC);
+	inject_question_ends(server);
 	inject_query(server, RESET_SETTINGS, 0);
 }
 

@@ -164,7 +164,7 @@ void link_client_gone(struct client *client)
 
 	if (server == NULL)
 		return;
-	pin_client_gone(client);
+	pin_uncount(client);
 	/* A login that it helped with is over; it welcomes nobody else. */
 	server_unset(server, SERVER_WELCOMING);
 	server_unset(server, SERVER_SETUP_FAILED);

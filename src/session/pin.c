@@ -14,28 +14,7 @@
 #include "session/sql_prepared.h"
 
 #define STATEMENT_BYTES 200u /* that are kept of the text */
-#define FAILURES_MAX 3u /* of the question, until what it asks for is taken to be unknown */
 #define ASK_AFTER_US 1000000u /* of quiet, what was not seen to end */
-
-/*
- * What the session has, in the bits of enum pin_reason. All of it is cheap: an index of pg_depend, and functions that look at
- * this session alone, but for pg_locks. Temporary objects depend on the schema of their session; 2615 is pg_namespace.
- */
-#define ASK_STATE                                                                                  \
-	"SELECT '', (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 2615 "  \
-	"AND refobjid = pg_catalog.pg_my_temp_schema()) THEN 1 ELSE 0 END"                         \
-	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable) "               \
-	"THEN 2 ELSE 0 END"                                                                        \
-	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND "    \
-	"pid = pg_catalog.pg_backend_pid()) THEN 4 ELSE 0 END"                                     \
-	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) THEN 8 ELSE 0 END"   \
-	" + CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE "
-#define ASK_STATE_END ") THEN 16 ELSE 0 END)::text"
-
-/* All that this session has set, of those that have a row there: all but custom ones. */
-#define ASK_LISTED                                                                                 \
-	"SELECT name, pg_catalog.current_setting(name, true) FROM pg_catalog.pg_settings "         \
-	"WHERE source = 'session'"
 
 static const struct config_user *user_of(const struct client *client)
 {
@@ -279,7 +258,7 @@ void pin_has_run(struct client *client)
 	client->pin->has_run = true;
 }
 
-void pin_client_gone(struct client *client)
+void pin_uncount(struct client *client)
 {
 	if (client->pin)
 		uncount(client, client->pin);
@@ -301,56 +280,6 @@ void pin_end(struct client *client)
 		setting_meaning_ends(client);
 }
 
-/* A row for each: name, and value, null when there is none of that name. */
-static void add_setting(struct strbuf *sql, const char *name)
-{
-	strbuf_adds(sql, sql->len ? " UNION ALL SELECT " : "SELECT ");
-	strbuf_add_literal(sql, name);
-	strbuf_adds(sql, ", pg_catalog.current_setting(");
-	strbuf_add_literal(sql, name);
-	strbuf_adds(sql, ", true)");
-}
-
-static void ask_for_settings(struct client *client, struct strbuf *sql)
-{
-	struct pin *pin = client->pin;
-	unsigned i;
-
-	for (i = 0; pin->touched.all && i < client->params->n; i++)
-		touched_add(&pin->touched, client->params->items[i].name);
-	TOUCHED_FOREACH(name, &pin->touched) {
-		add_setting(sql, name);
-	}
-	if (pin->touched.listed)
-		strbuf_addf(sql, "%s%s", sql->len ? " UNION ALL " : "", ASK_LISTED);
-	pin->answered = mem_alloc(sizeof(*pin->answered));
-	param_list_init(pin->answered, NULL);
-}
-
-static void ask(struct client *client, struct server *server)
-{
-	struct pin *pin = client->pin;
-	struct strbuf sql = STRBUF_INIT;
-
-	if (client->listen)
-		client->listen->is_answered = false;
-	if (pin->reasons & PIN_ASKED) {
-		strbuf_adds(&sql, ASK_STATE);
-		sql_prepared_add_condition(client, server, &sql); /* those that are followed are no pin */
-		strbuf_adds(&sql, ASK_STATE_END);
-		listen_ask(client, &sql);
-	}
-	if (touched_any(&pin->touched))
-		ask_for_settings(client, &sql);
-	pin->must_ask = pin->has_run = false;
-	pin->is_asking = true;
-	if (pin->may_end) /* what it gives up is for the next at once */
-		uncount(client, pin);
-	pin->may_end = false;
-	inject_query(server, sql.data, EXPECT_ANSWER);
-	strbuf_release(&sql);
-}
-
 bool pin_keeps(struct client *client, struct server *server)
 {
 	struct pin *pin = client->pin;
@@ -369,7 +298,7 @@ bool pin_keeps(struct client *client, struct server *server)
 	if ((pin->reasons & PIN_SEQUENCE) && !sequence_keeps(client))
 		pin->reasons &= (uint8_t)~PIN_SEQUENCE;
 	if (pin->must_ask && ((pin->reasons & PIN_ASKED) || touched_any(&pin->touched))) {
-		ask(client, server);
+		pin_ask(client, server);
 		return true;
 	}
 	if (client->listen && client->listen->mark[0]) /* what was put back there is still to be taken away */
@@ -393,161 +322,6 @@ bool pin_keeps(struct client *client, struct server *server)
 		count(client, pin);
 	client_set(client, CLIENT_LANE_NEUTRAL); /* the next transaction may be of another lane */
 	return true;
-}
-
-/* ---- the answer ---- */
-
-static bool parse_reasons(const char *text, uint8_t *reasons_r)
-{
-	unsigned reasons = 0;
-
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9' || reasons > PIN_ASKED)
-			return false;
-		reasons = reasons * 10 + (unsigned)(*text - '0');
-	}
-	*reasons_r = (uint8_t)(reasons & PIN_ASKED);
-	return true;
-}
-
-/* The next column of a DataRow as a string of its own; *value_r is NULL for null. */
-static bool read_column(const uint8_t **at, const uint8_t *end, char **value_r)
-{
-	uint32_t n;
-
-	*value_r = NULL;
-	if (end - *at < 4)
-		return false;
-	n = (uint32_t)(*at)[0] << 24 | (uint32_t)(*at)[1] << 16 | (uint32_t)(*at)[2] << 8 | (*at)[3];
-	*at += 4;
-	if (n == UINT32_MAX)
-		return true;
-	if (n > (size_t)(end - *at))
-		return false;
-	*value_r = mem_strndup((const char *)*at, n);
-	*at += n;
-	return true;
-}
-
-static bool take_row(struct client *client, const char *name, const char *value)
-{
-	struct pin *pin = client->pin;
-	uint8_t reasons;
-
-	if (strcmp(name, LISTEN_COLUMN) == 0) {
-		if (value && value[0])
-			listen_answer(client, value);
-		return true;
-	}
-	if (name[0] != '\0') {
-		if (pin->answered == NULL)
-			return false;
-		/* Null is a name that nobody knows any more, nor set before. */
-		if (value && (touched_is_of_one_server(name, value) ||
-				     !param_list_set(pin->answered, name, value)))
-			pin->touched.unknown = true; /* it cannot be followed, or is too long */
-		return true;
-	}
-	if (value == NULL || !parse_reasons(value, &reasons))
-		return false;
-	/* What was noted behind the question is not in the answer. */
-	if (!pin->must_ask)
-		pin->reasons &= (uint8_t)~PIN_ASKED;
-	pin->reasons |= reasons;
-	return true;
-}
-
-bool pin_answer(struct server *server, const uint8_t *body, size_t n, bool whole)
-{
-	struct client *client = server->client;
-	const uint8_t *at = body + 2, *end = body + n;
-	char *name = NULL, *value = NULL;
-	bool ok = n > 2 && body[0] == 0 && body[1] == 2 && read_column(&at, end, &name) && name &&
-		  read_column(&at, end, &value) && at == end;
-
-	if (!whole) { /* a value longer than can be followed */
-		mem_free(name);
-		mem_free(value);
-		if (client && client->pin)
-			client->pin->touched.unknown = true;
-		return true;
-	}
-	if (ok && server_is(server, SERVER_ASKED))
-		leak_row(server, name, value);
-	else if (ok && client && pin_is_asking(client))
-		ok = take_row(client, name, value);
-	mem_free(name);
-	mem_free(value);
-	return ok;
-}
-
-/* A new reference. of_replica: what is ours there is not the client's. */
-static struct param_set *with_answers(struct pin *pin, const struct param_set *before, bool of_replica)
-{
-	struct param_list list;
-	struct param_set *set;
-	unsigned i;
-
-	param_list_init(&list, before);
-	for (i = 0; i < pin->answered->n; i++) {
-		const struct param *param = &pin->answered->items[i];
-
-		if (of_replica && replica_is_our_param(param->name))
-			continue;
-		if (!param_list_set(&list, param->name, param->value))
-			pin->touched.unknown = true;
-	}
-	set = param_set_intern(&list);
-	param_list_release(&list);
-	return set;
-}
-
-/* What the server has is what its client is to find on every server. */
-static void take_settings(struct client *client, struct server *server)
-{
-	struct param_set *set = with_answers(client->pin, server->params, false);
-
-	param_set_unref(&server->params);
-	server->params = set;
-	set = with_answers(client->pin, client->params, server->pool != client->pool);
-	param_set_unref(&client->params);
-	client->params = set;
-}
-
-void pin_answered(struct server *server, bool failed)
-{
-	struct client *client = server->client;
-	struct pin *pin;
-
-	if (server_is(server, SERVER_ASKED)) {
-		leak_answered(server, failed);
-		return;
-	}
-	if (client == NULL || !pin_is_asking(client))
-		return;
-	pin = client->pin;
-	pin->is_asking = false;
-	listen_answered(client, failed);
-	if (failed) { /* what was there is taken to be there still; a late cancel may have hit it */
-		pin->has_run = true;
-		if (++pin->n_failures < FAILURES_MAX)
-			pin->must_ask = true;
-		else
-			pin->touched.unknown |= pin->answered != NULL;
-	} else if (pin->answered) {
-		take_settings(client, server);
-	}
-	if (pin->answered)
-		param_list_release(pin->answered);
-	mem_free(pin->answered);
-	pin->answered = NULL;
-	if (!pin->touched.unknown) {
-		pin->reasons &= (uint8_t)~PIN_SETTING;
-		if (!pin->must_ask) /* else more were set behind the question */
-			touched_release(&pin->touched);
-	}
-	if (client->xact == XACT_NONE && !pin->must_ask)
-		setting_meaning_ends(client);
 }
 
 static bool is_idle(const struct client *client)
@@ -577,7 +351,7 @@ bool pin_janitor(struct client *client, uint64_t now_us)
 		return true;
 	}
 	if (client->pin->has_run && (client->pin->reasons & PIN_ASKED) && now_us - client->last_active_us >= ASK_AFTER_US)
-		ask(client, client->server);
+		pin_ask(client, client->server);
 	return false;
 }
 

@@ -82,6 +82,8 @@ void pin_touch(struct client *client, const char *name);
 void pin_settings_gone(struct client *client);
 /* Its transaction is over. */
 void pin_has_run(struct client *client);
+/* Asks what is there. pin_ask.c */
+void pin_ask(struct client *client, struct server *server);
 /* The server is at rest between transactions. true: it stays with its client, or is asked whether it must. */
 bool pin_keeps(struct client *client, struct server *server);
 /* A row of the answer, to a question of leak.h, too. false: it is none. */
@@ -91,7 +93,7 @@ void pin_answered(struct server *server, bool failed);
 /* Once a second; true: the client was ended (pin_idle_timeout). */
 bool pin_janitor(struct client *client, uint64_t now_us);
 /* The client has gone, and its server is yet to be reset: it counts no more. */
-void pin_client_gone(struct client *client);
+void pin_uncount(struct client *client);
 /* The pair is parted. */
 void pin_end(struct client *client);
 /* Its session has state that is gone when the server is. */
@@ -109,6 +111,11 @@ struct pin *pin_for_sequences(struct client *client, const char *sql, size_t n);
 static inline bool pin_is_asking(const struct client *client)
 {
 	return client->pin && client->pin->is_asking;
+}
+/* While it is asking: the next statement may be of another lane, or needs the settings that are asked for. */
+static inline bool pin_holds_up(const struct client *client)
+{
+	return !client->pin->is_kept || client->pin->answered != NULL;
 }
 struct strbuf;
 void pin_reason_names(uint8_t reasons, struct strbuf *out); /* separated by ", " */

@@ -162,6 +162,10 @@ void inject_built(struct server *server, void (*build)(struct pgw_writer *writer
 void inject_sync(struct server *server);
 void inject_flush(struct server *server);
 void inject_failure(struct server *server); /* its error is replaced by client->fault */
+/* A question of ours, which the server keeps prepared: its rows go to pin_answer(). Several may stand together; behind the last comes the end, whose
+ * ReadyForQuery goes to pin_answered(). */
+void inject_question(struct server *server, const char *sql);
+void inject_question_ends(struct server *server);
 void inject_raw_parse(struct server *server, const struct statement *statement,
 	const char *name);		      /* the caller pushes what it expects */
 void server_copies_return(struct server *server); /* what an EXPECT_ALL took and did not drop */

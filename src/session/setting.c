@@ -265,6 +265,19 @@ static void reset_some(struct client *client, const struct server *server)
 	}
 }
 
+void setting_was_reset(struct client *client, const char *name)
+{
+	note_reset(client, name, true);
+}
+
+void setting_take_resets(struct client *client, const struct server *server)
+{
+	if (client->resets == NULL)
+		return;
+	reset_some(client, server);
+	setting_forget_resets(client);
+}
+
 void setting_forget_resets(struct client *client)
 {
 	if (client->resets == NULL)
@@ -520,6 +533,6 @@ void setting_settled(struct client *client, bool failed)
 	if (client->resets == NULL)
 		return;
 	if (!failed && server && client->state != CLIENT_GONE)
-		reset_some(client, server);
+		setting_take_resets(client, server);
 	setting_forget_resets(client);
 }

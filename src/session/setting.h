@@ -25,6 +25,9 @@ void setting_note(struct client *client, const struct statement_route *route, co
 void setting_settled(struct client *client, bool failed);
 /* CommandComplete of the extended protocol came, while what was bound is not settled: of a SET? n with the NUL. */
 void setting_ran(struct client *client, const uint8_t *tag, size_t n);
+/* A parameter that it connected with has been reset: setting_take_resets() gives the client its login's value, which the server has not. */
+void setting_was_reset(struct client *client, const char *name);
+void setting_take_resets(struct client *client, const struct server *server);
 /* What the batch under way has reset does not matter any more. */
 void setting_forget_resets(struct client *client);
 /* Its transaction is over: its statements mean what the settings of the session make of them, unless its server keeps some that nobody can name. */

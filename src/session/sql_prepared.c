@@ -8,7 +8,7 @@
 #include "session/server.h"
 #include "session/sql_names.h"
 
-#define OURS "pglane_"
+#define OURS STATEMENT_NAME_PREFIX
 #define AMID OURS "prepare" /* statement and portal of a PREPARE amid a batch, whose unnamed ones may still be wanted */
 #define NAMES_MAX 1000u /* of one server */
 #define ROOM 512u /* of small messages */

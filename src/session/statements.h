@@ -17,7 +17,8 @@
 #include "classify/classify.h"
 #include "pgw/messages.h"
 
-#define STATEMENT_NAME_BYTES 40 /* "pglane_" + 32 hex digits + NUL */
+#define STATEMENT_NAME_PREFIX "pglane_"
+#define STATEMENT_NAME_BYTES 40 /* the prefix, 32 hex digits, and NUL */
 
 /* What classify() said at Parse, kept for every execution as long as what it was asked with holds:
  * texts are the settings'. */

@@ -230,6 +230,12 @@ RESETS = {
     "DEFAULT": [f"SET {name} TO DEFAULT" for name in NAMES],
     "RESET ALL": ["RESET ALL"],
     "DISCARD ALL": ["DISCARD ALL"],
+    "in transactions": [statement for name in NAMES for statement in ("BEGIN", f"RESET {name}", "COMMIT")],
+    "all in a transaction": ["BEGIN", "RESET ALL", "COMMIT"],
+    "and set again": ["BEGIN", "RESET ALL", "SET work_mem = '5MB'", "SET TimeZone = 'UTC'", "COMMIT"],
+    "and rolled back": ["BEGIN", "RESET ALL", "ROLLBACK", "BEGIN", "RESET work_mem", "SAVEPOINT s", "RESET TimeZone", "ROLLBACK TO s", "COMMIT"],
+    "amid a string": ["SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;"],  # as asyncpg's pool does
+    "beside a role": ["SET ROLE app", "RESET ALL", "RESET ROLE"],
 }
 
 
