@@ -223,9 +223,9 @@ SUITES = {
     "smoke": ("build-asan", smoke),
     "sql": (None, integration(None, 900, "sql")),
     "standin": (None, integration(None, 300, "weaviate/test_contract.py")),
-    "integ": ("build", integration("build", 1500, *PROGRAM)),
-    "integ-asan": ("build-asan", integration("build-asan", 2100, *PROGRAM)),
-    "integ-tsan": ("build-tsan", integration("build-tsan", 2100, *PROGRAM)),
+    "integ": ("build", integration("build", 2000, *PROGRAM)),
+    "integ-asan": ("build-asan", integration("build-asan", 2600, *PROGRAM)),
+    "integ-tsan": ("build-tsan", integration("build-tsan", 2600, *PROGRAM)),
 }
 TOGETHER = [("unit-asan", "unit-tsan"), ("integ-asan", "integ-tsan")]
 

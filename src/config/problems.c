@@ -54,8 +54,9 @@ static void add_item(
 	};
 }
 
-static void add_formatted(struct config_problems *problems, const struct config_place *place,
-	const char *kind, const char *fmt, va_list ap)
+static void PRINTF_LIKE(4, 0)
+	add_formatted(struct config_problems *problems, const struct config_place *place,
+		const char *kind, const char *fmt, va_list ap)
 {
 	struct strbuf text = STRBUF_INIT, what = STRBUF_INIT;
 
