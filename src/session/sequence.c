@@ -53,7 +53,8 @@ static void read_sequence(struct client *client, struct server *server)
 	static const struct ahead discard = {.sql = DISCARD_SEQUENCES};
 	struct pin *pin = client->pin;
 
-	learn(client);
+	if (!server->sequences_moved) /* else it reads what it has moved since it was given the server */
+		learn(client);
 	if (server->sequences_of != client->id && !server->sequences_moved) {
 		ahead_send(server, &discard);
 		server->sequences_of = client->id;
