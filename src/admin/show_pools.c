@@ -58,7 +58,7 @@ static struct pool_sum *sum_of(struct pool_sums *sums, struct shared_pool *pool)
 	return &sums->items[sums->n++];
 }
 
-static const char *mode_name(const struct pool *pool)
+static const char *mode_name(struct pool *pool)
 {
 	switch (is_console_database(pool->shared->database->name) ? POOL_MODE_STATEMENT : pool_mode_of(pool)) {
 	case POOL_MODE_SESSION:
@@ -73,7 +73,7 @@ static const char *mode_name(const struct pool *pool)
 }
 
 /* NULL unless its entry has a list of hosts. */
-static const char *balance_of(const struct pool *pool)
+static const char *balance_of(struct pool *pool)
 {
 	const struct config_database *entry = is_console_database(pool->shared->database->name) ? NULL : pool_entry(pool);
 

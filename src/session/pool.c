@@ -119,7 +119,7 @@ void pool_free_all(struct worker *worker)
 }
 
 /* Of such names there are as many as clients can think of. */
-static bool is_automatic(const struct pool *pool)
+static bool is_automatic(struct pool *pool)
 {
 	const struct config *config = worker_config(pool->worker);
 	const struct config_database *entry = pool_entry(pool);
@@ -150,9 +150,15 @@ void pool_sweep(struct worker *worker, uint64_t now_us)
 	}
 }
 
-const struct config_database *pool_entry(const struct pool *pool)
+const struct config_database *pool_entry(struct pool *pool)
 {
-	return config_find_database(worker_config(pool->worker), pool->shared->database->name);
+	const struct settings *settings = pool->worker->settings;
+
+	if (UNLIKELY(pool->entry_of != settings->serial)) {
+		pool->entry_of = settings->serial;
+		pool->entry = config_find_database(settings->config, pool->shared->database->name);
+	}
+	return pool->entry;
 }
 
 const struct config_user *pool_user(struct pool *pool)
@@ -172,7 +178,7 @@ bool pool_is_paused(const struct pool *pool)
 	       STAT_READ(pool->shared->database->paused);
 }
 
-enum pool_mode pool_mode_of(const struct pool *pool)
+enum pool_mode pool_mode_of(struct pool *pool)
 {
 	const struct config *config = worker_config(pool->worker);
 	const struct config_user *user = config_find_user(config, pool->shared->user->name);
@@ -192,7 +198,7 @@ static uint32_t smaller_limit(uint32_t a, uint32_t b)
 
 /* One mechanism for all limits that PgBouncer has on servers: the smallest that is set caps the
  * pool in the ledger. */
-uint32_t pool_size_of(const struct pool *pool)
+uint32_t pool_size_of(struct pool *pool)
 {
 	const struct config *config = worker_config(pool->worker);
 	const struct config_user *user = config_find_user(config, pool->shared->user->name);
@@ -240,7 +246,7 @@ static bool is_idle_too_long(
 	       server->epoch != STAT_READ(server->pool->shared->epoch);
 }
 
-uint32_t pool_min_size(const struct pool *pool)
+uint32_t pool_min_size(struct pool *pool)
 {
 	const struct config_database *entry = pool_entry(pool);
 
@@ -259,7 +265,7 @@ static uint32_t n_open(const struct pool *pool)
 	return n;
 }
 
-bool pool_may_open(const struct pool *pool)
+bool pool_may_open(struct pool *pool)
 {
 	return pool->n_clients > 0 && !pool_is_paused(pool) &&
 	       STAT_READ(pool->shared->failed_until_us) <= clock_mono_us();

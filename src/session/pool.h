@@ -63,6 +63,8 @@ struct pool {
 	uint64_t replicas_of; /* settings->serial that they are of; 0: not looked for yet */
 	const struct config_user *user; /* pool_user() */
 	uint64_t user_of;		/* as replicas_of */
+	const struct config_database *entry; /* pool_entry() */
+	uint64_t entry_of;		     /* as replicas_of */
 	struct pool_stats stats;
 	struct pool_stats period; /* what the last whole stats period brought; worker->period_us is
 				     its length */
@@ -78,22 +80,22 @@ void pool_leave(struct pool *pool);
 void pool_sweep(struct worker *worker, uint64_t now_us);
 void pool_each(struct worker *worker, void (*visit)(void *arg, struct pool *pool), void *arg);
 void pool_free_all(struct worker *worker);
-/* The entry of [databases] it uses now; NULL when a reload removed it. */
-const struct config_database *pool_entry(const struct pool *pool);
+/* The entry of [databases] it uses now; NULL when a reload removed it. Looked for once after each change of the settings. */
+const struct config_database *pool_entry(struct pool *pool);
 /* What [users] says of its user; NULL: nothing. Looked for once after each change of the settings: every statement asks. */
 const struct config_user *pool_user(struct pool *pool);
 /* Brings pool->replicas up to date. */
 void pool_find_replicas(struct pool *pool);
-uint32_t pool_size_of(const struct pool *pool); /* servers it may have; 0: no limit of its own */
+uint32_t pool_size_of(struct pool *pool); /* servers it may have; 0: no limit of its own */
 void pool_limit(struct pool *pool); /* tells the ledger: of servers, and as many of replication connections */
-uint32_t pool_min_size(const struct pool *pool); /* servers it keeps open while it has clients */
+uint32_t pool_min_size(struct pool *pool); /* servers it keeps open while it has clients */
 bool pool_is_paused(const struct pool *pool);	/* PAUSE, of its database or of all */
-enum pool_mode pool_mode_of(const struct pool *pool);  /* user > database > global */
+enum pool_mode pool_mode_of(struct pool *pool);  /* user > database > global */
 void pool_janitor(struct pool *pool, uint64_t now_us); /* idle and old servers, min_pool_size */
 /* A server ahead of demand, where a slot is free that nobody waits for. */
 bool pool_open_ahead(struct pool *pool);
 /* May servers be opened ahead of demand? */
-bool pool_may_open(const struct pool *pool);
+bool pool_may_open(struct pool *pool);
 /*
  * Logins fail while some of its servers are there: for server_login_retry the pool makes do with
  * these, and who waits is served by them. Let go when that is over, or a login succeeds, or none is

@@ -140,7 +140,7 @@ static bool take_login(struct scaling *scaling)
 	return n > 0;
 }
 
-static bool may_have_more(const struct pool *pool, bool is_warm)
+static bool may_have_more(struct pool *pool, bool is_warm)
 {
 	uint32_t size = pool_size_of(pool);
 
