@@ -68,10 +68,11 @@ LOOK = """SELECT current_user, session_user,
  (SELECT string_agg(proname, ' ' ORDER BY proname) FROM pg_catalog.pg_proc WHERE pronamespace = pg_catalog.pg_my_temp_schema()), """ + \
     ", ".join(f"coalesce(pg_catalog.current_setting('{name}', true), '')" for name in SETTINGS)
 
-# As pglane asks it: is there anything that keeps a server?
+# As pglane asks it: is there anything that keeps a server? A listener speaks one encoding.
 KEEPS = wire.query("""SELECT WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema())
  OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace = pg_catalog.pg_my_temp_schema())
  OR EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)
+ OR (EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) AND pg_catalog.current_setting('client_encoding') <> 'UTF8')
  OR EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid())
  OR EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)""")
 

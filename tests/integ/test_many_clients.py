@@ -14,7 +14,8 @@ ROUNDS = scaled(10, 2)
 
 
 @pytest.fixture
-def proxy(start):
+def proxy(start, cluster):
+    cluster.end_backends()
     return start(lanes={"default": PERMITS}, max_client_conn=2000, queue_timeout=120, listen_backlog=1024)
 
 

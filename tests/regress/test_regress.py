@@ -25,12 +25,14 @@ DIFFERENT = {
     ("session", "settings"): (["- regress", "-(1 row)", "-", "+ ", "+(1 row)", "+"], LOGIN),
     ("session", "dates"): (["- PST8PDT", "+ UTC", "-   DateStyle   ", "----------------", "- Postgres, MDY", "+ DateStyle ", "+-----------", "+ ISO, MDY",
                             "-  IntervalStyle   ", "-------------------", "- postgres_verbose", "+ IntervalStyle ", "+---------------", "+ postgres"], LOGIN),
+    ("transaction", "notify"): (None, "pg_listening_channels() is the server's"),
     ("transaction", "prepared"): (None, "pg_prepared_statements is the server's"),
     ("transaction", "sequences"): (None, "currval() and lastval() are the server's, not the client's"),
 }
 
 PROXIES = {"session": {"pool_mode": "session", "lanes": {"default": 4}},
-           "transaction": {"pool_mode": "transaction", "lanes": {"default": 2}}}
+           # beside the server that listens for all
+           "transaction": {"pool_mode": "transaction", "lanes": {"default": 3}, "sections": {"lane:default": {"permits": 3, "max_pinned": 3}}}}
 DATABASES = {"direct": "regress_d", "session": "regress_s", "transaction": "regress_t"}
 AS_NEW = """
 DO $$ DECLARE name text; BEGIN
