@@ -168,10 +168,18 @@ static uint8_t reasons_of(uint32_t effects)
 	return found;
 }
 
+/* Before the server says what has become of them. */
+static void remember_params(struct client *client)
+{
+	if (client->pin->before == NULL)
+		client->pin->before = param_set_ref(client->params_before ? client->params_before : client->params);
+}
+
 static void note_settings(struct client *client, const char *sql, size_t n)
 {
 	struct touched *touched = &client->pin->touched;
 
+	remember_params(client);
 	if (pin_follows_settings(client))
 		touched_add_text(touched, sql, n, client->params->backslash_escapes);
 	if (!touched_any(touched) && !touched->ignored) /* the text does not say which */
@@ -241,6 +249,7 @@ void pin_touch(struct client *client, const char *name)
 
 	pin->reasons |= PIN_SETTING;
 	pin->must_ask = true;
+	remember_params(client);
 	touched_add(&pin->touched, name);
 }
 
@@ -271,6 +280,7 @@ void pin_end(struct client *client)
 	uncount(client, client->pin);
 	timer_stop(&client->pin->timer);
 	touched_release(&client->pin->touched);
+	param_set_unref(&client->pin->before);
 	if (client->pin->answered)
 		param_list_release(client->pin->answered);
 	mem_free(client->pin->answered);

@@ -52,6 +52,7 @@ struct pin {
 	bool is_asking;	    /* the query is under way */
 	bool has_run;	    /* a transaction has, since the last answer */
 	struct touched touched; /* settings, since the last answer */
+	struct param_set *before; /* what the client had when the first of them was touched; NULL: none was */
 	struct param_list *answered; /* while it is asking; NULL: nobody asked for settings */
 	uint64_t since_us;  /* mono: the statement that made it */
 	/* of PIN_SEQUENCE, see sequence.h; mono */

@@ -35,12 +35,20 @@
 	"SELECT name, pg_catalog.current_setting(name, true) FROM pg_catalog.pg_settings "         \
 	"WHERE source" EQ "'session'"
 
-/*
- * A row for each: name, and value. Null when there is none of that name, or (login: the value that the client connected with) when it is what RESET makes
- * of it. A custom one is in no list, and empty then. Who set it is looked up only for a value that is not the login's.
- */
-static void add_setting(struct strbuf *sql, const char *name, const char *login)
+static void add_equals(struct strbuf *sql, const char *current, const char *value, const char *before)
 {
+	strbuf_addf(sql, "%s%s" EQ, before, current);
+	strbuf_add_literal(sql, value);
+}
+
+/*
+ * A row for each: name, and value. Null when there is none of that name, or, of what the client connected with, when it is what RESET makes of it. A custom
+ * one is in no list, and empty then. Who set it is looked up only for a value that is neither the login's nor the one that the client had: a server whose
+ * default that is has not been given it.
+ */
+static void add_setting(struct strbuf *sql, const char *name, const struct client *client)
+{
+	const char *login = param_set_get(client->params_login, name), *had = param_set_get(client->pin->before, name);
 	struct strbuf current = STRBUF_INIT;
 
 	strbuf_adds(&current, "pg_catalog.current_setting(");
@@ -51,8 +59,10 @@ static void add_setting(struct strbuf *sql, const char *name, const char *login)
 	if (login == NULL) {
 		strbuf_addf(sql, ", %s", current.data);
 	} else {
-		strbuf_addf(sql, ", CASE WHEN %s" EQ, current.data);
-		strbuf_add_literal(sql, login);
+		strbuf_adds(sql, ", CASE WHEN ");
+		add_equals(sql, current.data, login, "");
+		if (had)
+			add_equals(sql, current.data, had, " OR ");
 		strbuf_addf(sql, " THEN %s ELSE ", current.data);
 		if (strchr(name, '.')) {
 			strbuf_addf(sql, "CASE WHEN %s" EQ "'' THEN NULL ELSE %s END END", current.data, current.data);
@@ -74,7 +84,7 @@ static void ask_for_settings(struct client *client, struct strbuf *sql)
 	for (i = 0; pin->touched.all && i < client->params->n; i++)
 		touched_add(&pin->touched, client->params->items[i].name);
 	TOUCHED_FOREACH(name, &pin->touched) {
-		add_setting(sql, name, param_set_get(client->params_login, name));
+		add_setting(sql, name, client);
 	}
 	if (pin->touched.listed)
 		strbuf_addf(sql, "%s%s", sql->len ? " UNION ALL " : "", ASK_LISTED);
@@ -268,8 +278,10 @@ void pin_answered(struct server *server, bool failed)
 	pin->answered = NULL;
 	if (!pin->touched.unknown) {
 		pin->reasons &= (uint8_t)~PIN_SETTING;
-		if (!pin->must_ask) /* else more were set behind the question */
+		if (!pin->must_ask) { /* else more were set behind the question */
 			touched_release(&pin->touched);
+			param_set_unref(&pin->before);
+		}
 	}
 	if (client->xact == XACT_NONE && !pin->must_ask)
 		setting_meaning_ends(client);

@@ -303,3 +303,19 @@ def test_reset_that_does_not_run(start, cluster):
     with proxy.client() as other, proxy.client(**LOGIN) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**LOGIN) as direct:
         assert run(client) == run(direct)
         assert show(other, "work_mem") == "4MB"
+
+
+def test_the_servers_default_is_not_a_reset(start, cluster):
+    """A client that chose what is the default of the server, which need not be told, keeps it behind a rollback."""
+    def run(client):
+        client.query("SET TimeZone = 'Etc/UTC'")
+        for statement in ("BEGIN", "SET TimeZone = 'Europe/Paris'", "ROLLBACK"):
+            client.query(statement)
+        return show(client, "TimeZone")
+
+    proxy = start(lanes={"default": 1})
+    with proxy.client() as other, proxy.client(TimeZone="Asia/Tokyo") as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(TimeZone="Asia/Tokyo") as direct:
+        assert show(other, "TimeZone") == "Etc/UTC"
+        client.query("SET TimeZone = 'Etc/UTC'")
+        show(other, "TimeZone")
+        assert run(client) == run(direct)
