@@ -643,13 +643,13 @@ def test_subscription(start, publisher):
             write(1, 3000)
             subscriber.run(f"""CREATE SUBSCRIPTION sub CONNECTION 'host={proxy.host} port={proxy.port} dbname=app user=postgres'
                                PUBLICATION pub""", "app")
-            system.eventually(is_same, 30, "the first contents")
+            system.eventually(is_same, 60, "the first contents")
             write(3001, 6000)
-            system.eventually(is_same, 20, "what followed")
+            system.eventually(is_same, 60, "what followed")
             assert {row["replication"] for row in sockets(proxy, "SERVERS")} == {"none", "logical"}
             publisher.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {IS_STREAM}")
             write(6001, 7000)
-            system.eventually(is_same, 20, "what followed a reconnection")
+            system.eventually(is_same, 60, "what followed a reconnection")
         subscriber.run("DROP SUBSCRIPTION sub", "app")
     finally:
         subscriber.destroy()
