@@ -646,7 +646,7 @@ def test_subscription(start, publisher):
             system.eventually(is_same, 60, "the first contents")
             write(3001, 6000)
             system.eventually(is_same, 60, "what followed")
-            assert {row["replication"] for row in sockets(proxy, "SERVERS")} == {"none", "logical"}
+            system.eventually(lambda: {row["replication"] for row in sockets(proxy, "SERVERS")} == {"none", "logical"}, 30, "both kinds of servers")
             publisher.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {IS_STREAM}")
             write(6001, 7000)
             system.eventually(is_same, 60, "what followed a reconnection")
