@@ -185,8 +185,8 @@ async def _():
 async def _():
     async def one(pool, n):
         async with pool.acquire() as connection, connection.transaction():
-            # A pool runs RESET ALL amid others when a connection comes back: its search_path is not relied on.
-            return await connection.fetchval("SELECT $1::int * 2", n), await connection.fetchval(f"SELECT name FROM {SCHEMA}.items WHERE id = $1", n % 40)
+            # A pool runs RESET ALL amid others when a connection comes back: its search_path is that of the login again.
+            return await connection.fetchval("SELECT $1::int * 2", n), await connection.fetchval("SELECT name FROM items WHERE id = $1", n % 40)
     async with asyncpg.create_pool(**settings(min_size=2, max_size=3, max_queries=20)) as pool:
         seen = await asyncio.gather(*(one(pool, n) for n in range(scaled(100, 20))))
         return seen, await pool.fetchval("SELECT 42")
