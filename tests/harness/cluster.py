@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A real PostgreSQL cluster for the run: made by initdb in a temporary directory, gone afterwards."""
 
+import contextlib
 import glob
 import os
 import signal
@@ -126,6 +127,21 @@ class Cluster:
     def kill(self):
         """Crash: SIGKILL for the postmaster; its children notice and go."""
         self.stop(signal.SIGKILL)
+
+    def crash(self, pid):
+        """SIGKILL for one backend: PostgreSQL ends all of them and starts anew. Returns when it answers again: as ever, until the postmaster has
+        collected its child, and in the same breath it ends the others."""
+        def collected():
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return True
+            return False
+
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+            os.kill(pid, signal.SIGKILL)
+        system.eventually(collected, 30, "the backend's end")
+        system.eventually(self.answers, 30, "PostgreSQL's recovery")
 
     def restart(self):
         self.stop()

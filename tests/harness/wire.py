@@ -24,7 +24,7 @@ class ServerError(Exception):
     """An ErrorResponse, as the dictionary of its fields."""
 
     def __init__(self, fields):
-        super().__init__(f"{fields.get('S')} {fields.get('C')}: {fields.get('M')}")
+        super().__init__(": ".join(filter(None, (f"{fields.get('S')} {fields.get('C')}", fields.get("M"), fields.get("D")))))
         self.fields = fields
         self.sqlstate = fields.get("C")
         self.severity = fields.get("S")

@@ -61,13 +61,12 @@ def test_backend_killed_9(start, cluster):
     with proxy.client() as client:
         client.query("BEGIN")
         client.query("INSERT INTO killed VALUES (1)")
-        os.kill(int(client.query("SELECT pg_backend_pid()").value), signal.SIGKILL)
+        cluster.crash(int(client.query("SELECT pg_backend_pid()").value))
         client.send(wire.query("SELECT 1"))
         try:
             assert client.receive_until("ZE")[-1][0] == "E"
         except wire.Closed:
             pass
-    system.eventually(cluster.answers, 30)
     reconnects(proxy)
     assert proxy.run("SELECT count(*) FROM killed") == [(0,)]
 

@@ -6,7 +6,6 @@ PGLANE_SEED chooses the weather and the steps and is printed; PGLANE_WEATHER_S i
 import contextlib
 import os
 import random
-import signal
 import socket
 import threading
 import time
@@ -527,9 +526,7 @@ class Storm:
         elif kind == "crash":
             pids = self.cluster.backends()
             if pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(rng.choice(pids)[0], signal.SIGKILL)
-                system.eventually(self.cluster.answers, 30)
+                self.cluster.crash(rng.choice(pids)[0])
 
     def pause(self, name):
         with contextlib.suppress(psycopg2.Error), self.console() as console:
