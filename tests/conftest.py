@@ -84,13 +84,15 @@ def start(cluster, program):
 
     yield starter
     stop_all(running)
+    cluster.end_statements()
 
 
 @pytest.fixture(scope="module")
-def shared_by_module():
+def shared_by_module(cluster):
     running = []
     yield running
     stop_all(running)
+    cluster.end_statements()
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def models(db):
 
 @pytest.fixture
 def account(start, db, models):
-    proxy = start(lanes={"default": 2})
+    proxy = start(lanes={"default": 2}, sections={"lane:default": {"max_pinned": 2}})
     db.connections.close_all()
     db.connections.databases["default"]["PORT"] = str(proxy.port)
     db.connection.settings_dict["PORT"] = str(proxy.port)

@@ -31,7 +31,7 @@ class Book(Base):
 
 @pytest.fixture
 def engine(start):
-    proxy = start(lanes={"default": 2})
+    proxy = start(lanes={"default": 2}, sections={"lane:default": {"max_pinned": 2}})
     engine = sa.create_engine(f"postgresql+psycopg2://app:{USERS['app'][0]}@{proxy.host}:{proxy.port}/app", pool_size=8, max_overflow=0, future=True)
     Base.metadata.drop_all(engine)
     Base.metadata.create_all(engine)

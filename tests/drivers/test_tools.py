@@ -285,6 +285,7 @@ def terminal(start):
     """psql before one server: (pglane, what is typed, what is shown)."""
     proxy = start(lanes={"default": 1})
     process, ours = interactive(proxy)
+    until_said(ours, "app=> ")  # what is typed before would be psql's, but not yet its terminal's
     yield proxy, lambda text: os.write(ours, text.encode()), lambda text: until_said(ours, text)
     process.kill()
     process.wait()
@@ -333,7 +334,6 @@ def test_ctrl_c_while_a_statement_waits(terminal):
 def test_ctrl_c_ends_watch(terminal):
     """Between two runs of it, or amid one. What is typed before psql shows its prompt again may be lost with the signal."""
     proxy, types, shows = terminal
-    shows("app=> ")
     types("SELECT 'ti' || 'ck' \\watch 0.1\n")
     shows("tick")
     types(CTRL_C)

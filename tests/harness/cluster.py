@@ -177,14 +177,18 @@ class Cluster:
         return self.run(f"""SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
                             AND application_name <> 'direct' AND {condition}""")
 
-    def end_backends(self, timeout_s=30):
-        """Ends what earlier tests left at work: a backend amid a statement does not see that its client has gone. What is counted from here on
-        is one's own."""
+    def end_backends(self, condition="true", timeout_s=30):
+        """Ends what earlier tests left: what is counted from here on is one's own."""
         def ended():
-            self.run("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
-                        AND application_name <> 'direct'""")
-            return not self.backends()
+            self.run(f"""SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+                         AND application_name <> 'direct' AND {condition}""")
+            return not self.backends(condition)
         system.eventually(ended, timeout_s, "the end of backends that earlier tests left")
+
+    def end_statements(self):
+        """Ends what nobody waits for any more: a backend amid a statement does not see that its client has gone, and the next test takes it for its own."""
+        if self.answers():
+            self.end_backends("state = 'active'")
 
 
 class Standby(Cluster):

@@ -28,7 +28,8 @@ from harness.psql import prepare_database, run_script  # noqa: E402
 
 DATABASE = "regression"
 SETTINGS = "max_prepared_transactions = 2\nlog_autovacuum_min_duration = -1\nallow_in_place_tablespaces = on\n"
-PROXY = {"session": {"pool_mode": "session"}, "transaction": {"pool_mode": "transaction", "lanes": {"default": 2}}}
+PROXY = {"session": {"pool_mode": "session"}, "transaction": {"pool_mode": "transaction", "lanes": {"default": 2},
+                         "sections": {"lane:default": {"permits": 2, "max_pinned": 2}}}}
 OID = re.compile(rb"\b(\d{5,}|pg_temp_\d+|pg_toast_\d+)\b")
 
 
