@@ -11,6 +11,7 @@
 #include "session/listen.h"
 #include "session/pin.h"
 #include "session/search.h"
+#include "session/restore.h"
 #include "session/server.h"
 #include "session/setting.h"
 #include "session/write_sync.h"
@@ -93,6 +94,7 @@ static void adopt(struct worker *worker, int fd, bool is_unix)
 	client->connect_wall_us = clock_wall_us();
 	client->last_active_us = clock_mono_us();
 	TAILQ_INIT(&client->pending_names);
+	TAILQ_INIT(&client->restores);
 	TAILQ_INSERT_TAIL(&worker->clients, client, link);
 	STAT_ADD(worker->n_clients, 1);
 	socket_tune(fd, is_unix, worker_config(worker));
@@ -168,6 +170,7 @@ static void free_client(struct task *task)
 	param_set_unref(&client->params_before);
 	param_set_unref(&client->params_login);
 	setting_forget_resets(client);
+	restore_portals_gone(client);
 	if (client->target)
 		pool_leave(client->target);
 	if (client->pool)

@@ -94,6 +94,7 @@ struct pending_name {
 
 struct pin;   /* pin.h */
 struct touched;
+struct restore;
 struct listen; /* listen.h */
 struct write_sync;
 struct login; /* client_login.c; freed when the login is over */
@@ -107,6 +108,7 @@ struct client {
 	uint8_t class;			     /* enum query_class of the statement under way */
 	uint8_t begin_class, begin_priority; /* with CLIENT_CLASS_FIXED */
 	uint8_t quiet_ticks; /* of the janitor since its last input, up to QUIET_TICKS */
+	bool brings_own; /* its login has values that are not the defaults of its servers: see restore.h */
 	bool was_idle; /* with CLIENT_SERVER_LOST: its transaction was rolled back for being idle */
 	/* pglane.class as SET in this transaction gave it, and as the session has it when it commits:
 	 * see setting.h. 0: no SET did. */
@@ -128,7 +130,8 @@ struct client {
 	struct param_set *params;	 /* what its session must have */
 	struct param_set *params_before; /* a SET is under way: what holds if it fails */
 	struct param_set *params_login;	 /* what RESET ALL and DISCARD ALL go back to */
-	struct touched *resets; /* parameters of params_login that the batch under way resets; NULL: none */
+	struct touched *resets; /* parameters of params_login that its server says it has at their defaults; NULL: none */
+	TAILQ_HEAD(restores, restore) restores; /* portals that reset such values, see restore.h */
 	struct pgw_hash128 xact_meaning; /* its transaction, or batch, has settings of its own; else 0 */
 	struct login *login;
 	char *begin; /* the text of a deferred BEGIN */

@@ -15,6 +15,7 @@
 #include "session/feed.h"
 #include "session/login.h"
 #include "session/replication.h"
+#include "session/restore.h"
 #include "session/server.h"
 
 #define WELCOME_BYTES 512u /* mostly enough */
@@ -123,6 +124,7 @@ static void finish_login(struct client *client, struct param_set *facts, struct 
 
 	timer_stop(&client->timer);
 	client->params_login = param_set_ref(client->params);
+	client->brings_own = restore_is_for(client->params_login, shown);
 	strbuf_reserve(&out, WELCOME_BYTES);
 	put_auth_ok(&out);
 	for (i = 0; facts && i < facts->n; i++)
@@ -302,9 +304,10 @@ static void try_parameters(struct client *client)
 
 	client_arm_login_timer(client);
 	param_list_init(&list, defaults);
+	/* PostgreSQL takes a startup packet as it is, whatever client_encoding it asks for. */
 	for (i = 0; i < client->login->asked.n; i++)
-		ok &= param_list_set(&list, client->login->asked.items[i].name,
-			client->login->asked.items[i].value);
+		ok &= param_list_set_in(&list, client->login->asked.items[i].name,
+			client->login->asked.items[i].value, param_set_get(facts, "server_encoding"));
 	wanted = param_set_intern(&list);
 	param_list_release(&list);
 	param_set_unref(&facts);

@@ -6,6 +6,7 @@
 #include "session/listen.h"
 #include "session/pin.h"
 #include "session/replay.h"
+#include "session/restore.h"
 #include "session/search.h"
 #include "session/sequence.h"
 #include "session/server.h"
@@ -145,6 +146,8 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 	expect_push(&client->server->expects, expect);
 	if (UNLIKELY(feed->worker->detects))
 		tally_bound(client->server, bind.portal, route);
+	if (UNLIKELY(!TAILQ_EMPTY(&client->restores) || (route && (route->effects & RESTORE_EFFECTS))))
+		restore_bound(client, bind.portal, statement ? statement->text : NULL, statement ? statement->n_query - 1 : 0);
 	if (statement == NULL && bind.n_statement_bytes == 0 &&
 		!client_is(client, CLIENT_BIG_UNNAMED)) {
 		/* It has none; the server's may be another client's: a name that no server has

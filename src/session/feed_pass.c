@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Session pooling: the session has its lane, and messages pass as they are. Nobody reads its texts,
- * but those that may ask for a note (write_sync.h): of these the client's names are kept, so that
+ * but those that may ask for a note (write_sync.h), or reset what the client logged in with (restore.h): of these the client's names are kept, so that
  * an execution of them is known for what it is.
  */
 #include "base/mem.h"
 #include "session/feed.h"
+#include "session/restore.h"
 #include "session/search.h"
 #include "session/server.h"
 #include "session/write_sync.h"
@@ -137,13 +138,22 @@ static enum step pass_long_parse(struct feed *feed, const struct pgw_frame *fram
 	return pass(feed, frame, expect);
 }
 
+static bool may_reset(const struct pgw_frame *frame)
+{
+	const uint8_t *nul = memchr(frame->body, '\0', frame->n_available), *end = frame->body + frame->n_available;
+
+	return nul && restore_may_want((const char *)nul + 1, (size_t)(end - nul - 1));
+}
+
 enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
 	struct expect expect = {.kind = EXPECT_PARSE};
 	struct statement *statement = NULL;
+	struct reset_text text;
 	struct pgw_fault fault;
 	struct pgw_parse parse;
+	bool is_kept = false;
 	enum pgw_err err;
 	enum step step;
 
@@ -153,7 +163,8 @@ enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
 	if (UNLIKELY(frame->n_available < frame->n_body_bytes))
 		return pass_long_parse(feed, frame);
 	if (LIKELY(client->names == NULL && client->unnamed == NULL &&
-		   asks_for_nothing((const char *)frame->body, frame->n_available)))
+		   asks_for_nothing((const char *)frame->body, frame->n_available)) &&
+		!(UNLIKELY(client->brings_own) && may_reset(frame)))
 		return feed_pass(feed, frame, EXPECT_PARSE);
 	err = pgw_view_parse(frame->body, frame->n_body_bytes, &parse);
 	if (err != PGW_OK)
@@ -166,6 +177,11 @@ enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
 		if (write_sync_text_refused(
 			    feed, frame, parse.query, parse.n_query_bytes, &step))
 			return step;
+		is_kept = true;
+	} else if (UNLIKELY(client->brings_own) && restore_may_want(parse.query, parse.n_query_bytes)) {
+		is_kept = reset_text_parse(parse.query, parse.n_query_bytes, client->params->backslash_escapes, &text);
+	}
+	if (UNLIKELY(is_kept)) {
 		if (!feed_within_memory(feed, &parse, &fault))
 			return feed_fail_batch(feed, frame, &fault);
 		statement = statement_intern(&feed->worker->statements, &parse, (struct pgw_hash128){0, 0});
@@ -184,10 +200,12 @@ enum step feed_pass_bind(struct feed *feed, const struct pgw_frame *frame)
 	struct client *client = feed->client;
 	const struct statement *statement;
 	struct pgw_bind bind;
+	bool is_annotated;
 	enum pgw_err err;
 	enum step step;
 
-	if (LIKELY(client->names == NULL && client->unnamed == NULL && client->sync == NULL))
+	if (LIKELY(client->names == NULL && client->unnamed == NULL && client->sync == NULL &&
+		   TAILQ_EMPTY(&client->restores)))
 		return feed_pass(feed, frame, EXPECT_BIND);
 	err = pgw_view_bind(frame->body, frame->n_available, frame->n_body_bytes, &bind);
 	if (err == PGW_MORE)
@@ -196,15 +214,18 @@ enum step feed_pass_bind(struct feed *feed, const struct pgw_frame *frame)
 		return feed_violation(feed, err);
 	statement = bind.n_statement_bytes ? client_names_find(client->names, bind.statement)
 					   : client->unnamed;
+	is_annotated = statement && may_ask(statement->text, statement->n_query - 1);
 	client_set(client, CLIENT_EXTENDED);
-	if (statement && (write_sync_text_refused(feed, frame, statement->text,
+	if (is_annotated && (write_sync_text_refused(feed, frame, statement->text,
 				  statement->n_query - 1, &step) ||
 				 write_sync_bind_refused(feed, frame, &bind, &step)))
 		return step;
 	if (!may_pass(feed, frame, &step))
 		return step;
 	if (client->sync)
-		write_sync_bind(client, &bind, statement != NULL);
+		write_sync_bind(client, &bind, is_annotated);
+	restore_bound(client, bind.portal, statement && !is_annotated ? statement->text : NULL,
+		statement ? statement->n_query - 1 : 0);
 	return pass(feed, frame, (struct expect){.kind = EXPECT_BIND});
 }
 

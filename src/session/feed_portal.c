@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Extended protocol: Describe, Close and Execute. */
 #include "session/feed.h"
+#include "session/restore.h"
 #include "session/search.h"
 #include "session/server.h"
 #include "session/sql_prepared.h"
@@ -120,7 +121,7 @@ enum step feed_target(struct feed *feed, const struct pgw_frame *frame)
 					   : close_target(feed, frame, &target);
 }
 
-enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
+static enum step send_execute(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
 	struct expect expect = {.kind = EXPECT_EXECUTE};
@@ -158,4 +159,22 @@ enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
 		tally_executed(client->server, &expect, execute.portal);
 	expect_push(&client->server->expects, expect);
 	return feed_forward(feed, frame);
+}
+
+enum step feed_execute(struct feed *feed, const struct pgw_frame *frame)
+{
+	struct client *client = feed->client;
+	struct pgw_execute execute;
+	enum step step;
+
+	if (LIKELY(TAILQ_EMPTY(&client->restores)))
+		return send_execute(feed, frame);
+	if (frame->n_available < frame->n_body_bytes)
+		return STEP_MORE;
+	if (pgw_view_execute(frame->body, frame->n_body_bytes, &execute) != PGW_OK)
+		return feed_violation(feed, PGW_E_VALUE);
+	step = send_execute(feed, frame);
+	if (step == STEP_NEXT && client->state == CLIENT_LINKED)
+		restore_executed(client, execute.portal);
+	return step;
 }

@@ -12,6 +12,7 @@
 #include "session/pin.h"
 #include "session/search.h"
 #include "session/replica.h"
+#include "session/restore.h"
 #include "session/sequence.h"
 #include "session/server.h"
 #include "session/setting.h"
@@ -189,11 +190,25 @@ void feed_query_sent(struct client *client, struct expect expect)
 	client_statement_begins(client, 0);
 }
 
+/* It resets what the client logged in with: it was sent in another form. */
+static bool query_restores(struct client *client, const struct pgw_frame *frame, const struct statement_route *route)
+{
+	const char *sql = (const char *)frame->body;
+
+	if (frame->n_available < frame->n_body_bytes)
+		return false;
+	if (client_is(client, CLIENT_SESSION) ? !restore_may_want(sql, frame->n_body_bytes - 1)
+					       : !(route->effects & RESTORE_EFFECTS))
+		return false;
+	return restore_query(client, sql, frame->n_body_bytes - 1);
+}
+
 enum step feed_send_query(
 	struct feed *feed, const struct pgw_frame *frame, const struct statement_route *route)
 {
 	struct client *client = feed->client;
 	struct expect expect = {.kind = EXPECT_QUERY};
+	bool restores;
 
 	if (UNLIKELY(route->effects & EFFECT_NAMES))
 		expect.n_names = sql_prepared_query(client, route, (const char *)frame->body,
@@ -202,10 +217,13 @@ enum step feed_send_query(
 		expect.flags = write_sync_query_ahead(client);
 	if (UNLIKELY(route->counted))
 		tally_queried(client->server, &expect, route);
+	restores = UNLIKELY(client->brings_own) && expect.flags == 0 && expect.n_names == 0 && query_restores(client, frame, route);
+	if (restores)
+		expect.kind = EXPECT_SYNC;
 	feed_query_sent(client, expect);
 	if (UNLIKELY(route->effects & EFFECT_DEALLOCATE_ALL))
 		server_set(client->server, SERVER_STATEMENTS_GOING);
-	return feed_forward(feed, frame);
+	return restores ? feed_skip_message(feed, frame) : feed_forward(feed, frame);
 }
 
 static enum step fail_query(struct feed *feed, const struct pgw_frame *frame)

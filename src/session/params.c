@@ -8,6 +8,7 @@
 #include "base/rng.h"
 
 #define N_BUCKETS 1024u
+#define ENCODING_BYTES 64u /* PostgreSQL's longest name has 14 */
 
 /* Guards the buckets and the fall of counts to zero. */
 static pthread_mutex_t table_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -45,65 +46,101 @@ void param_list_release(struct param_list *list)
 	list->n = 0;
 }
 
-/* The strings lie in one buffer that may move: re-anchor those that point into it. */
-static const char *keep(struct param_list *list, const char *s)
+/* What points into the list's buffer, which was `old`, does so still. */
+static const char *moved(const struct param_list *list, const char *s, const char *old, size_t n_old)
 {
-	size_t need = strlen(s) + 1, at = list->text.len;
-	const char *old = list->text.data, *old_end = old + list->text.len;
+	return s && s >= old && s < old + n_old ? list->text.data + (s - old) : s;
+}
+
+/* The strings lie in one buffer that may move. Returns where `s` was put. */
+static size_t keep(struct param_list *list, const char *s)
+{
+	size_t n = strlen(s) + 1, at = list->text.len;
+	const char *old = list->text.data;
 	unsigned i;
 
-	strbuf_reserve(&list->text, need);
+	strbuf_reserve(&list->text, n);
 	for (i = 0; i < list->n && old != list->text.data; i++) {
 		struct param *item = &list->items[i];
 
-		if (item->name >= old && item->name < old_end)
-			item->name = list->text.data + (item->name - old);
-		if (item->value >= old && item->value < old_end)
-			item->value = list->text.data + (item->value - old);
+		item->name = moved(list, item->name, old, at);
+		item->value = moved(list, item->value, old, at);
+		item->encoding = moved(list, item->encoding, old, at);
 	}
-	strbuf_add(&list->text, s, need);
-	return list->text.data + at;
+	strbuf_add(&list->text, s, n);
+	return at;
+}
+
+static bool is_ascii(const char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s >= 0x80)
+			return false;
+	return true;
+}
+
+/* Where it is (true), or would be. */
+static bool find(const struct param_list *list, const char *name, unsigned *at_r)
+{
+	int order = 1;
+	unsigned at;
+
+	for (at = 0; at < list->n && (order = strcasecmp(list->items[at].name, name)) < 0; at++)
+		;
+	*at_r = at;
+	return at < list->n && order == 0;
+}
+
+bool param_list_set_in(struct param_list *list, const char *name, const char *value, const char *encoding)
+{
+	size_t name_at, value_at, encoding_at = 0;
+	bool is_there, has_encoding;
+	unsigned at;
+
+	is_there = find(list, name, &at);
+	if (value == NULL) {
+		list->n -= is_there;
+		if (is_there)
+			memmove(&list->items[at], &list->items[at + 1], (list->n - at) * sizeof(list->items[0]));
+		return true;
+	}
+	if ((!is_there && list->n == PARAMS_MAX) || strlen(value) > PARAMS_VALUE_MAX_BYTES ||
+		strlen(name) > PARAMS_VALUE_MAX_BYTES)
+		return false;
+	has_encoding = encoding && !(is_ascii(name) && is_ascii(value));
+	name_at = is_there ? 0 : keep(list, name);
+	value_at = keep(list, value);
+	if (has_encoding)
+		encoding_at = keep(list, encoding);
+	if (!is_there) {
+		memmove(&list->items[at + 1], &list->items[at], (list->n - at) * sizeof(list->items[0]));
+		list->items[at].name = list->text.data + name_at;
+		list->n++;
+	}
+	list->items[at].value = list->text.data + value_at;
+	list->items[at].encoding = has_encoding ? list->text.data + encoding_at : NULL;
+	return true;
 }
 
 bool param_list_set(struct param_list *list, const char *name, const char *value)
 {
+	char encoding[ENCODING_BYTES];
 	unsigned at;
 
-	for (at = 0; at < list->n; at++) {
-		int order = strcasecmp(list->items[at].name, name);
+	if (value == NULL || LIKELY(is_ascii(value) && is_ascii(name)) || !find(list, "client_encoding", &at))
+		return param_list_set_in(list, name, value, NULL);
+	(void)snprintf(encoding, sizeof(encoding), "%s", list->items[at].value); /* the buffer may move */
+	return param_list_set_in(list, name, value, encoding);
+}
 
-		if (order < 0)
-			continue;
-		if (order > 0)
-			break;
-		if (value == NULL) {
-			memmove(&list->items[at], &list->items[at + 1],
-				(list->n - at - 1) * sizeof(list->items[0]));
-			list->n--;
-			return true;
-		}
-		if (strlen(value) > PARAMS_VALUE_MAX_BYTES)
-			return false;
-		value = keep(list, value);
-		list->items[at].value = value;
-		return true;
-	}
-	if (value == NULL)
-		return true;
-	if (list->n == PARAMS_MAX || strlen(value) > PARAMS_VALUE_MAX_BYTES ||
-		strlen(name) > PARAMS_VALUE_MAX_BYTES)
-		return false;
-	name = keep(list, name);
-	{
-		size_t name_at = (size_t)(name - list->text.data);
+static size_t encoding_bytes(const struct param *param)
+{
+	return param->encoding ? strlen(param->encoding) + 1 : 0;
+}
 
-		value = keep(list, value);
-		name = list->text.data + name_at;
-	}
-	memmove(&list->items[at + 1], &list->items[at], (list->n - at) * sizeof(list->items[0]));
-	list->items[at] = (struct param){name, value};
-	list->n++;
-	return true;
+static bool is_same_encoding(const struct param *a, const struct param *b)
+{
+	return a->encoding == b->encoding || (a->encoding && b->encoding && strcmp(a->encoding, b->encoding) == 0);
 }
 
 static struct pgw_hash128 hash_of(const struct param_list *list, size_t *n_text_r)
@@ -118,7 +155,9 @@ static struct pgw_hash128 hash_of(const struct param_list *list, size_t *n_text_
 
 		hash = pgw_hash128_more(hash, list->items[i].name, n_name);
 		hash = pgw_hash128_more(hash, list->items[i].value, n_value);
-		*n_text_r += n_name + n_value;
+		if (UNLIKELY(list->items[i].encoding != NULL))
+			hash = pgw_hash128_more(hash, list->items[i].encoding, encoding_bytes(&list->items[i]));
+		*n_text_r += n_name + n_value + encoding_bytes(&list->items[i]);
 	}
 	return hash;
 }
@@ -131,7 +170,8 @@ static bool is_same(const struct param_set *set, const struct param_list *list)
 		return false;
 	for (i = 0; i < set->n; i++)
 		if (strcmp(set->items[i].name, list->items[i].name) != 0 ||
-			strcmp(set->items[i].value, list->items[i].value) != 0)
+			strcmp(set->items[i].value, list->items[i].value) != 0 ||
+			!is_same_encoding(&set->items[i], &list->items[i]))
 			return false;
 	return true;
 }
@@ -173,6 +213,8 @@ static struct pgw_hash128 meaning_of(const struct param_set *set)
 			continue;
 		meaning = pgw_hash128_more(meaning, item->name, strlen(item->name));
 		meaning = pgw_hash128_more(meaning, item->value, strlen(item->value));
+		if (UNLIKELY(item->encoding != NULL))
+			meaning = pgw_hash128_more(meaning, item->encoding, strlen(item->encoding));
 	}
 	return meaning;
 }
@@ -198,6 +240,11 @@ static struct param_set *build(
 		text += n_name;
 		set->items[i].value = memcpy(text, list->items[i].value, n_value);
 		text += n_value;
+		set->items[i].encoding = NULL;
+		if (UNLIKELY(list->items[i].encoding != NULL)) {
+			set->items[i].encoding = memcpy(text, list->items[i].encoding, encoding_bytes(&list->items[i]));
+			text += encoding_bytes(&list->items[i]);
+		}
 		if (strcasecmp(set->items[i].name, "application_name") == 0)
 			set->application_name = set->items[i].value;
 		else if (strcasecmp(set->items[i].name, "pglane.class") == 0)
@@ -254,14 +301,33 @@ void param_set_unref(struct param_set **set_p)
 	pthread_mutex_unlock(&table_mutex);
 }
 
-const char *param_set_get(const struct param_set *set, const char *name)
+const struct param *param_set_find(const struct param_set *set, const char *name)
 {
 	unsigned i;
 
 	for (i = 0; set && i < set->n; i++)
 		if (strcasecmp(set->items[i].name, name) == 0)
-			return set->items[i].value;
+			return &set->items[i];
 	return NULL;
+}
+
+const char *param_set_get(const struct param_set *set, const char *name)
+{
+	const struct param *param = param_set_find(set, name);
+
+	return param ? param->value : NULL;
+}
+
+struct param_set *param_set_with_param(const struct param_set *set, const struct param *param)
+{
+	struct param_list list;
+	struct param_set *result;
+
+	param_list_init(&list, set);
+	(void)!param_list_set_in(&list, param->name, param->value, param->encoding);
+	result = param_set_intern(&list);
+	param_list_release(&list);
+	return result;
 }
 
 struct param_set *param_set_with(const struct param_set *set, const char *name, const char *value)
@@ -276,21 +342,52 @@ struct param_set *param_set_with(const struct param_set *set, const char *name, 
 	return result;
 }
 
-static void add_set(struct strbuf *sql, const struct param *param)
+/*
+ * A literal; what is not ASCII by its bytes, which the server takes for what its client meant: a message is read in the client_encoding that
+ * the session has when it comes, and that may be another one's.
+ */
+void param_add_text(struct strbuf *sql, const char *text, const char *encoding)
+{
+	if (LIKELY(encoding == NULL || is_ascii(text))) {
+		strbuf_add_literal(sql, text);
+		return;
+	}
+	strbuf_adds(sql, "pg_catalog.convert_from(pg_catalog.decode('");
+	for (; *text; text++)
+		strbuf_addf(sql, "%02x", (unsigned char)*text);
+	strbuf_adds(sql, "','hex'),");
+	strbuf_add_literal(sql, encoding);
+	strbuf_adds(sql, ")");
+}
+
+void param_add_call(struct strbuf *sql, const struct param *param, bool is_local)
 {
 	/* set_config() takes the value as a startup packet gives it; SET would read a list of
 	 * identifiers as one. */
 	strbuf_adds(sql, "SELECT pg_catalog.set_config(");
-	strbuf_add_literal(sql, param->name);
+	param_add_text(sql, param->name, param->encoding);
 	strbuf_adds(sql, ",");
-	strbuf_add_literal(sql, param->value);
-	strbuf_adds(sql, ",false);");
+	if (param->value)
+		param_add_text(sql, param->value, param->encoding);
+	else
+		strbuf_adds(sql, "NULL");
+	strbuf_adds(sql, is_local ? ",true)" : ",false)");
 }
 
-static void add_reset(struct strbuf *sql, const char *name)
+static void add_set(struct strbuf *sql, const struct param *param)
 {
+	param_add_call(sql, param, false);
+	strbuf_adds(sql, ";");
+}
+
+static void add_reset(struct strbuf *sql, const struct param *param)
+{
+	if (UNLIKELY(param->encoding != NULL) && !is_ascii(param->name)) {
+		add_set(sql, &(struct param){param->name, NULL, param->encoding});
+		return;
+	}
 	strbuf_adds(sql, "RESET ");
-	strbuf_add_ident(sql, name);
+	strbuf_add_ident(sql, param->name);
 	strbuf_adds(sql, ";");
 }
 
@@ -307,14 +404,12 @@ static void add_identities(const struct param_set *set, bool reset, struct strbu
 	unsigned i;
 
 	for (i = 0; i < N_ELEMENTS(identities); i++) {
-		struct param param = {identities[i], param_set_get(set, identities[i])};
+		const struct param *param = param_set_find(set, identities[i]);
 
-		if (param.value == NULL)
-			continue;
-		if (reset)
-			add_reset(sql, param.name);
-		else
-			add_set(sql, &param);
+		if (param && reset)
+			add_reset(sql, param);
+		else if (param)
+			add_set(sql, param);
 	}
 }
 
@@ -332,8 +427,9 @@ void param_set_difference(
 		if (is_identity(order < 0 ? from->items[i].name : to->items[j].name)) {
 			/* not here */
 		} else if (order < 0) {
-			add_reset(sql, from->items[i].name);
-		} else if (order > 0 || strcmp(from->items[i].value, to->items[j].value) != 0) {
+			add_reset(sql, &from->items[i]);
+		} else if (order > 0 || strcmp(from->items[i].value, to->items[j].value) != 0 ||
+			   !is_same_encoding(&from->items[i], &to->items[j])) {
 			add_set(sql, &to->items[j]);
 		}
 		i += order <= 0;

@@ -35,10 +35,10 @@
 	"SELECT name, pg_catalog.current_setting(name, true) FROM pg_catalog.pg_settings "         \
 	"WHERE source" EQ "'session'"
 
-static void add_equals(struct strbuf *sql, const char *current, const char *value, const char *before)
+static void add_equals(struct strbuf *sql, const char *current, const struct param *param, const char *before)
 {
 	strbuf_addf(sql, "%s%s" EQ, before, current);
-	strbuf_add_literal(sql, value);
+	param_add_text(sql, param->value, param->encoding);
 }
 
 /*
@@ -48,7 +48,7 @@ static void add_equals(struct strbuf *sql, const char *current, const char *valu
  */
 static void add_setting(struct strbuf *sql, const char *name, const struct client *client)
 {
-	const char *login = param_set_get(client->params_login, name), *had = param_set_get(client->pin->before, name);
+	const struct param *login = param_set_find(client->params_login, name), *had = param_set_find(client->pin->before, name);
 	struct strbuf current = STRBUF_INIT;
 
 	strbuf_adds(&current, "pg_catalog.current_setting(");

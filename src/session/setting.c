@@ -6,6 +6,7 @@
 #include "pgw/sqllex.h"
 #include "session/listen.h"
 #include "session/pin.h"
+#include "session/restore.h"
 #include "session/server.h"
 
 #define SETTING_TEXT_BYTES 1024u
@@ -153,30 +154,19 @@ static bool has(const struct param_set *set, const char *name, const char *value
 	return found && strcmp(found, value) == 0;
 }
 
-/* RESET goes back to what the client logged in with; the server, which others share, to its own default. */
-static void note_reset(struct client *client, const char *name, bool reset)
-{
-	if (!reset && client->resets)
-		touched_remove(client->resets, name);
-	if (!reset || param_set_get(client->params_login, name) == NULL)
-		return;
-	if (client->resets == NULL) {
-		client->resets = mem_alloc(sizeof(*client->resets));
-		touched_init(client->resets);
-	}
-	touched_add(client->resets, name);
-}
-
 static bool note(struct client *client, const char *sql, size_t n)
 {
 	struct strbuf name = STRBUF_INIT, value = STRBUF_INIT;
 	bool reset, ok = setting_parse(
 		sql, n, client->params->backslash_escapes, &name, &value, &reset);
+	const struct param *login = ok && reset ? param_set_find(client->params_login, name.data) : NULL;
 	struct param_set *set = NULL;
 
 	if (ok && !reset && touched_is_of_one_server(name.data, value.data))
 		ok = false; /* it will be asked for */
-	if (ok) {
+	if (login) { /* restore.h gives it to the server, too */
+		set = param_set_with_param(client->params, login);
+	} else if (ok) {
 		set = param_set_with(client->params, name.data, reset ? NULL : value.data);
 		ok = reset || has(set, name.data, value.data); /* else it has too many */
 	}
@@ -185,7 +175,6 @@ static bool note(struct client *client, const char *sql, size_t n)
 		param_set_unref(&set); /* it says nothing about the next one */
 	} else if (ok) {
 		client->n_noted++;
-		note_reset(client, name.data, reset);
 		if (client->params_before == NULL)
 			client->params_before = param_set_ref(client->params);
 		param_set_unref(&client->params);
@@ -230,20 +219,14 @@ static void report(struct client *client, const struct server *server, const str
 	param_set_unref(&defaults);
 }
 
-/* The server has its defaults, the client what it logged in with, as if it had connected itself. */
+/* Both have what the client logged in with (restore.h), as if it had connected itself. */
 static void reset_all(struct client *client, struct server *server)
 {
-	unsigned i;
-
 	param_set_unref(&server->params);
-	registry_lock();
-	server->params = param_set_ref(server->pool->shared->defaults);
-	registry_unlock();
+	server->params = param_set_ref(client->params_login);
 	param_set_unref(&client->params);
 	client->params = param_set_ref(client->params_login);
 	pin_settings_gone(client);
-	for (i = 0; i < client->params->n; i++)
-		report(client, server, &client->params->items[i]);
 }
 
 /* The batch that reset some is over: they are the login's, unless it set them again. */
@@ -258,7 +241,7 @@ static void reset_some(struct client *client, const struct server *server)
 
 		if (!touched_has(client->resets, param->name))
 			continue;
-		set = param_set_with(client->params, param->name, param->value);
+		set = param_set_with_param(client->params, param);
 		param_set_unref(&client->params);
 		client->params = set;
 		report(client, server, param);
@@ -267,7 +250,11 @@ static void reset_some(struct client *client, const struct server *server)
 
 void setting_was_reset(struct client *client, const char *name)
 {
-	note_reset(client, name, true);
+	if (client->resets == NULL) {
+		client->resets = mem_alloc(sizeof(*client->resets));
+		touched_init(client->resets);
+	}
+	touched_add(client->resets, name);
 }
 
 void setting_take_resets(struct client *client, const struct server *server)
@@ -500,6 +487,9 @@ void setting_settled(struct client *client, bool failed)
 	struct server *server = client->server;
 	bool is_noted;
 
+	if (UNLIKELY(!TAILQ_EMPTY(&client->restores)) &&
+		(server == NULL || (server->xact == PGW_XACT_IDLE && server->expects.n == 0)))
+		restore_portals_gone(client);
 	if (UNLIKELY(client->n_noted > 0)) {
 		failed |= have_not_run(client);
 		client_unset(client, CLIENT_EXTENDED_SETS);

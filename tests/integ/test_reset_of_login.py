@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: ISC
+"""RESET in all its forms goes back to what the client logged in with, at once, wherever it stands; and nobody is told of the server's default in between.
+
+Each case is said to a direct connection, too, and every message that comes back is the same, ParameterStatus included.
+"""
+
+import pytest
+
+from harness import proxy as proxy_module
+from harness import wire
+
+LOGIN = {"options": "-c work_mem=77MB -c search_path=a,b -c my.own=login -c statement_timeout=9min", "TimeZone": "Asia/Tokyo", "application_name": "mine",
+         "DateStyle": "German", "client_encoding": "LATIN1"}
+NAMES = ("work_mem", "search_path", "my.own", "statement_timeout", "TimeZone", "application_name", "DateStyle", "client_encoding", "enable_seqscan")
+SHOW = "SELECT " + ", ".join(f"coalesce(current_setting('{name}', true), '')" for name in NAMES)
+CHANGES = ["SET work_mem = '9MB'", "SET search_path = c", "SET my.own = set", "SET statement_timeout = 0", "SET TimeZone = 'Europe/Paris'", "SET application_name = 'other'",
+           "SET DateStyle = 'SQL, MDY'", "SET client_encoding = 'UTF8'", "SET enable_seqscan = off"]
+EACH = [f"RESET {name}" for name in NAMES]
+CASES = {
+    "outside": EACH,
+    "default": [f"SET {name} TO DEFAULT" for name in NAMES],
+    "equals default": [f"SET SESSION {name} = DEFAULT;" for name in NAMES],
+    "all": ["RESET ALL"],
+    "discard": ["DISCARD ALL"],
+    "commented": ["/* all */ RESET /* of */ ALL -- it"],
+    "time zone": ["RESET TIME ZONE", SHOW, "SET TimeZone = 'UTC'", "SET TIME ZONE DEFAULT", SHOW, "SET TimeZone = 'UTC'", "SET TIME ZONE LOCAL"],
+    "names": ["SET NAMES DEFAULT", SHOW, "SET NAMES 'UTF8'", "SET NAMES"],
+    "transaction": ["BEGIN", *EACH, SHOW, "COMMIT"],
+    "all in a transaction": ["BEGIN", "RESET ALL", SHOW, "COMMIT"],
+    "rolled back": ["BEGIN", *EACH, SHOW, "ROLLBACK"],
+    "all rolled back": ["BEGIN", "RESET ALL", SHOW, "ROLLBACK"],
+    "a savepoint": ["BEGIN", "RESET work_mem", "SAVEPOINT s", "RESET TimeZone", "RESET my.own", SHOW, "ROLLBACK TO s", SHOW, "COMMIT"],
+    "in a savepoint": ["BEGIN", "SAVEPOINT s", "RESET ALL", SHOW, "RELEASE s", SHOW, "SAVEPOINT t", "SET work_mem = '3MB'", "RESET work_mem", "ROLLBACK TO t", "COMMIT"],
+    "local": ["BEGIN", "SET LOCAL work_mem TO DEFAULT", "SET LOCAL TimeZone TO DEFAULT", "SET LOCAL search_path = DEFAULT", SHOW, "COMMIT"],
+    "local outside": ["SET LOCAL TimeZone TO DEFAULT", "SET LOCAL my.own TO DEFAULT"],
+    "and set again": ["BEGIN", "RESET ALL", "SET work_mem = '5MB'", "SET TimeZone = 'UTC'", SHOW, "COMMIT"],
+    "and an error": ["BEGIN", "RESET ALL", "SELECT 1/0", "RESET work_mem", "ROLLBACK"],
+    "isolation behind it": ["BEGIN", "RESET work_mem", "RESET TimeZone", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SHOW transaction_isolation", "COMMIT"],
+    "nonsense": ["RESET work_memory", "RESET work_mem, TimeZone", "SET work_mem TO DEFAULT, 1", "DISCARD EVERYTHING", "BEGIN", "DISCARD ALL", "ROLLBACK"],
+    "read only": ["BEGIN READ ONLY", "RESET work_mem", "RESET ALL", SHOW, "COMMIT"],
+    "a temporary table": ["CREATE TEMP TABLE keeps (n int)", "BEGIN", "RESET my.own", SHOW, "COMMIT", "RESET ALL"],
+    "as another role": ["SET ROLE app", "BEGIN", "RESET TimeZone", "RESET ALL", SHOW, "COMMIT", "RESET ROLE"],
+    "chained": ["BEGIN", "RESET work_mem", "COMMIT AND CHAIN", "RESET TimeZone", "ROLLBACK AND CHAIN", "RESET my.own", "COMMIT"],
+}
+
+
+def simple(client, sql):
+    return client.query(sql)
+
+
+def extended(client, sql):
+    return client.exchange(wire.parse("", sql), wire.bind("", ""), wire.describe("P"), wire.execute())
+
+
+def named(client, sql):
+    """Prepared in one batch, and run in another by a portal with a name, behind one that is not run."""
+    client.exchange(wire.close("S", "n"), wire.parse("n", sql))
+    return client.exchange(wire.bind("", "n"), wire.bind("p", "n"), wire.execute("p"), wire.close("P", "p"))
+
+
+def told(result):
+    """All messages; errors and notices by what does not depend on the source's lines."""
+    return [(kind, (wire.error_fields(body)["C"], wire.error_fields(body)["M"])) if kind in "EN" else (kind, body) for kind, body in result.messages]
+
+
+@pytest.fixture(scope="module")
+def proxies(cluster, program):
+    running = {mode: proxy_module.Proxy(cluster, program, pool_mode=mode, lanes={"default": 1}, workers=1) for mode in ("transaction", "session")}
+    yield running
+    for proxy in running.values():
+        proxy.stop()
+
+
+@pytest.mark.parametrize("pooling", ["transaction", "session"])
+@pytest.mark.parametrize("ask", [simple, extended, named])
+@pytest.mark.parametrize("case", CASES)
+def test_as_on_a_connection_of_its_own(proxies, cluster, case, ask, pooling):
+    """One server, which in transaction pooling another client uses in between, who notices nothing."""
+    proxy = proxies[pooling]
+    with proxy.client() as other:
+        before = told(other.query(SHOW))
+        if pooling == "session":
+            other.close()
+        with proxy.client(**LOGIN) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**LOGIN) as direct:
+            assert {**client.parameters, "is_superuser": ""} == {**direct.parameters, "is_superuser": ""}
+            for change in CHANGES:
+                assert told(simple(client, change)) == told(simple(direct, change)), change
+            for sql in [*CASES[case], SHOW]:
+                ours, theirs = told(ask(client, sql)), told(ask(direct, sql))
+                assert ours == theirs, sql
+                if pooling == "transaction" and theirs[-1] == ("Z", b"I") and case != "a temporary table":
+                    assert told(other.query(SHOW)) == before, sql
+            assert told(client.query(SHOW)) == told(direct.query(SHOW))
+    if pooling == "session":
+        with proxy.client() as other:
+            assert told(other.query(SHOW)) == before
