@@ -71,7 +71,7 @@ static size_t keep(struct param_list *list, const char *s)
 	return at;
 }
 
-static bool is_ascii(const char *s)
+bool param_is_ascii(const char *s)
 {
 	for (; *s; s++)
 		if ((unsigned char)*s >= 0x80)
@@ -107,7 +107,7 @@ bool param_list_set_in(struct param_list *list, const char *name, const char *va
 	if ((!is_there && list->n == PARAMS_MAX) || strlen(value) > PARAMS_VALUE_MAX_BYTES ||
 		strlen(name) > PARAMS_VALUE_MAX_BYTES)
 		return false;
-	has_encoding = encoding && !(is_ascii(name) && is_ascii(value));
+	has_encoding = encoding && !(param_is_ascii(name) && param_is_ascii(value));
 	name_at = is_there ? 0 : keep(list, name);
 	value_at = keep(list, value);
 	if (has_encoding)
@@ -127,7 +127,7 @@ bool param_list_set(struct param_list *list, const char *name, const char *value
 	char encoding[ENCODING_BYTES];
 	unsigned at;
 
-	if (value == NULL || LIKELY(is_ascii(value) && is_ascii(name)) || !find(list, "client_encoding", &at))
+	if (value == NULL || LIKELY(param_is_ascii(value) && param_is_ascii(name)) || !find(list, "client_encoding", &at))
 		return param_list_set_in(list, name, value, NULL);
 	(void)snprintf(encoding, sizeof(encoding), "%s", list->items[at].value); /* the buffer may move */
 	return param_list_set_in(list, name, value, encoding);
@@ -348,7 +348,7 @@ struct param_set *param_set_with(const struct param_set *set, const char *name, 
  */
 void param_add_text(struct strbuf *sql, const char *text, const char *encoding)
 {
-	if (LIKELY(encoding == NULL || is_ascii(text))) {
+	if (LIKELY(encoding == NULL || param_is_ascii(text))) {
 		strbuf_add_literal(sql, text);
 		return;
 	}
@@ -372,6 +372,8 @@ void param_add_call(struct strbuf *sql, const struct param *param, bool is_local
 	else
 		strbuf_adds(sql, "NULL");
 	strbuf_adds(sql, is_local ? ",true)" : ",false)");
+	if (UNLIKELY(param->encoding != NULL)) /* the client_encoding of the moment may have no such characters to say them in */
+		strbuf_adds(sql, " IS NULL");
 }
 
 static void add_set(struct strbuf *sql, const struct param *param)
@@ -382,7 +384,7 @@ static void add_set(struct strbuf *sql, const struct param *param)
 
 static void add_reset(struct strbuf *sql, const struct param *param)
 {
-	if (UNLIKELY(param->encoding != NULL) && !is_ascii(param->name)) {
+	if (UNLIKELY(param->encoding != NULL) && !param_is_ascii(param->name)) {
 		add_set(sql, &(struct param){param->name, NULL, param->encoding});
 		return;
 	}

@@ -67,6 +67,8 @@ struct param_set *param_set_with_param(const struct param_set *set, const struct
  * Nothing when they agree. */
 void param_set_difference(
 	const struct param_set *from, const struct param_set *to, struct strbuf *sql);
+/* Is it ASCII? */
+bool param_is_ascii(const char *s);
 /* Appends an expression in ASCII that is this text, which is in this encoding (NULL: in that of the session). */
 void param_add_text(struct strbuf *sql, const char *text, const char *encoding);
 /* Appends a call of set_config() in ASCII, whatever the parameter is. is_local: for the transaction. */

@@ -159,11 +159,15 @@ static bool note(struct client *client, const char *sql, size_t n)
 	struct strbuf name = STRBUF_INIT, value = STRBUF_INIT;
 	bool reset, ok = setting_parse(
 		sql, n, client->params->backslash_escapes, &name, &value, &reset);
-	const struct param *login = ok && reset ? param_set_find(client->params_login, name.data) : NULL;
+	const struct param *login = NULL;
 	struct param_set *set = NULL;
 
+	if (ok && !param_is_ascii(name.data))
+		ok = false; /* it is another name in another client_encoding */
 	if (ok && !reset && touched_is_of_one_server(name.data, value.data))
 		ok = false; /* it will be asked for */
+	if (ok && reset)
+		login = param_set_find(client->params_login, name.data);
 	if (login) { /* restore.h gives it to the server, too */
 		set = param_set_with_param(client->params, login);
 	} else if (ok) {

@@ -2,6 +2,7 @@
 #include "session/touched.h"
 
 #include "pgw/sqllex.h"
+#include "session/params.h"
 
 #define NAME_BYTES 256u /* of a name with its class */
 
@@ -61,7 +62,8 @@ void touched_add(struct touched *touched, const char *name)
 		touched->ignored = true;
 		return;
 	}
-	if (strcasecmp(name, "seed") == 0) { /* it cannot be shown */
+	/* It cannot be shown; or is another name in another client_encoding. */
+	if (strcasecmp(name, "seed") == 0 || !param_is_ascii(name)) {
 		touched->unknown = true;
 		return;
 	}

@@ -19,7 +19,7 @@ struct touched {
 	bool all;     /* RESET ALL, DISCARD ALL: every one that was set */
 	bool listed;  /* set_config(name, …) FROM pg_settings: some of those that are listed there */
 	bool ignored; /* some that leave nothing */
-	bool unknown; /* some that cannot be named: set_config($1, …), or too many */
+	bool unknown; /* some that cannot be named: set_config($1, …), names that are not ASCII, or too many */
 };
 
 void touched_init(struct touched *touched);

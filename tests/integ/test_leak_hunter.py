@@ -27,28 +27,27 @@ TIMEOUT_S = 30
 
 # What is done, and how often. 0: not equal today, and why; see tests/README.md.
 WEIGHTS = {
-    "read": 10, "write": 10, "set": 10, "set_local": 4, "reset": 4, "reset_of_login": 2, "set_config": 5, "role": 5, "transaction": 26, "savepoint": 6, "sql_prepared": 8,
+    "read": 10, "write": 10, "set": 10, "set_local": 4, "reset": 4, "reset_of_login": 4, "set_config": 5, "role": 5, "transaction": 26, "savepoint": 6, "sql_prepared": 8,
     "protocol_prepared": 12, "advisory": 7, "notify": 5, "temporary": 10, "cursor": 8, "portal": 4, "copy": 4, "discard": 3, "sequence": 4,
     "look": 7, "text": 6, "block": 3, "pipeline": 5, "leave": 2,
     "currval": 0,            # currval() and lastval() are known for a second: here nobody waits less
     "hidden": 0,             # SET, advisory locks and LISTEN in DO and functions are not seen
     "listen": 0,             # what is notified in the moment in which a client's channels change hands; test_listen.py has walks of its own
     "mixed_names": 0,        # one name by the protocol and by SQL in turn: a name that was closed can be found again, on a server that its client keeps
-    "reset_in_transaction": 0,  # RESET of what the client logged in with goes to the server's default until its end, and where the server is asked
 }
 
 SETTINGS = {
     "work_mem": ["'5MB'", "'6MB'", "7168"], "DateStyle": ["'German'", "'ISO, DMY'", "SQL, MDY", "'Postgres'"], "TimeZone": ["'Asia/Tokyo'", "'UTC'", "'America/New_York'"],
-    "IntervalStyle": ["'iso_8601'", "postgres_verbose"], "application_name": ["'one'", "'name'", "''"], "search_path": ["hidden, public", "'public'", "''", "pg_catalog, hidden"],
-    "extra_float_digits": ["0", "-3", "3"], "bytea_output": ["escape", "'hex'"], "client_encoding": ["'LATIN1'", "'UTF8'"], "my.own": ["'mine'", "'it''s'", "7"],
+    "IntervalStyle": ["'iso_8601'", "postgres_verbose"], "application_name": ["'one'", "'näme'", "''"], "search_path": ["hidden, public", "'hüdden', public", "'public'", "''", "pg_catalog, hidden"],
+    "extra_float_digits": ["0", "-3", "3"], "bytea_output": ["escape", "'hex'"], "client_encoding": ["'LATIN1'", "'UTF8'"], "my.own": ["'mine'", "'it''s'", "7", "'mü'"],
     "default_transaction_isolation": ["'repeatable read'", "'read committed'"], "default_transaction_read_only": ["on", "off"], "statement_timeout": ["'9min'", "0", "600000"],
     "enable_seqscan": ["off", "on"], "standard_conforming_strings": ["on"], "client_min_messages": ["'warning'", "'notice'", "error"], "lc_numeric": ["'C'"],
     "xmloption": ["document", "content"], "idle_in_transaction_session_timeout": ["'8min'"], "lock_timeout": ["'7min'", "0"], "row_security": ["off", "on"],
     "work_memory": ["'1MB'"], "transform_null_equals": ["on", "off"], "enable_hashjoin": ["nonsense"],
 }
-# RESET of what somebody logs in with is a kind of its own.
 LOGIN_PARAMETERS = [{}, {}, {}, {"TimeZone": "Asia/Tokyo"}, {"application_name": "logged in"}, {"options": "-c work_mem=9MB -c search_path=hidden,public"},
-                    {"DateStyle": "German", "client_encoding": "LATIN1"}, {"options": "-c my.own=given"}]
+                    {"DateStyle": "German", "client_encoding": "LATIN1"}, {"options": "-c my.own=given"},
+                    {"options": "-c my.own=gegebenä", "client_encoding": "LATIN1", "application_name": "ängemeldet"}]
 GIVEN = ("TimeZone", "application_name", "work_mem", "search_path", "DateStyle", "client_encoding", "my.own")
 READS = ["SELECT n, v FROM public.t{i} ORDER BY n", "SELECT count(*) FROM public.t{i}", "SELECT who FROM public.shown", "SELECT who FROM shown", "SELECT 1/0", "SELEC",
          "SELECT * FROM nowhere", "SELECT '2026-02-03'::date, '2026-02-03 04:05:06+00'::timestamptz, '1 day 2 hours'::interval, 0.1::float4, '\\x00ff'::bytea",
@@ -165,14 +164,9 @@ class Client:
         name = self.resettable()
         self.sql(self.rng.choice([f"RESET {name}", f"SET {name} TO DEFAULT", f"RESET {name}" if self.parameters else "RESET ALL"]))
 
-    def do_reset_of_login(self, anywhere=False):
-        """Of who keeps a server, or has a role (RESET ALL), the server may be asked what came of it, which knows nothing of the login."""
+    def do_reset_of_login(self):
         name = self.rng.choice(GIVEN)
-        if anywhere or (self.status == "I" and not self.is_pinned):
-            self.sql(self.rng.choice([f"RESET {name}", f"SET {name} TO DEFAULT", f"RESET {name}" if self.had_role else "RESET ALL"]))
-
-    def do_reset_in_transaction(self):
-        self.do_reset_of_login(True)
+        self.sql(self.rng.choice([f"RESET {name}", f"RESET {name}", f"SET {name} TO DEFAULT", f"SET LOCAL {name} TO DEFAULT", "RESET ALL"]))
 
     def do_set_config(self):
         name, value = self.setting()
