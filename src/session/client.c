@@ -95,6 +95,7 @@ static void adopt(struct worker *worker, int fd, bool is_unix)
 	client->last_active_us = clock_mono_us();
 	TAILQ_INIT(&client->pending_names);
 	TAILQ_INIT(&client->restores);
+	STAILQ_INIT(&client->amids);
 	TAILQ_INSERT_TAIL(&worker->clients, client, link);
 	STAT_ADD(worker->n_clients, 1);
 	socket_tune(fd, is_unix, worker_config(worker));
@@ -171,6 +172,7 @@ static void free_client(struct task *task)
 	param_set_unref(&client->params_login);
 	setting_forget_resets(client);
 	restore_portals_gone(client);
+	restore_amid_forget(client);
 	if (client->target)
 		pool_leave(client->target);
 	if (client->pool)

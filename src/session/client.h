@@ -95,6 +95,7 @@ struct pending_name {
 struct pin;   /* pin.h */
 struct touched;
 struct restore;
+struct restore_amid;
 struct listen; /* listen.h */
 struct write_sync;
 struct login; /* client_login.c; freed when the login is over */
@@ -132,6 +133,7 @@ struct client {
 	struct param_set *params_login;	 /* what RESET ALL and DISCARD ALL go back to */
 	struct touched *resets; /* parameters of params_login that its server says it has at their defaults; NULL: none */
 	TAILQ_HEAD(restores, restore) restores; /* portals that reset such values, see restore.h */
+	STAILQ_HEAD(amids, restore_amid) amids; /* of the Queries under way that have text of ours in them, in order */
 	struct pgw_hash128 xact_meaning; /* its transaction, or batch, has settings of its own; else 0 */
 	struct login *login;
 	char *begin; /* the text of a deferred BEGIN */

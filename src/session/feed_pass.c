@@ -142,7 +142,7 @@ static bool may_reset(const struct pgw_frame *frame)
 {
 	const uint8_t *nul = memchr(frame->body, '\0', frame->n_available), *end = frame->body + frame->n_available;
 
-	return nul && restore_may_want((const char *)nul + 1, (size_t)(end - nul - 1));
+	return nul && reset_text_may_be((const char *)nul + 1, (size_t)(end - nul - 1));
 }
 
 enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
@@ -178,7 +178,7 @@ enum step feed_pass_parse(struct feed *feed, const struct pgw_frame *frame)
 			    feed, frame, parse.query, parse.n_query_bytes, &step))
 			return step;
 		is_kept = true;
-	} else if (UNLIKELY(client->brings_own) && restore_may_want(parse.query, parse.n_query_bytes)) {
+	} else if (UNLIKELY(client->brings_own) && reset_text_may_be(parse.query, parse.n_query_bytes)) {
 		is_kept = reset_text_parse(parse.query, parse.n_query_bytes, client->params->backslash_escapes, &text);
 	}
 	if (UNLIKELY(is_kept)) {

@@ -191,16 +191,18 @@ void feed_query_sent(struct client *client, struct expect expect)
 }
 
 /* It resets what the client logged in with: it was sent in another form. */
-static bool query_restores(struct client *client, const struct pgw_frame *frame, const struct statement_route *route)
+static bool query_restores(
+	struct client *client, const struct pgw_frame *frame, const struct statement_route *route, struct expect *expect)
 {
 	const char *sql = (const char *)frame->body;
+	size_t n = frame->n_body_bytes - 1;
 
 	if (frame->n_available < frame->n_body_bytes)
 		return false;
-	if (client_is(client, CLIENT_SESSION) ? !restore_may_want(sql, frame->n_body_bytes - 1)
+	if (client_is(client, CLIENT_SESSION) ? !reset_text_may_be(sql, n) && memchr(sql, ';', n) == NULL
 					       : !(route->effects & RESTORE_EFFECTS))
 		return false;
-	return restore_query(client, sql, frame->n_body_bytes - 1);
+	return restore_query(client, sql, n, expect);
 }
 
 enum step feed_send_query(
@@ -215,11 +217,10 @@ enum step feed_send_query(
 			frame->n_available - (frame->n_available == frame->n_body_bytes)); /* its NUL */
 	if (UNLIKELY(client->sync != NULL))
 		expect.flags = write_sync_query_ahead(client);
-	if (UNLIKELY(route->counted))
+	restores = UNLIKELY(client->brings_own) && expect.flags == 0 && expect.n_names == 0 &&
+		   query_restores(client, frame, route, &expect);
+	if (UNLIKELY(route->counted) && !restores)
 		tally_queried(client->server, &expect, route);
-	restores = UNLIKELY(client->brings_own) && expect.flags == 0 && expect.n_names == 0 && query_restores(client, frame, route);
-	if (restores)
-		expect.kind = EXPECT_SYNC;
 	feed_query_sent(client, expect);
 	if (UNLIKELY(route->effects & EFFECT_DEALLOCATE_ALL))
 		server_set(client->server, SERVER_STATEMENTS_GOING);

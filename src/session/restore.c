@@ -2,10 +2,11 @@
 #include "session/restore.h"
 
 #include "base/mem.h"
-#include "pgw/sqllex.h"
 #include "session/replica.h"
 #include "session/server.h"
+#include "session/walk.h"
 
+#define AMID_MAX 16u /* that are restored in one text */
 #define PORTALS_MAX 16u /* that are bound at a time; of more, the oldest is forgotten */
 #define STATEMENT "pglane_restore" /* and its portal */
 #define MESSAGES_ROOM 256u
@@ -16,126 +17,6 @@ struct restore {
 	struct reset_text text;
 	char portal[];
 };
-
-/* ---- texts ---- */
-
-static bool is_punct(const struct pgw_token *token, char c)
-{
-	return (token->kind == PGW_TOK_PUNCT || token->kind == PGW_TOK_OPERATOR) && token->len == 1 && token->at[0] == c;
-}
-
-/* Nothing follows but perhaps semicolons; *token is the first that does. */
-static bool ends(struct pgw_lexer *lexer, struct pgw_token *token)
-{
-	while (is_punct(token, ';'))
-		*token = pgw_lex(lexer);
-	return token->kind == PGW_TOK_END;
-}
-
-/* name, or class.name; *token is its first word, and then what is behind. */
-static bool parse_name(struct pgw_lexer *lexer, struct pgw_token *token, char name[static 256])
-{
-	size_t n = 0;
-
-	for (;;) {
-		if ((token->kind != PGW_TOK_WORD && token->kind != PGW_TOK_QUOTED_IDENT) || token->len > 250 - n)
-			return false;
-		n += pgw_token_ident(token, name + n, 256 - n);
-		*token = pgw_lex(lexer);
-		if (n > 250 || !is_punct(token, '.'))
-			break;
-		name[n++] = '.';
-		*token = pgw_lex(lexer);
-	}
-	name[MIN_OF(n, 255u)] = '\0';
-	return n > 0 && n <= 250;
-}
-
-/* TIME ZONE, NAMES: the words of a parameter. *token is the first of them, and then what is behind. */
-static bool parse_words(struct pgw_lexer *lexer, struct pgw_token *token, struct reset_text *text, bool is_reset)
-{
-	struct pgw_lexer ahead = *lexer;
-	struct pgw_token next = pgw_lex(&ahead);
-
-	if (pgw_word_is(token, "time") && pgw_word_is(&next, "zone"))
-		(void)snprintf(text->name, sizeof(text->name), "TimeZone");
-	else if (!is_reset && pgw_word_is(token, "names") && !is_punct(&next, '.') && !is_punct(&next, '=') && !pgw_word_is(&next, "to"))
-		(void)snprintf(text->name, sizeof(text->name), "client_encoding");
-	else
-		return false;
-	*token = pgw_lex(lexer);
-	if (text->name[0] == 'T')
-		*token = pgw_lex(lexer);
-	return true;
-}
-
-/* Behind SET. */
-static bool parse_set(struct pgw_lexer *lexer, struct pgw_token *token, struct reset_text *text)
-{
-	bool of_names;
-
-	text->is_local = pgw_word_is(token, "local");
-	if (text->is_local || pgw_word_is(token, "session"))
-		*token = pgw_lex(lexer);
-	if (parse_words(lexer, token, text, false)) {
-		of_names = text->name[0] == 'c';
-		if (of_names && ends(lexer, token))
-			return true;
-		if (!pgw_word_is(token, "default") && (of_names || !pgw_word_is(token, "local")))
-			return false;
-	} else {
-		if (!parse_name(lexer, token, text->name) || (!pgw_word_is(token, "to") && !is_punct(token, '=')))
-			return false;
-		*token = pgw_lex(lexer);
-		if (!pgw_word_is(token, "default"))
-			return false;
-	}
-	*token = pgw_lex(lexer);
-	return ends(lexer, token);
-}
-
-bool reset_text_parse(const char *sql, size_t n, bool backslash_escapes, struct reset_text *text_r)
-{
-	struct pgw_lexer lexer = pgw_lexer_on(sql, n);
-	struct pgw_token verb, token;
-
-	lexer.standard_conforming_strings = !backslash_escapes;
-	*text_r = (struct reset_text){.all = false};
-	do
-		verb = pgw_lex(&lexer);
-	while (is_punct(&verb, ';'));
-	token = pgw_lex(&lexer);
-	if (pgw_word_is(&verb, "set"))
-		return parse_set(&lexer, &token, text_r);
-	text_r->discards = pgw_word_is(&verb, "discard");
-	if (!text_r->discards && !pgw_word_is(&verb, "reset"))
-		return false;
-	if (pgw_word_is(&token, "all")) {
-		text_r->all = true;
-		token = pgw_lex(&lexer);
-	} else if (text_r->discards ||
-		   (!parse_words(&lexer, &token, text_r, true) && !parse_name(&lexer, &token, text_r->name))) {
-		return false;
-	}
-	return ends(&lexer, &token);
-}
-
-bool restore_may_want(const char *sql, size_t n)
-{
-	static const char *const verbs[] = {"set", "reset", "discard"};
-	unsigned i;
-
-	for (; n > 0 && (*sql == ' ' || (*sql >= '\t' && *sql <= '\r')); n--)
-		sql++;
-	if (n == 0)
-		return false;
-	if (*sql == '-' || *sql == '/' || *sql == ';') /* a comment may hide it */
-		return true;
-	for (i = 0; i < N_ELEMENTS(verbs); i++)
-		if (n > strlen(verbs[i]) && strncasecmp(sql, verbs[i], strlen(verbs[i])) == 0)
-			return true;
-	return false;
-}
 
 /* ---- values ---- */
 
@@ -222,10 +103,10 @@ static void send_restore(struct server *server, const struct param *param, bool 
 	strbuf_release(&sql);
 }
 
-/* Of the client's login, what the text resets and the server will not have by itself. */
-static unsigned restore(struct client *client, const struct reset_text *text, bool sends)
+/* Of the client's login, what the text resets and the server will not have by itself: how many. */
+static unsigned find_lost(const struct client *client, const struct reset_text *text, const struct param *lost[static PARAMS_MAX])
 {
-	struct server *server = client->server;
+	const struct server *server = client->server;
 	const struct param_set *login = client->params_login;
 	struct param_set *defaults;
 	unsigned i, n = 0;
@@ -236,15 +117,180 @@ static unsigned restore(struct client *client, const struct reset_text *text, bo
 	for (i = 0; i < login->n; i++) {
 		const struct param *param = &login->items[i];
 
-		if (!is_reset(text, param->name) || !differs(param, defaults) ||
-			(server->pool != client->pool && replica_is_our_param(param->name)))
-			continue;
-		n++;
-		if (sends)
-			send_restore(server, param, text->is_local);
+		if (is_reset(text, param->name) && differs(param, defaults) &&
+			(server->pool == client->pool || !replica_is_our_param(param->name)))
+			lost[n++] = param;
 	}
 	param_set_unref(&defaults);
 	return n;
+}
+
+/* ---- amid others in one Query ---- */
+
+/* Where its text was made longer, in characters: errors name places in it. */
+struct restore_amid {
+	STAILQ_ENTRY(restore_amid) link;
+	unsigned n;
+	struct {
+		uint32_t at, n; /* behind so many of the client's, so many of ours */
+	} places[AMID_MAX];
+};
+
+/* Of the beginning of a text, in the client's encoding. false: not known. */
+static bool count_characters(const struct client *client, const char *sql, size_t n, uint32_t *n_r)
+{
+	static const char *const single[] = {"LATIN", "WIN", "ISO_8859", "KOI8", "SQL_ASCII"};
+	const char *encoding = param_set_get(client->params, "client_encoding");
+	bool is_ascii = true, is_single = false, is_utf8 = encoding && strcasecmp(encoding, "UTF8") == 0;
+	size_t i;
+
+	*n_r = 0;
+	for (i = 0; i < n; i++) {
+		is_ascii &= !(sql[i] & 0x80);
+		*n_r += !is_utf8 || ((unsigned char)sql[i] & 0xc0) != 0x80;
+	}
+	for (i = 0; encoding && i < N_ELEMENTS(single); i++)
+		is_single |= strncasecmp(encoding, single[i], strlen(single[i])) == 0;
+	return is_ascii || is_utf8 || is_single;
+}
+
+/* Adds what goes behind one that was found; *mask: of all answers, those that are ours. */
+static bool add_amid(struct client *client, const struct reset_found *found, struct strbuf *text, uint64_t *mask, unsigned *n_ours)
+{
+	const struct param *lost[PARAMS_MAX];
+	unsigned i, n = find_lost(client, &found->text, lost);
+
+	if (found->n_statements + *n_ours + n > 64)
+		return false;
+	for (i = 0; i < n; i++) {
+		strbuf_adds(text, ";");
+		add_statement(text, lost[i], found->text.is_local);
+		*mask |= UINT64_C(1) << (found->n_statements + *n_ours + i);
+	}
+	*n_ours += n;
+	return true;
+}
+
+/* The text with all that belongs into it. false: it goes as it is. */
+static bool write_amid(struct client *client, const char *sql, size_t n, struct strbuf *text, uint64_t *mask, struct restore_amid *amid)
+{
+	struct reset_found found[AMID_MAX];
+	unsigned i, n_ours = 0, n_found = reset_text_find(sql, n, client->params->backslash_escapes, found, AMID_MAX);
+	size_t at = 0;
+
+	for (i = 0; i < n_found; i++) {
+		size_t n_before;
+
+		strbuf_add(text, sql + at, found[i].at - at);
+		at = found[i].at;
+		n_before = text->len;
+		if (!add_amid(client, &found[i], text, mask, &n_ours) ||
+			!count_characters(client, sql, at, &amid->places[i].at))
+			return false;
+		amid->places[i].n = (uint32_t)(text->len - n_before);
+	}
+	strbuf_add(text, sql + at, n - at);
+	amid->n = n_found;
+	return n_ours > 0;
+}
+
+static bool send_amid(struct client *client, const char *sql, size_t n, struct expect *expect)
+{
+	struct restore_amid *amid = mem_zalloc(sizeof(*amid));
+	struct strbuf text = STRBUF_INIT;
+	uint64_t mask = 0;
+	bool sends = write_amid(client, sql, n, &text, &mask, amid);
+
+	if (sends) {
+		if (!client_is(client, CLIENT_SESSION)) /* of a server that was lost */
+			restore_amid_forget(client);
+		STAILQ_INSERT_TAIL(&client->amids, amid, link);
+		inject_raw_query(client->server, text.data);
+		expect->flags |= EXPECT_MASKED;
+		expect->hash = (struct pgw_hash128){.lo = mask};
+	} else {
+		mem_free(amid);
+	}
+	strbuf_release(&text);
+	return sends;
+}
+
+/* Where the client has what is at this place of the longer text, both from 1. 0: it is not the client's. */
+static uint32_t place_of(const struct restore_amid *amid, uint32_t place)
+{
+	uint32_t n_ours = 0;
+	unsigned i;
+
+	for (i = 0; i < amid->n; i++) {
+		if (place <= amid->places[i].at + n_ours)
+			break;
+		if (place <= amid->places[i].at + n_ours + amid->places[i].n)
+			return 0;
+		n_ours += amid->places[i].n;
+	}
+	return place - n_ours;
+}
+
+static bool write_error(struct pgw_writer *writer, const struct restore_amid *amid, const struct pgw_frame *frame)
+{
+	const char *at = (const char *)frame->body, *end = at + frame->n_body_bytes;
+
+	pgw_write_begin(writer, PGW_ERROR_RESPONSE);
+	while (at < end && *at != '\0') {
+		size_t n = strnlen(at, (size_t)(end - at)) + 1;
+		char place[16];
+
+		(void)snprintf(place, sizeof(place), "P%u", *at == 'P' ? place_of(amid, (uint32_t)strtoul(at + 1, NULL, 10)) : 0);
+		if (n > (size_t)(end - at))
+			return false;
+		if (*at != 'P')
+			pgw_write_bytes(writer, at, n);
+		else if (strcmp(place, "P0") != 0)
+			pgw_write_cstr(writer, place);
+		at += n;
+	}
+	pgw_write_u8(writer, '\0');
+	pgw_write_end(writer);
+	return writer->err == PGW_OK;
+}
+
+bool restore_error(const struct walk *walk, const struct pgw_frame *frame)
+{
+	const struct restore_amid *amid = STAILQ_FIRST(&walk->client->amids);
+	struct pgw_writer writer;
+
+	if (amid == NULL || frame->n_available < frame->n_body_bytes)
+		return false;
+	writer = gather_writer(walk_out(walk), GATHER_SCRATCH_BYTES / 2);
+	if (!write_error(&writer, amid, frame))
+		return false;
+	gather_commit(walk_out(walk), &writer);
+	return true;
+}
+
+bool restore_keeps(struct expect *front, uint8_t type)
+{
+	bool is_ours = front->hash.lo & 1;
+
+	if (type == PGW_COMMAND_COMPLETE)
+		front->hash.lo >>= 1;
+	return is_ours;
+}
+
+void restore_amid_over(struct client *client)
+{
+	struct restore_amid *amid = STAILQ_FIRST(&client->amids);
+
+	if (amid == NULL)
+		return;
+	STAILQ_REMOVE_HEAD(&client->amids, link);
+	mem_free(amid);
+}
+
+void restore_amid_forget(struct client *client)
+{
+	while (!STAILQ_EMPTY(&client->amids))
+		restore_amid_over(client);
 }
 
 /* ---- Query ---- */
@@ -270,22 +316,37 @@ static void build_closes(struct pgw_writer *writer, const void *arg)
 	pgw_build_target(writer, PGW_CLOSE, 'S', "");
 }
 
-bool restore_query(struct client *client, const char *sql, size_t n)
+static void send_batch(struct server *server, const struct text *message, const struct param *const *lost, unsigned n, bool is_local)
 {
 	static const enum expect_kind begin[] = {EXPECT_PARSE, EXPECT_BIND}, end[] = {EXPECT_CLOSE, EXPECT_CLOSE};
-	struct server *server = client->server;
-	struct text message = {sql, n};
-	struct reset_text text;
+	unsigned i;
 
-	if (!reset_text_parse(sql, n, client->params->backslash_escapes, &text) || restore(client, &text, false) == 0)
-		return false;
-	inject_built(server, build_statement, &message, MESSAGES_ROOM + n);
+	inject_built(server, build_statement, message, MESSAGES_ROOM + message->n);
 	expect_ours(server, begin, N_ELEMENTS(begin));
 	expect_push(&server->expects, (struct expect){.kind = EXPECT_EXECUTE});
-	(void)restore(client, &text, true);
+	for (i = 0; i < n; i++)
+		send_restore(server, lost[i], is_local);
 	inject_built(server, build_closes, NULL, MESSAGES_ROOM);
 	expect_ours(server, end, N_ELEMENTS(end));
 	inject_sync(server);
+}
+
+bool restore_query(struct client *client, const char *sql, size_t n, struct expect *expect)
+{
+	const struct param *lost[PARAMS_MAX];
+	struct text message = {sql, n};
+	struct reset_text text;
+	unsigned n_lost;
+
+	if (memchr(sql, '\0', n) != NULL) /* PostgreSQL will not have it */
+		return false;
+	if (!reset_text_parse(sql, n, client->params->backslash_escapes, &text))
+		return memchr(sql, ';', n) != NULL && send_amid(client, sql, n, expect);
+	n_lost = find_lost(client, &text, lost);
+	if (n_lost == 0)
+		return false;
+	send_batch(client->server, &message, lost, n_lost, text.is_local);
+	expect->kind = EXPECT_SYNC;
 	return true;
 }
 
@@ -333,10 +394,14 @@ void restore_bound(struct client *client, const char *portal, const char *sql, s
 void restore_executed(struct client *client, const char *portal)
 {
 	struct restore *found = find(client, portal);
+	const struct param *lost[PARAMS_MAX];
+	unsigned i, n;
 
 	if (found == NULL)
 		return;
-	(void)restore(client, &found->text, true);
+	n = find_lost(client, &found->text, lost);
+	for (i = 0; i < n; i++)
+		send_restore(client->server, lost[i], found->text.is_local);
 	forget(client, found);
 }
 

@@ -138,7 +138,7 @@ static bool walk_one(struct walk *walk)
 		walk_rest(walk);
 		return walk->at < walk->end;
 	}
-	if (front && !(front->flags & (EXPECT_SWALLOW | EXPECT_LOCAL | EXPECT_WATCH)) &&
+	if (front && !(front->flags & (EXPECT_SWALLOW | EXPECT_LOCAL | EXPECT_WATCH | EXPECT_MASKED)) &&
 		LIKELY(!server_is(server, SERVER_SETUP_FAILED))) {
 		bool of_query = front->kind == EXPECT_QUERY && front->n_names == 0 &&
 				!server_is(server, SERVER_COPY_IN | SERVER_COPY_BOTH) &&
@@ -160,7 +160,7 @@ static bool walk_one(struct walk *walk)
 		return false;
 	if (err == PGW_OK &&
 		(must_be_whole(frame.type) ||
-			(front && (front->flags & (EXPECT_ANSWER | EXPECT_WATCH)))) &&
+			(front && (front->flags & (EXPECT_ANSWER | EXPECT_WATCH | EXPECT_MASKED)))) &&
 		frame.n_available < MIN_OF(frame.n_body_bytes, WHOLE_MAX_BYTES))
 		return false;
 	server_unset(server, SERVER_SKIP_SWALLOW);

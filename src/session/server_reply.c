@@ -11,6 +11,7 @@
 #include "session/pin.h"
 #include "session/replay.h"
 #include "session/replica.h"
+#include "session/restore.h"
 #include "session/setting.h"
 #include "session/sql_names.h"
 #include "session/sql_prepared.h"
@@ -254,6 +255,8 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	server->xact = (uint8_t)xact;
 	if (UNLIKELY(server->tally.is_used))
 		settle_tally(server, &expect, ran);
+	if (UNLIKELY(expect.flags & EXPECT_MASKED) && server->client)
+		restore_amid_over(server->client);
 	server_unset(server, SERVER_BATCH_FAILED);
 	server_unset(server, SERVER_COPY_IN | SERVER_COPY_BOTH);
 	if (UNLIKELY(server->sql_names != NULL) && (failed || !(expect.flags & EXPECT_SWALLOW)))
@@ -457,7 +460,7 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 		else if (UNLIKELY(front && (front->flags & EXPECT_AHEAD)) &&
 			 ahead_is_why(&view))
 			send_ahead_failed(walk, &view);
-		else {
+		else if (!UNLIKELY(front && (front->flags & EXPECT_MASKED)) || !restore_error(walk, frame)) {
 			server_unset(server, SERVER_SKIP_SWALLOW); /* its rest follows, too */
 			walk_forward(walk, frame);
 		}
@@ -494,6 +497,8 @@ static bool on_reply(
 	watched = (front->flags & EXPECT_WATCH) != 0;
 	kept = UNLIKELY(watched) ? write_sync_keeps(walk, frame, front)
 				 : (front->flags & EXPECT_SWALLOW) != 0;
+	if (UNLIKELY(front->flags & EXPECT_MASKED))
+		kept = restore_keeps(front, frame->type);
 	if (UNLIKELY(front->counted))
 		count_message(server, frame);
 	if (!kept && LIKELY(!server_is(server, SERVER_SETUP_FAILED)))

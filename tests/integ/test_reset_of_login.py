@@ -42,6 +42,30 @@ CASES = {
     "as another role": ["SET ROLE app", "BEGIN", "RESET TimeZone", "RESET ALL", SHOW, "COMMIT", "RESET ROLE"],
     "chained": ["BEGIN", "RESET work_mem", "COMMIT AND CHAIN", "RESET TimeZone", "ROLLBACK AND CHAIN", "RESET my.own", "COMMIT"],
 }
+STRINGS = {
+    "amid": f"SELECT 1; RESET work_mem; {SHOW}; SELECT 2",
+    "first and last": f"RESET TimeZone;{SHOW};RESET my.own",
+    "all": f"SELECT 1;; RESET ALL ; {SHOW};",
+    "several": f"BEGIN; RESET work_mem; SAVEPOINT s; RESET ALL; {SHOW}; ROLLBACK TO s; {SHOW}; SET DateStyle TO DEFAULT; COMMIT; {SHOW}",
+    "set again": f"SET work_mem TO DEFAULT; SET work_mem = '3MB'; {SHOW}",
+    "rolled back": f"RESET ALL; {SHOW}; SELECT 1/0; SELECT 2",
+    "local": f"BEGIN; SET LOCAL search_path TO DEFAULT; SET LOCAL work_mem = DEFAULT; {SHOW}; COMMIT",
+    "a place": "RESET work_mem; SELECT nothing FROM nowhere",
+    "places": "SELECT 'ü'; RESET TimeZone; SELECT 'ü', 1; RESET work_mem; SELECT 'ü' + nowhere",
+    "a place before": "SELECT nowhere; RESET work_mem",
+    "a place in it": "SELECT 1; RESET work_mem nonsense; RESET my.own",
+    "nonsense behind": "RESET work_mem; SELECT 1; SELEC",
+    "refused": "SELECT 1; RESET work_memory; SELECT 2",
+    "commented": f"SELECT 1; RESET work_mem -- ; RESET TimeZone\n; /* ; RESET my.own */ {SHOW}; RESET my.own -- it",
+    "quoted": f"SELECT '; RESET work_mem;', $$; RESET my.own;$$, \"a;RESET\" FROM (SELECT 1 AS \"a;RESET\") x; RESET \"work_mem\"; {SHOW}",
+    "a copy": f"COPY (SELECT 1) TO STDOUT; RESET work_mem; COPY (SELECT 2) TO STDOUT; {SHOW}",
+    "functions": f"CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END; DROP FUNCTION pg_temp.f(); RESET enable_seqscan; SELECT 3",
+    "nothing of the login": f"SELECT 1; RESET enable_seqscan; {SHOW}",
+    "a rule": f"BEGIN; CREATE TEMP TABLE r (n int); CREATE RULE w AS ON INSERT TO r DO ALSO (SELECT 1; SELECT 2); RESET enable_seqscan; INSERT INTO r VALUES (1); ROLLBACK",
+    "discard": "SELECT 1; DISCARD ALL; RESET work_mem",
+    "many": ";".join(["RESET work_mem"] * 12 + [SHOW]),
+    "in another encoding": f"SET client_encoding = 'UTF8'; SELECT 'ü'; RESET client_encoding; {SHOW}; SELECT 'ü', nowhere",
+}
 
 
 def simple(client, sql):
@@ -60,7 +84,7 @@ def named(client, sql):
 
 def told(result):
     """All messages; errors and notices by what does not depend on the source's lines."""
-    return [(kind, (wire.error_fields(body)["C"], wire.error_fields(body)["M"])) if kind in "EN" else (kind, body) for kind, body in result.messages]
+    return [(kind, tuple(wire.error_fields(body).get(field) for field in "SCMDHP")) if kind in "EN" else (kind, body) for kind, body in result.messages]
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +95,8 @@ def proxies(cluster, program):
         proxy.stop()
 
 
-@pytest.mark.parametrize("pooling", ["transaction", "session"])
-@pytest.mark.parametrize("ask", [simple, extended, named])
-@pytest.mark.parametrize("case", CASES)
-def test_as_on_a_connection_of_its_own(proxies, cluster, case, ask, pooling):
-    """One server, which in transaction pooling another client uses in between, who notices nothing."""
-    proxy = proxies[pooling]
+def compare(proxy, cluster, ask, statements, pooling, keeps=False):
+    """On one server, which in transaction pooling another client uses in between, who notices nothing."""
     with proxy.client() as other:
         before = told(other.query(SHOW))
         if pooling == "session":
@@ -85,12 +105,36 @@ def test_as_on_a_connection_of_its_own(proxies, cluster, case, ask, pooling):
             assert {**client.parameters, "is_superuser": ""} == {**direct.parameters, "is_superuser": ""}
             for change in CHANGES:
                 assert told(simple(client, change)) == told(simple(direct, change)), change
-            for sql in [*CASES[case], SHOW]:
+            for sql in [*statements, SHOW]:
                 ours, theirs = told(ask(client, sql)), told(ask(direct, sql))
                 assert ours == theirs, sql
-                if pooling == "transaction" and theirs[-1] == ("Z", b"I") and case != "a temporary table":
+                if pooling == "transaction" and theirs[-1] == ("Z", b"I") and not keeps:
                     assert told(other.query(SHOW)) == before, sql
             assert told(client.query(SHOW)) == told(direct.query(SHOW))
     if pooling == "session":
         with proxy.client() as other:
             assert told(other.query(SHOW)) == before
+
+
+@pytest.mark.parametrize("pooling", ["transaction", "session"])
+@pytest.mark.parametrize("ask", [simple, extended, named])
+@pytest.mark.parametrize("case", CASES)
+def test_as_on_a_connection_of_its_own(proxies, cluster, case, ask, pooling):
+    compare(proxies[pooling], cluster, ask, CASES[case], pooling, keeps=case == "a temporary table")
+
+
+@pytest.mark.parametrize("pooling", ["transaction", "session"])
+@pytest.mark.parametrize("xact", ["alone", "in a transaction"])
+@pytest.mark.parametrize("case", STRINGS)
+def test_amid_others_in_one_string(proxies, cluster, case, xact, pooling):
+    compare(proxies[pooling], cluster, simple, [STRINGS[case]] if xact == "alone" else ["BEGIN", STRINGS[case], "ROLLBACK"], pooling)
+
+
+def test_pipelined_strings(proxies, cluster):
+    """In session pooling one comes behind the other before the first is answered; each has its own places."""
+    texts = ["RESET work_mem; SELECT 1", "SELECT 1; RESET TimeZone; SELECT nowhere", "SELECT 2", "RESET ALL; SELECT 'x' + nowhere", "DISCARD ALL", "SELECT 3; RESET my.own"]
+    with proxies["session"].client(**LOGIN) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**LOGIN) as direct:
+        for side in (client, direct):
+            side.send(*map(wire.query, texts))
+        for text in texts:
+            assert told(client.result()) == told(direct.result()), text
