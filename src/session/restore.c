@@ -7,7 +7,7 @@
 #include "session/walk.h"
 
 #define AMID_MAX 16u /* that are restored in one text */
-#define PORTALS_MAX 16u /* that are bound at a time; of more, the oldest is forgotten */
+#define PORTALS_MAX 64u /* that are bound at a time */
 #define STATEMENT "pglane_restore" /* and its portal */
 #define MESSAGES_ROOM 256u
 
@@ -387,8 +387,10 @@ void restore_bound(struct client *client, const char *portal, const char *sql, s
 	TAILQ_INSERT_TAIL(&client->restores, new, link);
 	TAILQ_FOREACH(old, &client->restores, link)
 	n_bound++;
-	if (n_bound > PORTALS_MAX)
+	if (n_bound > PORTALS_MAX) {
 		forget(client, TAILQ_FIRST(&client->restores));
+		server_set(client->server, SERVER_RETIRE); /* it may not have what setting.h takes it to have */
+	}
 }
 
 void restore_executed(struct client *client, const char *portal)

@@ -8,7 +8,7 @@
  * - A Query that is such a statement is sent as Parse, Bind, Execute and Sync, which PostgreSQL answers, but for the first two, as it does a Query.
  * - In a Query of several statements it is written behind each of them; the answers to what was written are nobody's, and errors name places of the
  *   client's own text. Where that cannot be known (SQL-standard function bodies, encodings of more than one byte that are not UTF8, more than
- *   64 statements) the text goes as it is.
+ *   64 statements, or than 16 that reset) the text goes as it is, and in transaction pooling the server is asked what came of it (pin.h).
  * Owner: the client's worker.
  * Source: PostgreSQL manual, SET, RESET, DISCARD; guc.c (reset_val, GUC_LIST_QUOTE, GUC_NO_RESET_ALL).
  */

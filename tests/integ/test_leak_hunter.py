@@ -294,11 +294,14 @@ class Client:
         self.may_pin = True
         self.had_role = True
         name, value = self.setting()
+        given = self.rng.choice(GIVEN)
         self.sql(self.rng.choice([
             f"SET {name} = {value}; SELECT 1", f"SET {name} = {value}; SELECT 1/0", f"BEGIN; SET {name} = {value}; COMMIT", f"BEGIN; SET {name} = {value}; ROLLBACK",
             f"SELECT 1; SET {name} = {value}; SAVEPOINT s", f"LISTEN ch0; SET {name} = {value}", "LISTEN ch1; SELECT 1/0", "CREATE TEMP TABLE tt0 (n int, who text); DROP TABLE tt0",
             f"BEGIN; INSERT INTO public.t{{i}} VALUES ({{k}}, 'text')", "COMMIT; SELECT 1", "ROLLBACK; BEGIN", "SET ROLE hunt_a; SELECT current_user; RESET ROLE",
-            "PREPARE q0 AS SELECT 1; EXECUTE q0; DEALLOCATE q0", f"SELECT pg_advisory_lock({1000 + self.number * 10}); SELECT pg_advisory_unlock({1000 + self.number * 10})"]), False)
+            "PREPARE q0 AS SELECT 1; EXECUTE q0; DEALLOCATE q0", f"SELECT pg_advisory_lock({1000 + self.number * 10}); SELECT pg_advisory_unlock({1000 + self.number * 10})",
+            f"RESET {given}; SELECT current_setting('{given}', true)", f"SELECT 1; SET {given} TO DEFAULT; SELECT current_setting('{given}', true), nowhere", f"RESET ALL; SET {name} = {value}; SHOW {name}",
+            f"BEGIN; RESET ALL; SAVEPOINT s; SET {name} = {value}; ROLLBACK TO s; COMMIT"]), False)
 
     def do_block(self):
         self.sql(self.rng.choice(["DO $$ BEGIN RAISE NOTICE 'noticed by {i}'; END $$", "DO $$ BEGIN RAISE EXCEPTION 'raised by {i}' USING ERRCODE = 'P9999'; END $$",
@@ -314,7 +317,7 @@ class Client:
         """Several batches and simple queries in one send."""
         parts, n_ready = [], self.rng.randint(2, 4)
         name, value = self.setting()
-        choices = ["SELECT 1", "SELECT 1/0", f"SET {name} = {value}", "SELECT current_setting('work_mem')", "BEGIN", "COMMIT", "ROLLBACK", "SELECT current_user",
+        choices = ["SELECT 1", "SELECT 1/0", f"SET {name} = {value}", "RESET work_mem", "RESET ALL", "SELECT current_setting('work_mem')", "BEGIN", "COMMIT", "ROLLBACK", "SELECT current_user",
                    "INSERT INTO public.t{i} VALUES ({k}, 'pipelined')", f"SHOW {name}" if name not in ("work_memory", "my.own") else "SHOW work_mem"]
         for _ in range(n_ready):
             text = self.fill(self.rng.choice(choices))

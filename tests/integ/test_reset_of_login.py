@@ -138,3 +138,36 @@ def test_pipelined_strings(proxies, cluster):
             side.send(*map(wire.query, texts))
         for text in texts:
             assert told(client.result()) == told(direct.result()), text
+
+
+@pytest.mark.parametrize("pooling", ["transaction", "session"])
+def test_in_pieces(proxies, cluster, pooling):
+    """However the bytes come, and with portals that wait, are bound anew, and are never run."""
+    batch = b"".join([
+        wire.parse("one", "RESET work_mem"), wire.parse("two", "RESET TimeZone"), wire.parse("three", SHOW),
+        wire.bind("a", "one"), wire.bind("b", "two"), wire.bind("", "one"), wire.bind("", "three"), wire.execute(), wire.execute("b"), wire.bind("", "three"), wire.execute(),
+        wire.close("P", "a"), wire.bind("a", "three"), wire.execute("a"), wire.bind("c", "one"), wire.execute("c"), wire.execute("c"), wire.SYNC])
+    with proxies[pooling].client(**LOGIN) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**LOGIN) as direct:
+        for n in (len(batch), 97, 7, 1):
+            for change in CHANGES:
+                assert told(simple(client, change)) == told(simple(direct, change))
+            for side in (client, direct):
+                for statement in ("BEGIN", "SAVEPOINT s"):
+                    side.query(statement)
+                for at in range(0, len(batch), n):
+                    side.send(batch[at:at + n])
+            assert told(client.result()) == told(direct.result())
+            for sql in ("ROLLBACK TO s", SHOW, "COMMIT", SHOW):
+                assert told(client.query(sql)) == told(direct.query(sql)), sql
+            for side in (client, direct):
+                side.exchange(*(wire.close("S", name) for name in ("one", "two", "three")))
+
+
+def test_more_portals_than_are_kept(proxies, cluster):
+    """What is not known of a server is nobody else's."""
+    n = 100
+    with proxies["transaction"].client(**LOGIN) as client:
+        client.query("SET work_mem = '9MB'")
+        assert not client.exchange(wire.parse("n", "RESET work_mem"), *(wire.bind(f"p{i}", "n") for i in range(n)), *(wire.execute(f"p{i}") for i in range(n))).errors
+    with proxies["transaction"].client(**LOGIN) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**LOGIN) as direct:
+        assert told(client.query(SHOW)) == told(direct.query(SHOW))

@@ -88,6 +88,28 @@ static void read_quoted(const char **at, char *out, size_t cap)
 	out[n] = '\0';
 }
 
+#define CONVERTED "pg_catalog.convert_from(pg_catalog.decode("
+
+/* The bytes, whatever their encoding is. */
+static void read_converted(const char **at, char *out, size_t cap)
+{
+	char hex[512], encoding[64];
+	size_t n = 0;
+
+	expect_text(at, CONVERTED);
+	read_quoted(at, hex, sizeof(hex));
+	expect_text(at, ",'hex'),");
+	read_quoted(at, encoding, sizeof(encoding));
+	expect_text(at, ")");
+	for (const char *digits = hex; *digits; digits += 2) {
+		unsigned byte;
+
+		assert_true(n < cap - 1 && sscanf(digits, "%2x", &byte) == 1);
+		out[n++] = (char)byte;
+	}
+	out[n] = '\0';
+}
+
 static void session_run(struct session *session, const char *sql)
 {
 	char name[64], value[256];
@@ -101,8 +123,13 @@ static void session_run(struct session *session, const char *sql)
 			expect_text(&sql, "SELECT pg_catalog.set_config(");
 			read_quoted(&sql, name, sizeof(name));
 			expect_text(&sql, ",");
-			read_quoted(&sql, value, sizeof(value));
+			if (strncmp(sql, CONVERTED, strlen(CONVERTED)) == 0)
+				read_converted(&sql, value, sizeof(value));
+			else
+				read_quoted(&sql, value, sizeof(value));
 			expect_text(&sql, ",false)");
+			if (*sql == ' ')
+				expect_text(&sql, " IS NULL");
 			session_set(session, name, value);
 		}
 		expect_text(&sql, ";");
@@ -465,6 +492,36 @@ static void quoting(void **state)
 	param_set_unref(&d);
 }
 
+/* What is not ASCII means the characters that it was in its encoding, whatever that of the session is when it is set again. */
+static void encodings(void **state)
+{
+	struct param_set *utf8 = make("client_encoding", "UTF8", "my.own", "\xc3\xbc", NULL),
+			 *latin1 = make("client_encoding", "LATIN1", "my.own", "\xc3\xbc", NULL),
+			 *ascii = make("client_encoding", "LATIN1", "my.own", "u", NULL), *moved;
+
+	assert_string_equal(param_set_find(utf8, "my.own")->encoding, "UTF8");
+	assert_null(param_set_find(utf8, "client_encoding")->encoding);
+	assert_null(param_set_find(ascii, "my.own")->encoding);
+	assert_difference(ascii, utf8,
+		"SELECT pg_catalog.set_config('client_encoding','UTF8',false);"
+		"SELECT pg_catalog.set_config('my.own',pg_catalog.convert_from(pg_catalog.decode('c3bc','hex'),'UTF8'),false) IS NULL;");
+	assert_difference(utf8, latin1,
+		"SELECT pg_catalog.set_config('client_encoding','LATIN1',false);"
+		"SELECT pg_catalog.set_config('my.own',pg_catalog.convert_from(pg_catalog.decode('c3bc','hex'),'LATIN1'),false) IS NULL;");
+	moved = param_set_with(utf8, "client_encoding", "LATIN1"); /* the same bytes, not the same characters */
+	assert_string_equal(param_set_find(moved, "my.own")->encoding, "UTF8");
+	assert_ptr_not_equal(moved, latin1);
+	assert_memory_not_equal(&moved->meaning, &latin1->meaning, sizeof(moved->meaning));
+	assert_difference(utf8, moved, "SELECT pg_catalog.set_config('client_encoding','LATIN1',false);");
+	param_set_unref(&moved);
+	moved = param_set_with_param(ascii, param_set_find(utf8, "my.own"));
+	assert_string_equal(param_set_find(moved, "my.own")->encoding, "UTF8");
+	param_set_unref(&moved);
+	param_set_unref(&utf8);
+	param_set_unref(&latin1);
+	param_set_unref(&ascii);
+}
+
 static void facts_of_the_server(void **state)
 {
 	static const char *const facts[] = {"server_version", "SERVER_ENCODING", "is_superuser",
@@ -578,6 +635,7 @@ int main(void)
 		cmocka_unit_test(differences),
 		cmocka_unit_test(the_same_name_in_another_case_is_no_difference),
 		cmocka_unit_test(quoting),
+		cmocka_unit_test(encodings),
 		cmocka_unit_test(facts_of_the_server),
 		cmocka_unit_test(random_differences),
 		cmocka_unit_test(many_threads_share_the_table),
