@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "session/replica.h"
 #include "session/server.h"
+#include "session/touched.h"
 #include "session/walk.h"
 
 #define AMID_MAX 16u /* that are restored in one text */
@@ -24,7 +25,10 @@ static bool differs(const struct param *param, const struct param_set *defaults)
 {
 	const char *value = param_set_get(defaults, param->name);
 
-	return !param_is_server_fact(param->name) && (value == NULL || strcmp(value, param->value) != 0);
+	/* Of a transaction; or RESET can do what SET could not, behind temporary tables. */
+	if (param_is_server_fact(param->name) || touched_is_of_transaction(param->name) || strcasecmp(param->name, "temp_buffers") == 0)
+		return false;
+	return value == NULL || strcmp(value, param->value) != 0;
 }
 
 bool restore_is_for(const struct param_set *login, const struct param_set *defaults)

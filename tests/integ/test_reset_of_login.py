@@ -171,3 +171,13 @@ def test_more_portals_than_are_kept(proxies, cluster):
         assert not client.exchange(wire.parse("n", "RESET work_mem"), *(wire.bind(f"p{i}", "n") for i in range(n)), *(wire.execute(f"p{i}") for i in range(n))).errors
     with proxies["transaction"].client(**LOGIN) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**LOGIN) as direct:
         assert told(client.query(SHOW)) == told(direct.query(SHOW))
+
+
+@pytest.mark.parametrize("pooling", ["transaction", "session"])
+def test_what_cannot_be_set_any_more(start, cluster, pooling):
+    """RESET ALL takes temp_buffers back where SET is an error."""
+    login = {"options": "-c temp_buffers=2MB -c work_mem=3MB"}
+    proxy = start(pool_mode=pooling)
+    with proxy.client(**login) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**login) as direct:
+        for sql in ("CREATE TEMP TABLE t AS SELECT 1", "SET work_mem = '5MB'", "BEGIN", "RESET ALL", "SELECT count(*) FROM t", "SHOW work_mem", "COMMIT", "RESET ALL", "SHOW work_mem"):
+            assert told(client.query(sql)) == told(direct.query(sql)), sql
