@@ -243,7 +243,8 @@ static void reset_some(struct client *client, const struct server *server)
 		const struct param *param = &login->items[i];
 		struct param_set *set;
 
-		if (!touched_has(client->resets, param->name))
+		if (!touched_has(client->resets, param->name) ||
+			touched_is_of_one_server(param->name, param->value)) /* setting it again may be an error now */
 			continue;
 		set = param_set_with_param(client->params, param);
 		param_set_unref(&client->params);

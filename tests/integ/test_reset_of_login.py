@@ -179,5 +179,5 @@ def test_what_cannot_be_set_any_more(start, cluster, pooling):
     login = {"options": "-c temp_buffers=2MB -c work_mem=3MB"}
     proxy = start(pool_mode=pooling)
     with proxy.client(**login) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**login) as direct:
-        for sql in ("CREATE TEMP TABLE t AS SELECT 1", "SET work_mem = '5MB'", "BEGIN", "RESET ALL", "SELECT count(*) FROM t", "SHOW work_mem", "COMMIT", "RESET ALL", "SHOW work_mem"):
+        for sql in ("SET temp_buffers = '4MB'", "CREATE TEMP TABLE t AS SELECT 1", "SET work_mem = '5MB'", "BEGIN", "RESET ALL", "SELECT count(*) FROM t", "SHOW work_mem", "COMMIT", "RESET ALL", "SHOW work_mem"):
             assert told(client.query(sql)) == told(direct.query(sql)), sql

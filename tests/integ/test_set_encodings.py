@@ -80,3 +80,26 @@ def test_as_on_a_connection_of_its_own(proxy, cluster, case, ask, other_encoding
             assert ours == theirs, sql
             if theirs[-1] == ("Z", b"I") and case != "a name":  # which pins
                 assert told(simple(other, SHOW)) == before, sql
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_a_name_keeps_its_server(start, in_transaction):
+    """In another client_encoding it is another name: what is said of it is not told by its bytes."""
+    proxy = start(lanes={"default": 2}, workers=1, sections={"lane:default": {"permits": 2, "max_pinned": 1}})
+    with proxy.client() as client, proxy.client() as other:
+        for sql in ([b"BEGIN"] * in_transaction + CASES["a name"][:2] + [b"COMMIT"] * in_transaction + CASES["a name"][2:4]):
+            assert simple(client, sql)[-1][0] == "Z"
+        for sql in ("BEGIN", "SELECT 1"):
+            simple(other, sql)
+        assert wire.row_values(dict(simple(client, NAMED))["D"]) == [b""]
+
+
+def test_a_startup_packet_is_in_the_servers_encoding(start, cluster):
+    """Whatever client_encoding the entry gives its servers."""
+    proxy = start(lanes={"default": 1}, workers=1, databases={"app": "{server} dbname=app client_encoding=LATIN1"})
+    for login in (LOGINS["LATIN1"], {**LOGINS["UTF8"], "client_encoding": "UTF8"}):
+        with proxy.client(**login) as client, proxy.client() as other, wire.RawClient("127.0.0.1", cluster.port, 30).login(**login) as direct:
+            for _ in range(2):
+                for sql in (SHOW, BYTES):
+                    assert told(simple(client, sql)) == told(simple(direct, sql))
+                simple(other, SHOW)
