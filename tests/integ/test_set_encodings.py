@@ -87,8 +87,15 @@ def test_a_name_keeps_its_server(start, in_transaction):
     """In another client_encoding it is another name: what is said of it is not told by its bytes."""
     proxy = start(lanes={"default": 2}, workers=1, sections={"lane:default": {"permits": 2, "max_pinned": 1}})
     with proxy.client() as client, proxy.client() as other:
-        for sql in ([b"BEGIN"] * in_transaction + CASES["a name"][:2] + [b"COMMIT"] * in_transaction + CASES["a name"][2:4]):
+        name, encoding = CASES["a name"][:2]
+        for sql in [b"BEGIN"] * in_transaction + [name, encoding] + [b"COMMIT"] * in_transaction + [b"SELECT 1"]:
             assert simple(client, sql)[-1][0] == "Z"
+        for sql in ("BEGIN", "SELECT 1"):  # takes the server if it is free
+            simple(other, sql)
+        assert wire.row_values(dict(simple(client, NAMED))["D"]) == [LATIN1]
+        simple(other, "COMMIT")
+        simple(client, b"RESET my." + LATIN1)
+        simple(client, b"SELECT 1")
         for sql in ("BEGIN", "SELECT 1"):
             simple(other, sql)
         assert wire.row_values(dict(simple(client, NAMED))["D"]) == [b""]
