@@ -67,6 +67,16 @@ static void send_bind(struct feed *feed, const struct pgw_frame *frame, const st
 	feed->at += PGW_HEADER_BYTES + frame->n_available;
 }
 
+/* What the portal is of: its Execute will be asked for by its name. */
+static void note_portal(
+	struct client *client, const char *portal, const struct statement *statement, const struct statement_route *route)
+{
+	if (UNLIKELY(client->worker->detects))
+		tally_bound(client->server, portal, route);
+	if (UNLIKELY(!TAILQ_EMPTY(&client->restores) || (route && (route->effects & RESTORE_EFFECTS))))
+		restore_bound(client, portal, statement ? statement->text : NULL, statement ? statement->n_query - 1 : 0);
+}
+
 enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 {
 	struct client *client = feed->client;
@@ -144,10 +154,7 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 			expect.flags = EXPECT_REPLAY;
 	}
 	expect_push(&client->server->expects, expect);
-	if (UNLIKELY(feed->worker->detects))
-		tally_bound(client->server, bind.portal, route);
-	if (UNLIKELY(!TAILQ_EMPTY(&client->restores) || (route && (route->effects & RESTORE_EFFECTS))))
-		restore_bound(client, bind.portal, statement ? statement->text : NULL, statement ? statement->n_query - 1 : 0);
+	note_portal(client, bind.portal, statement, route);
 	if (statement == NULL && bind.n_statement_bytes == 0 &&
 		!client_is(client, CLIENT_BIG_UNNAMED)) {
 		/* It has none; the server's may be another client's: a name that no server has

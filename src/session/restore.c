@@ -235,11 +235,12 @@ static uint32_t place_of(const struct restore_amid *amid, uint32_t place)
 	return place - n_ours;
 }
 
+/* The server's own error, with its client's place. */
 static bool write_error(struct pgw_writer *writer, const struct restore_amid *amid, const struct pgw_frame *frame)
 {
 	const char *at = (const char *)frame->body, *end = at + frame->n_body_bytes;
 
-	pgw_write_begin(writer, PGW_ERROR_RESPONSE);
+	pgw_write_begin(writer, frame->type);
 	while (at < end && *at != '\0') {
 		size_t n = strnlen(at, (size_t)(end - at)) + 1;
 		char place[16];
