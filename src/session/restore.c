@@ -347,6 +347,9 @@ bool restore_query(struct client *client, const char *sql, size_t n, struct expe
 		return false;
 	if (!reset_text_parse(sql, n, client->params->backslash_escapes, &text))
 		return memchr(sql, ';', n) != NULL && send_amid(client, sql, n, expect);
+	/* Behind a batch that has not ended and failed, a Query is not heard; a Sync of ours would be. */
+	if (UNLIKELY(client_is(client, CLIENT_EXTENDED)))
+		return send_amid(client, sql, n, expect);
 	n_lost = find_lost(client, &text, lost);
 	if (n_lost == 0)
 		return false;

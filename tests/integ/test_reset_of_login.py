@@ -181,3 +181,17 @@ def test_what_cannot_be_set_any_more(start, cluster, pooling):
     with proxy.client(**login) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**login) as direct:
         for sql in ("SET temp_buffers = '4MB'", "CREATE TEMP TABLE t AS SELECT 1", "SET work_mem = '5MB'", "BEGIN", "RESET ALL", "SELECT count(*) FROM t", "SHOW work_mem", "COMMIT", "RESET ALL", "SHOW work_mem"):
             assert told(client.query(sql)) == told(direct.query(sql)), sql
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1/0", "SELECT 1"])
+@pytest.mark.parametrize("pooling", ["transaction", "session"])
+def test_behind_a_batch_without_its_end(proxies, cluster, pooling, sql):
+    """One that has failed lets PostgreSQL hear nothing until its Sync, a RESET neither."""
+    with proxies[pooling].client(**LOGIN) as client, wire.RawClient("127.0.0.1", cluster.port, 30).login(**LOGIN) as direct:
+        for change in CHANGES:
+            assert told(simple(client, change)) == told(simple(direct, change))
+        for side in (client, direct):
+            side.send(wire.parse("", sql), wire.bind("", ""), wire.execute(), wire.query("RESET work_mem"), wire.SYNC)
+        for _ in range(1 if "0" in sql else 2):
+            assert told(client.result()) == told(direct.result())
+        assert told(client.query(SHOW)) == told(direct.query(SHOW))
