@@ -294,6 +294,15 @@ bool lane_claim_undo(
 enum lane_verdict lane_again(
 	struct lane_ledger *ledger, struct lane_ticket *ticket, uint64_t mono_us) WARN_UNUSED;
 
+/*
+ * For holders that can do without their permit, and keep it while nobody needs it. Would it be of use to somebody who waits, if it came back now? May say so
+ * for a few more than it would serve. MUST be HOLDS.
+ */
+bool lane_is_wanted(struct lane_ledger *ledger, const struct lane_ticket *ticket) WARN_UNUSED;
+/* From now on the port is woken when anybody begins to wait for a permit, in whatever lane: it asks lane_is_wanted() of the holders that it knows. Once
+ * before that too, as somebody may wait already. Or not any more. */
+void lane_watch(struct lane_ledger *ledger, unsigned port, bool watches);
+
 /* For the console and the sampler; a consistent copy. */
 struct lane_reading {
 	struct lane_spec spec; /* size: of the effective budget */

@@ -85,6 +85,7 @@ struct lane_ledger {
 	void (*wake)(void *arg, unsigned port);
 	void *wake_arg;
 	uint64_t ports_to_wake;	     /* bit i: port i was filled in this locked section */
+	uint64_t ports_watching;     /* bit i: port i is to hear of who begins to wait */
 	uint32_t lanes_to_serve;     /* bit i: a waiter of lane i may have become runnable in it */
 	uint64_t now_us;	     /* the latest time any caller brought */
 	uint64_t n_arrivals, n_uses; /* give out lane_ticket.arrival and lane_idle.used */

@@ -127,6 +127,7 @@ void lane__enqueue(struct lane_ledger *l, struct lane_ticket *t)
 	struct lane *lane = lane__queue_lane(l, t);
 
 	lane->n_waiting++;
+	l->ports_to_wake |= l->ports_watching;
 	if (t->standing == LANE_TICKET_WAITS_SWAP) {
 		lane->n_swaps++;
 		l->swaps[t->lane][t->wanted_lane]++;
