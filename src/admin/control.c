@@ -7,6 +7,7 @@
 #include "admin/show.h"
 #include "base/mem.h"
 #include "session/listen_server.h"
+#include "session/sequence.h"
 #include "session/server.h"
 
 /* What a command is about. */
@@ -74,6 +75,7 @@ static void close_idle(struct pool *pool)
 {
 	struct server *server, *next;
 
+	sequence_give_back(pool->worker, pool);
 	TAILQ_FOREACH_SAFE(server, &pool->servers[SERVER_IDLE], link, next)
 		server_close_idle(server);
 	listen_server_look(pool);

@@ -55,7 +55,7 @@ static void add(struct seen_list *list, const struct client *client)
 		.id = client->id,
 		.since_us = client->pin->since_us,
 		.idle_since_us = client->xact == XACT_NONE && client->query_start_us == 0 ? client->last_active_us : 0,
-		.lane = client->pin->lane,
+		.lane = client->pin->is_counted ? client->pin->lane : client->ticket.home_lane,
 		.reasons = client->pin->reasons,
 		.pool = shared_pool_ref(client->pool->shared),
 		.application_name = mem_strdup(client_application_name(client)),

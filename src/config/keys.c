@@ -411,9 +411,9 @@ static const struct schema_row main_rows[] = {
 		"5", NULL, 0,
 		"Give up a search after this long, where its lane's limit is not shorter."),
 	MAIN("sequence_state", GROUP_POOLING, WORD(sequence_states), sequence_state, "learned", NULL, 0,
-		"What currval() and lastval() say in transaction and statement pooling. learned: when a user of a database has called one for the "
-		"first time, their clients keep the server of a statement that may move a sequence for up to a second, until they have called it. pin: so from the "
-		"start. off: they never keep it. A value of another client is told in none of them."),
+		"What currval() and lastval() say in transaction and statement pooling. learned: a client keeps the server of a statement behind "
+		"which the user of the database has called one before, while nobody waits for its permit, and until it has called it or for a tenth of a second when somebody does. "
+		"pin: so behind every statement that may move a sequence. off: never. A value of another client is told in none of them."),
 	TAKEN("server_check_delay", TIME, "30", 0,
 		"pglane needs no check: it sees the end of an idle server at once."),
 	TAKEN("server_check_query", TEXT, "<empty>", 0,

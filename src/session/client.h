@@ -115,6 +115,7 @@ struct client {
 	 * see setting.h. 0: no SET did. */
 	uint8_t xact_class, commit_class;
 	uint8_t n_noted, n_ran; /* settings of the batch under way that were bound, and that ran */
+	uint8_t n_moved_reads; /* reads that were seen behind moved_key */
 	uint8_t replication; /* enum replication (replication.h): it speaks with a walsender */
 	struct worker *worker;
 	struct pool *pool;     /* NULL before login */
@@ -152,6 +153,8 @@ struct client {
 		struct pool *target; /* of the others: of the replica that their ticket is, or was last, for; NULL: `pool` */
 	};
 	uint64_t id;
+	/* The statement that moved a sequence last, where no pin knows it; if that only may have, the one before it. See sequence.h. */
+	uint64_t moved_key, moved_before;
 	uint64_t connect_wall_us;
 	uint64_t wait_start_us, query_start_us, xact_start_us, last_active_us; /* mono */
 	struct client *next_key; /* in its bucket of worker->keys */

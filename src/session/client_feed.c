@@ -132,7 +132,7 @@ static enum step feed_function_call(struct feed *feed, const struct pgw_frame *f
 	client->class = route.class;
 	client_statement_limited(client, route.timeout_ms);
 	feed_log(client, &route, call, strlen(call));
-	sequence_place(client, EFFECT_CALL, call, strlen(call));
+	sequence_place(client, EFFECT_CALL, call, strlen(call), &route.print);
 	expect_push(&client->server->expects, (struct expect){.kind = EXPECT_QUERY});
 	client_set(client, CLIENT_AWAITS_READY);
 	client_unset(client, CLIENT_EXTENDED);

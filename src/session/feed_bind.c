@@ -137,7 +137,7 @@ enum step feed_bind(struct feed *feed, const struct pgw_frame *frame)
 		(statement->route.actions & ACTION_SEARCH))
 		search_place(client);
 	if (statement && UNLIKELY(route->effects & SEQUENCE_EFFECTS))
-		sequence_place(client, route->effects, statement->text, statement->n_query - 1);
+		sequence_place(client, route->effects, statement->text, statement->n_query - 1, &statement->route.print);
 	if (UNLIKELY(client->listen != NULL) && statement)
 		listen_ahead(client, statement->route.effects);
 	if (statement == NULL && UNLIKELY(client->server->sql_names != NULL))

@@ -130,7 +130,7 @@ enum step feed_want_server(
 		batch_end = feed_batch_reads(feed);
 		route.reads = batch_end ? READS : READS_NOT;
 	}
-	if (UNLIKELY(client->pin != NULL) && sequence_yield(client, route.effects))
+	if (UNLIKELY(client->pin != NULL) && sequence_yield(client, &route))
 		return STEP_WAIT;
 	if (frame->type != PGW_QUERY)
 		client_set(client, CLIENT_EXTENDED);
@@ -528,7 +528,7 @@ static enum step parse_big(struct feed *feed, const struct pgw_frame *frame)
 	/* Its Bind does not know what it leaves. */
 	setting_note(client, &route, (const char *)frame->body + 1, frame->n_available - 1);
 	if (UNLIKELY(route.effects & SEQUENCE_EFFECTS)) /* its Bind will not find them */
-		sequence_place(client, route.effects, (const char *)frame->body + 1, frame->n_available - 1);
+		sequence_place(client, route.effects, (const char *)frame->body + 1, frame->n_available - 1, &route.print);
 	client->server->unnamed = (struct pgw_hash128){0, 0};
 	expect_push(&client->server->expects,
 		(struct expect){.kind = EXPECT_PARSE, .flags = EXPECT_UNNAMED});

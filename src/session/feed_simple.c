@@ -278,7 +278,7 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 	}
 	if (UNLIKELY(route.deny != NULL))
 		return feed_deny(feed, frame, &route, sql, n);
-	if (UNLIKELY(client->pin != NULL) && sequence_yield(client, route.effects))
+	if (UNLIKELY(client->pin != NULL) && sequence_yield(client, &route))
 		return STEP_WAIT;
 	if (UNLIKELY(route.effects & EFFECT_NAMES) && !sql_prepared_fits(feed, &route, sql, n, &fault))
 		return feed_refuse_query(feed, frame, &fault);
@@ -306,7 +306,7 @@ enum step feed_query(struct feed *feed, const struct pgw_frame *frame)
 		listen_ahead(client, route.effects);
 	setting_note(client, &route, sql, n);
 	if (UNLIKELY(route.effects & SEQUENCE_EFFECTS))
-		sequence_place(client, route.effects, sql, n);
+		sequence_place(client, route.effects, sql, n, &route.print);
 	if (UNLIKELY(client->search != NULL) && (route.actions & ACTION_SEARCH))
 		search_place(client);
 	return feed_send_query(feed, frame, &route);

@@ -68,7 +68,7 @@ void link_part(struct client *client, struct server *server)
 				     SERVER_RUNS_AGAIN | SERVER_ASKED);
 }
 
-static bool must_retire(const struct server *server, uint64_t now_us)
+bool link_must_retire(const struct server *server, uint64_t now_us)
 {
 	const struct config *config = worker_config(server->worker);
 	const struct config_database *entry = pool_entry(server->pool);
@@ -91,7 +91,7 @@ static void release(struct client *client, struct server *server)
 		replica_answer_left(server); /* with what this read has brought */
 	link_part(client, server);
 	client_unset(client, CLIENT_BIG_UNNAMED);
-	if (must_retire(server, now_us)) {
+	if (link_must_retire(server, now_us)) {
 		(void)!lane_release(ledger, &client->ticket, NULL, now_us);
 		server_close(server, "retired");
 	} else {

@@ -278,7 +278,7 @@ void pin_end(struct client *client)
 	if (client->pin == NULL)
 		return;
 	uncount(client, client->pin);
-	timer_stop(&client->pin->timer);
+	sequence_unpinned(client);
 	touched_release(&client->pin->touched);
 	param_set_unref(&client->pin->before);
 	if (client->pin->answered)
@@ -306,7 +306,7 @@ bool pin_keeps(struct client *client, struct server *server)
 	if (UNLIKELY(server->params != client->params && server->pool == client->pool))
 		server_set(server, SERVER_FRESH); /* what it reset is to be as at its login */
 	if ((pin->reasons & PIN_SEQUENCE) && !sequence_keeps(client))
-		pin->reasons &= (uint8_t)~PIN_SEQUENCE;
+		sequence_unpinned(client);
 	if (pin->must_ask && ((pin->reasons & PIN_ASKED) || touched_any(&pin->touched))) {
 		pin_ask(client, server);
 		return true;
@@ -351,7 +351,14 @@ bool pin_janitor(struct client *client, uint64_t now_us)
 
 	if (!pin_is_kept(client) || !is_idle(client))
 		return false;
-	if (limit_us && now_us - client->last_active_us > limit_us && client->pin->reasons != PIN_SEQUENCE) {
+	if (client->pin->reasons == PIN_SEQUENCE) { /* the client can go on without */
+		if (limit_us && now_us - client->last_active_us > limit_us)
+			(void)link_yield(client);
+		else
+			link_maybe_release(client);
+		return false;
+	}
+	if (limit_us && now_us - client->last_active_us > limit_us) {
 		struct strbuf reasons = STRBUF_INIT;
 
 		pin_reason_names(client->pin->reasons, &reasons);

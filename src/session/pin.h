@@ -41,6 +41,20 @@ enum pin_reason {
 	(EFFECT_SET | EFFECT_LISTEN | EFFECT_TEMP_TABLE | EFFECT_ADVISORY_LOCK |                   \
 		EFFECT_HOLD_CURSOR | EFFECT_LOAD | EFFECT_PREPARE)
 
+/* What PIN_SEQUENCE is about, see sequence.h. Times are mono. */
+#define PIN_SEQUENCE_KEYS 4u
+struct pin_sequence {
+	TAILQ_ENTRY(pin) link; /* of worker->sequence_pins, while listed_us is not 0 */
+	uint64_t listed_us;    /* moved_us as it was then */
+	uint64_t keys[PIN_SEQUENCE_KEYS]; /* statements that moved one, unread since the first of them but for n_reads */
+	uint8_t n_keys, n_reads, n_expected; /* reads in later transactions, and how many may come */
+	bool is_learned;	  /* one of keys is */
+	bool in_xact;		  /* moved in the transaction under way */
+	bool was_read;		  /* there, since then */
+	bool is_discarded;	  /* since then, too */
+	uint64_t moved_us, unread_since_us; /* the last of the statements; the first that nobody has read behind */
+};
+
 struct pin {
 	uint8_t reasons;    /* enum pin_reason: what is there, or may be */
 	uint8_t lane;	    /* it counts there */
@@ -55,10 +69,7 @@ struct pin {
 	struct param_set *before; /* what the client had when the first of them was touched; NULL: none was */
 	struct param_list *answered; /* while it is asking; NULL: nobody asked for settings */
 	uint64_t since_us;  /* mono: the statement that made it */
-	/* of PIN_SEQUENCE, see sequence.h; mono */
-	bool has_unread;    /* a statement may have moved one since the last currval() */
-	uint64_t moved_us, read_us; /* the last such statement; the first currval() behind it */
-	struct timer timer;
+	struct pin_sequence sequence;
 	struct client *client;
 	char statement[];   /* the beginning of its text */
 };

@@ -67,6 +67,7 @@ static void free_pool(struct shared_pool *pool)
 	forget_welcomes(pool);
 	param_set_unref(&pool->facts);
 	param_set_unref(&pool->defaults);
+	mem_free(pool->sequences);
 	lane_pool_free(ledger_of_all, &pool->lane_pool);
 	if (pool->replication_pool)
 		lane_pool_free(ledger_of_all, &pool->replication_pool);

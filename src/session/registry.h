@@ -20,6 +20,7 @@
 #include "pgw/scram.h"
 #include "record/replica.h"
 #include "session/params.h"
+#include "session/sequence_lessons.h"
 
 #define REGISTRY_FACTS_MAX 16
 
@@ -78,7 +79,7 @@ struct shared_pool {
 	uint64_t failed_until_us; /* atomic: connecting failed; until then statements are refused at
 				     once */
 	uint32_t n_open; /* atomic: servers that are logged in and not closing, on all workers */
-	bool uses_sequences; /* atomic: currval() or lastval() has been called, see sequence.h */
+	struct sequence_lessons *sequences; /* atomic, made once: NULL until currval() or lastval() is called, see sequence.h */
 	bool is_held;	 /* atomic: logins fail while servers are there, see pool_hold() */
 	uint32_t copies_epoch; /* atomic: raised when a copy of a statement was stale, see replay.h */
 	uint32_t epoch; /* atomic: RECONNECT raises it; servers of an older one are closed when idle

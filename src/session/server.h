@@ -193,9 +193,11 @@ void link_server_lost(
 	struct server *server, const char *why); /* end of file in the middle of something */
 void link_client_gone(
 	struct client *client); /* its client vanished: cancel, rollback, reset, or close */
-/* In its feed, ahead of a statement: if nothing is under way the server goes back, and what pins it ends. true: that is under way, the
+/* If nothing is under way the server goes back, and what pins it ends: ahead of a statement in its feed, or unasked. true: that is under way, the
  * statement must wait. */
 bool link_yield(struct client *client);
+/* It is not to serve anybody else: too old, outdated, or its entry is gone. */
+bool link_must_retire(const struct server *server, uint64_t now_us);
 void link_cancel_finished(struct server *server);
 void link_server_drained(struct server *server); /* its spill is empty again */
 void link_login_done(struct client *client); /* its login is over: the server that helped goes back

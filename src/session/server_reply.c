@@ -12,6 +12,7 @@
 #include "session/replay.h"
 #include "session/replica.h"
 #include "session/restore.h"
+#include "session/sequence.h"
 #include "session/setting.h"
 #include "session/sql_names.h"
 #include "session/sql_prepared.h"
@@ -452,6 +453,7 @@ static bool on_error(struct walk *walk, const struct pgw_frame *frame)
 					    strcmp(view.sqlstate, "57014") == 0);
 	if (walk->client && !swallow) {
 		STAT_ADD(walk->worker->classes[walk->client->class].n_errors, 1);
+		sequence_failed(walk->client, view.sqlstate);
 		if (UNLIKELY(client_is(walk->client, CLIENT_LANE_TIMEOUT) &&
 			     strcmp(view.sqlstate, "57014") == 0))
 			send_lane_timeout(walk);

@@ -7,6 +7,7 @@
 #include "session/listen.h"
 #include "session/pin.h"
 #include "session/restore.h"
+#include "session/sequence.h"
 #include "session/server.h"
 
 #define SETTING_TEXT_BYTES 1024u
@@ -445,6 +446,8 @@ void setting_note(struct client *client, const struct statement_route *route, co
 		note_meaning(client, route, sql, n);
 	if (!(effects & (PIN_EFFECTS | EFFECT_DISCARD_ALL | EFFECT_RELEASE)))
 		return;
+	if (UNLIKELY(client->pin != NULL) && (effects & EFFECT_DISCARD_ALL))
+		sequence_discarded(client);
 	if (may_be_followed(client, route)) {
 		if (is_reset_of_all(sql, n) && !keeps_identity(client, effects)) {
 			client_set(client, CLIENT_RESETS_ALL);

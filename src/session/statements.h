@@ -44,7 +44,7 @@ struct statement_route {
 	uint64_t settings, pool;
 	int64_t now_s; /* 0: no rule asks for the time */
 	struct pgw_hash128 params;
-	struct pgw_hash128 print; /* its fingerprint, where it is counted */
+	struct pgw_hash128 print; /* its fingerprint, where it is counted, or sequence.h needed it; 0: not known */
 };
 
 struct statement {

@@ -12,6 +12,7 @@
 #include "session/login_turn.h"
 #include "session/replica.h"
 #include "session/replication.h"
+#include "session/sequence.h"
 #include "session/server.h"
 
 #define JANITOR_PERIOD_US 1000000u
@@ -62,6 +63,8 @@ static void on_turn_end(void *arg)
 	while (__atomic_load_n(&worker->delivery, __ATOMIC_ACQUIRE)) {
 		__atomic_store_n(&worker->delivery, false, __ATOMIC_RELEASE);
 		(void)lane_collect(worker->cluster->ledger, worker->index, take_delivery, worker);
+		if (UNLIKELY(worker->sequence_pins.watches))
+			sequence_give_way(worker);
 	}
 	if (UNLIKELY(worker->draining) && TAILQ_EMPTY(&worker->clients)) {
 		listen_server_drain(worker);
@@ -216,6 +219,8 @@ static void close_when_quiet(struct worker *worker)
 	struct client *client, *next;
 	unsigned n_holding = 0, n_streams = 0;
 
+	if (mode == SHUTDOWN_WAIT_FOR_SERVERS)
+		sequence_give_back(worker, NULL);
 	TAILQ_FOREACH_SAFE(client, &worker->clients, link, next)
 	{
 		if (client->state == CLIENT_GONE)
@@ -413,6 +418,7 @@ void worker_init(
 	statement_table_init(&worker->statements);
 	fingerprints_init(&worker->fingerprints);
 	leaks_init(&worker->leaks);
+	TAILQ_INIT(&worker->sequence_pins.list);
 	tally_settings(worker);
 	worker->rx = mem_alloc(WORKER_RX_BYTES);
 	worker->period_began_us = clock_mono_us();
@@ -458,6 +464,7 @@ void worker_release(struct worker *worker)
 	statement_table_release(&worker->statements);
 	fingerprints_release(&worker->fingerprints);
 	leaks_release(&worker->leaks);
+	timer_stop(&worker->sequence_pins.timer);
 	ticker_close(&worker->janitor);
 	resolver_free(&worker->resolver);
 	mailbox_close(&worker->mailbox);

@@ -100,6 +100,14 @@ LIST_HEAD(cancel_list, cancel);
 LIST_HEAD(hub_list, listen_hub);
 LIST_HEAD(listener_list, listen_server);
 
+struct pin;
+/* Those that are kept for sequences and may give way, see sequence.h. */
+struct sequence_pins {
+	TAILQ_HEAD(pin_list, pin) list; /* the one that moved a sequence first, first */
+	struct timer timer;
+	bool watches; /* the ledger says when anybody begins to wait */
+};
+
 struct worker {
 	uint32_t magic;
 	unsigned index; /* also its port in the ledger */
@@ -141,6 +149,7 @@ struct worker {
 	bool detects; /* workload_detection: statements are counted, see tally.h */
 	struct fingerprints fingerprints;
 	struct leaks leaks;
+	struct sequence_pins sequence_pins;
 	struct worker_counters counters;
 	struct replay_ring replay;
 	struct annotation_stats annotations;

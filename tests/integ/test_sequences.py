@@ -93,18 +93,27 @@ def test_two_servers_and_eight_clients_at_once(start, state):
     """What INSERT … RETURNING told is what the transactions behind it read, for each client at its own pace."""
     proxy = start(lanes={"default": 2}, workers=2, sequence_state=state)
     if state == "learned":
-        with proxy.client() as client:
-            client.query(LASTVAL)
+        with proxy.client() as client:  # the first one finds nothing; the second is learned
+            for _ in range(2):
+                client.query(LASTVAL)
+                client.query("INSERT INTO seq.a (n) VALUES (1) RETURNING id")
+            assert answer(client, LASTVAL) != "55000"
 
     def work(number):
+        n_quick = 0
         with proxy.client() as client:
             for i in range(scaled(60, 20)):
+                began = time.monotonic()
                 given = client.query("INSERT INTO seq.a (n) VALUES (1) RETURNING id").value
                 if (i + number) % 3 == 0:
                     assert answer(client, "SELECT 1") == [b"1"]
-                assert answer(client, CURRVAL_A, extended=i % 2 == 1) == [given.encode()]
-                # Once more: for a tenth of a second, which a busy machine may miss
+                read = answer(client, CURRVAL_A, extended=i % 2 == 1)
+                # It is kept for a tenth of a second, though others wait: a busy machine may miss that.
+                is_quick = time.monotonic() - began < 0.1
+                n_quick += is_quick
+                assert read == [given.encode()] or (read == "55000" and not is_quick)
                 assert answer(client, LASTVAL) in ([given.encode()], "55000")
+        assert n_quick > 0
 
     in_parallel(8, work)
     system.eventually(lambda: not pins(proxy))
@@ -201,7 +210,7 @@ def test_a_transaction_that_reads_what_it_moved_is_no_pin(start):
 
 
 def test_a_pin_ends_by_itself_and_refuses_nothing(start):
-    """Nobody reads: a second later the server is another's. max_pinned (1) is not asked, and no client is ended."""
+    """Nobody reads: others who wait have the server a tenth of a second later. max_pinned (1) is not asked, and pin_idle_timeout ends no client."""
     proxy = start(lanes={"default": 2}, workers=1, sequence_state="pin", pin_idle_timeout="1")
     clients = [proxy.client() for _ in range(4)]
     for client in clients:
@@ -240,7 +249,7 @@ def test_loss_of_the_server_is_no_end_of_the_client(start, cluster):
 
 
 def test_with_a_temporary_table(start):
-    """One pin for two reasons: the sequence's goes, the table's stays."""
+    """One pin for two reasons: the table's goes, the sequence's stays."""
     proxy = start(lanes={"default": 2}, workers=1, sequence_state="pin")
     with proxy.client() as client, proxy.client() as other:
         client.query(A)
@@ -248,9 +257,10 @@ def test_with_a_temporary_table(start):
         assert set(pins(proxy)[0].split(", ")) == {"temporary objects", "sequence"}
         assert not other.query(A).errors
         assert not answer(client, LASTVAL) == "55000"
-        system.eventually(lambda: "temporary objects" in pins(proxy))
         assert client.query("SELECT count(*) FROM own").value == "0"
         client.query("DROP TABLE own")
+        system.eventually(lambda: pins(proxy) == ["sequence", "sequence"])  # the other's, too
+        assert not answer(client, LASTVAL) == "55000"
     system.eventually(lambda: not pins(proxy))
 
 

@@ -37,6 +37,7 @@ COMPARED = {
     ("src/session/ahead.c", "42501"): "no permission for a function of ours: a hint says what to grant",
     ("src/session/replay.c", "0A000"): "a statement's tables have changed since it was parsed: it is parsed anew, unseen",
     ("src/session/server_reply.c", "57014"): "the server's answer to our cancel at a lane's limit becomes LANE_TIMEOUT",
+    ("src/session/sequence.c", "55000"): "currval() of what its session was not given: the statement that moved the sequence is kept for from now on",
     ("src/session/replay.c", "26000"): "the server lacks a statement that it should have: it is not used again",
     ("src/session/replay.c", "42P05"): "the server has a statement that it should lack: the same",
     ("src/session/client_login.c", "42704"): "PostgreSQL does not know a startup parameter: a hint says how to do without",
