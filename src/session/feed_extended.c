@@ -116,6 +116,8 @@ enum step feed_want_server(
 	const uint8_t *batch_end = NULL;
 	enum want want;
 
+	if (UNLIKELY(client->pin != NULL) && sequence_yield(client, given))
+		return STEP_WAIT;
 	if (client_is(client, CLIENT_SESSION)) {
 		if (LIKELY(client->state == CLIENT_LINKED &&
 			   !server_is(client->server, SERVER_FRESH)))
@@ -130,8 +132,6 @@ enum step feed_want_server(
 		batch_end = feed_batch_reads(feed);
 		route.reads = batch_end ? READS : READS_NOT;
 	}
-	if (UNLIKELY(client->pin != NULL) && sequence_yield(client, &route))
-		return STEP_WAIT;
 	if (frame->type != PGW_QUERY)
 		client_set(client, CLIENT_EXTENDED);
 	want = client_want_server(client, &route, feed_is_neutral(&route));

@@ -329,6 +329,13 @@ static bool is_of_other_lane(const struct client *client, const struct statement
 	return client_is(client, CLIENT_LANE_NEUTRAL) && !feed_is_neutral(route) && *lane_r != client->ticket.home_lane;
 }
 
+/* A replica may serve it, and what was moved was read, or had its time. */
+static bool is_for_replica(const struct client *client, const struct statement_route *route, uint64_t now_us)
+{
+	return worker_config(client->worker)->targets_replica && !(route->effects & (EFFECT_WRITE | SEQUENCE_EFFECTS)) && !feed_is_neutral(route) &&
+	       feed_targets_replica(client, route) && now_us >= due_us(client);
+}
+
 bool sequence_yield(struct client *client, const struct statement_route *route)
 {
 	const struct pin *pin = client->pin;
@@ -337,6 +344,8 @@ bool sequence_yield(struct client *client, const struct statement_route *route)
 
 	if (!can_go(client) || (route->effects & EFFECT_SEQUENCE_READ))
 		return false;
+	if (UNLIKELY(is_for_replica(client, route, now_us)))
+		return link_yield(client);
 	if (is_of_other_lane(client, route, &lane) && !lane_hop(client->worker->cluster->ledger, &client->ticket, lane, now_us))
 		return link_yield(client);
 	if (!(route->effects & (EFFECT_SEQUENCE_MOVE | EFFECT_CALL)))

@@ -58,8 +58,8 @@ void sequence_discarded(struct client *client);
 bool sequence_keeps(struct client *client);
 /* The pin is not for its sequences any more, or ends. */
 void sequence_unpinned(struct client *client);
-/* The client, which has a pin, is about to say a statement: its server goes back ahead of it if it is others' turn, or if the statement is of another
- * lane and that has no permit free. true: it must wait until that is done. */
+/* The client, which has a pin, is about to say a statement: its server goes back ahead of it if it is others' turn, if the statement is of another
+ * lane and that has no permit free, or if a replica may serve it. true: it must wait until that is done. */
 bool sequence_yield(struct client *client, const struct statement_route *route);
 /* Somebody may have begun to wait: pins of the worker that have lasted long enough give way. */
 void sequence_give_way(struct worker *worker);

@@ -139,6 +139,21 @@ def test_statements_that_read_go_to_the_standby(pair):
     assert counts(proxy) == (4, 0, 0)
 
 
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_a_server_that_is_kept_for_currval_is_given_up_for_it(pair, extended):
+    """When it was read, as often as it is."""
+    proxy = pair.start()
+    with proxy.client() as client:
+        ask = client.extended if extended else client.query
+        for _ in range(2):
+            client.query("SELECT lastval()")  # the first one finds nothing; the second is learned
+            assert not client.query("INSERT INTO notes (text) VALUES ('kept')").errors
+        assert ask("SELECT lastval()").errors == []
+        with proxy.console() as console:
+            assert [row["reason"] for row in console.show("PINS")] == ["sequence"]
+        assert ask(training(HERE)).value == REPLICA
+
+
 def test_transactions_go_there_only_if_they_are_declared_read_only(pair):
     proxy = pair.start()
     with proxy.client() as client:
