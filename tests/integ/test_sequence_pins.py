@@ -175,9 +175,11 @@ def test_many_in_one_transaction_are_one(start):
             assert not client.query(A).errors
         client.query("COMMIT")
         assert pinned(proxy) == [A]
-        assert answer(client, CURRVAL_A) != "55000"
+    system.eventually(lambda: not pinned(proxy))
+    with proxy.client() as client:
         assert not client.query(A).errors
         assert pinned(proxy) == [A]
+        assert answer(client, CURRVAL_A) != "55000"
 
 
 def test_a_second_read_is_learned(start):
