@@ -108,7 +108,7 @@ static void take_all(struct client *client, struct expect *expect)
 		mem_free(copy);
 		expect->n_names++;
 	}
-	sql_names_free(&client->server->sql_names);
+	sql_names_doubt(client->server->sql_names, NULL); /* they are still there when it fails */
 	server_copies_move(&client->server->copies_taken, &client->server->copies);
 	client->server->unnamed = (struct pgw_hash128){0, 0};
 	expect->flags |= EXPECT_ALL;

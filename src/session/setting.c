@@ -165,7 +165,8 @@ static bool note(struct client *client, const char *sql, size_t n)
 
 	if (ok && !param_is_ascii(name.data))
 		ok = false; /* it is another name in another client_encoding */
-	if (ok && !reset && touched_is_of_one_server(name.data, value.data))
+	if (ok && !reset &&
+		(touched_is_of_one_server(name.data, value.data) || touched_is_relative(name.data, value.data)))
 		ok = false; /* it will be asked for */
 	if (ok && reset)
 		login = param_set_find(client->params_login, name.data);

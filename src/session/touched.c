@@ -25,6 +25,11 @@ bool touched_is_of_one_server(const char *name, const char *value)
 	       (strcasecmp(name, "search_path") == 0 && strcasestr(value, "pg_temp") != NULL);
 }
 
+bool touched_is_relative(const char *name, const char *value)
+{
+	return strcasecmp(name, "DateStyle") == 0 && strchr(value, ',') == NULL;
+}
+
 bool touched_is_of_transaction(const char *name)
 {
 	return strcasecmp(name, "transaction_isolation") == 0 ||

@@ -33,6 +33,8 @@ bool touched_is_of_transaction(const char *name);
  * search_path with pg_temp, by which CREATE TABLE makes one without saying so.
  */
 bool touched_is_of_one_server(const char *name, const char *value);
+/* What SET makes of it hangs on the value before it, which it keeps a part of (check_datestyle()). */
+bool touched_is_relative(const char *name, const char *value);
 void touched_add(struct touched *touched, const char *name);
 bool touched_has(const struct touched *touched, const char *name); /* by its name; compared without case */
 void touched_remove(struct touched *touched, const char *name);

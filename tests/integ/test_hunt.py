@@ -176,6 +176,18 @@ def test_value_of_a_setting_is_the_same_on_every_server(start, cluster, statemen
         assert client.query("SELECT pg_backend_pid()").value != first
 
 
+def test_date_style_that_keeps_the_order_it_had(start):
+    """Said again it changes nothing and is not reported; on a server with another order it would mean another one."""
+    proxy = start(lanes={"default": 2}, workers=1)
+    with proxy.client() as client, proxy.client() as other:
+        client.query("SET DateStyle = 'Postgres, DMY'")
+        client.query("SET DateStyle = 'Postgres'")
+        first = client.query("SELECT pg_backend_pid()").value
+        other.query("BEGIN")
+        assert other.query("SELECT pg_backend_pid()").value == first
+        assert client.query("SHOW DateStyle").value == "Postgres, DMY"
+
+
 RESETS = ["RESET ALL", "DISCARD ALL"]
 
 

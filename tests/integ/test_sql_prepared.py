@@ -366,6 +366,25 @@ def test_all_are_forgotten(servers, cluster, all_of_it, protocol):
     assert not pins(proxy)
 
 
+def test_nothing_is_forgotten_where_it_failed(start, cluster):
+    """A DISCARD ALL in a failed transaction takes no names from the server: they are in the way of the next who wants them."""
+    proxy = start(lanes={"default": 1})
+    with Pair(proxy, cluster) as first, Pair(proxy, cluster) as second:
+        first.exchange(wire.parse("protocol", "SELECT 1"), wire.bind("", "protocol"), wire.execute(), wire.SYNC)
+        first.query("PREPARE own AS SELECT 7")
+        first.query("BEGIN")
+        first.query("SELECT 1/0")
+        first.extended("DISCARD ALL")
+        first.query("SELECT 1; SET client_min_messages = 'warning'; SAVEPOINT s")  # it is asked for, so the server is not reset
+        first.query("COMMIT")
+        second.query("BEGIN")
+        second.query("SELECT 2")
+        second.extended("PREPARE own AS SELECT 8")
+        assert second.query("EXECUTE own").value == "8"
+        second.query("COMMIT")
+        assert first.query("EXECUTE own").value == "7"
+
+
 # ---- tables that change ----
 
 def test_table_is_dropped_meanwhile(servers, cluster):
