@@ -148,7 +148,7 @@ static bool is_done(const struct client *client)
 }
 
 /* Until ReadyForQuery, only COPY's messages and the end may pass. */
-static bool must_wait(const struct client *client, uint8_t type)
+static bool must_wait(struct client *client, uint8_t type)
 {
 	const struct server *server = client->server;
 
@@ -157,13 +157,13 @@ static bool must_wait(const struct client *client, uint8_t type)
 		return false;
 	if (stream_is_blocked(&client->stream)) /* it does not read: nothing more is answered */
 		return true;
+	if (UNLIKELY(client->listen != NULL) && listen_holds_back(client, type))
+		return true;
 	if (!is_linked(client))
 		return false;
 	if (server_is(server, SERVER_RESET_SENT | SERVER_ROLLS_BACK | SERVER_ASKED)) /* it is not itself yet */
 		return true;
 	if (UNLIKELY(pin_is_asking(client)) && pin_holds_up(client))
-		return true;
-	if (UNLIKELY(client->listen != NULL) && listen_is_moving(client))
 		return true;
 	if (server_is(server, SERVER_COPY_IN)) /* what may not come is not heard later either */
 		return false;

@@ -78,8 +78,11 @@ void client_send_ready(struct client *client)
 	struct pgw_writer writer = pgw_writer_on(message, sizeof(message));
 	uint8_t status;
 
-	if (UNLIKELY(client->listen != NULL) && client->xact == XACT_NONE && client->server == NULL)
-		listen_flush_ahead(client);
+	if (UNLIKELY(client->listen != NULL) && client->xact == XACT_NONE) {
+		if (client->server == NULL)
+			listen_flush_ahead(client);
+		listen_transaction_over(client->listen);
+	}
 	status = client->xact == XACT_SERVER
 				 ? (client->server ? client->server->xact : PGW_XACT_IDLE)
 				 : statuses[client->xact];
@@ -372,6 +375,8 @@ void client_on_ready(struct client *client, int xact)
 		write_sync_free(&client->sync);
 	if (xact == PGW_XACT_IDLE)
 		client_xact_over(client);
+	if (UNLIKELY(client->listen != NULL) && xact == PGW_XACT_IDLE)
+		listen_transaction_over(client->listen);
 	if (UNLIKELY(client->pin != NULL))
 		pin_has_run(client);
 	client_statement_ends(client, loop_now_us(&client->worker->loop), xact == PGW_XACT_IDLE);

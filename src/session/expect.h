@@ -35,7 +35,7 @@ enum expect_flag {
 	EXPECT_SETUP = 1 << 5,	    /* QUERY: parameters; a failure of it is the client's */
 	EXPECT_FAULT = 1 << 7,	    /* BIND: of nothing; its client is told client->fault instead */
 	EXPECT_MASKED = 1 << 14,    /* QUERY: some of its statements are ours, by the bits of hash.lo, see restore.h */
-	EXPECT_LISTEN = 1 << 13,    /* QUERY: of listen_move.c, or of a listener */
+	EXPECT_LISTEN = 1 << 13,    /* QUERY: of listen_move.c, or of a listener; SYNC: a fence of a listener, of worker hash.hi and number hash.lo */
 	EXPECT_REPLAY = 1 << 12,    /* BIND: its batch was kept, see replay.h */
 	EXPECT_CLEARS = 1 << 15,    /* QUERY: of ours; what is behind it must not have run when it fails */
 	EXPECT_ANSWER = 1 << 8,	    /* of a question of pin_ask.c or leak.c, which reads the rows: an error of it is ours, too */

@@ -56,6 +56,7 @@ static void free_listen(struct client *client)
 {
 	struct listen *listen = client->listen;
 
+	listen_fence_end(listen);
 	hub_leave(listen);
 	note_queue_release(&listen->queue);
 	note_queue_release(&listen->later);
@@ -310,11 +311,12 @@ bool listen_janitor(struct client *client, uint64_t now_us)
 			hub_ask_again(subscription->topic);
 	}
 	listen_move_janitor(listen, now_us);
+	listen_fence_janitor(listen, now_us);
 	if (client->state == CLIENT_LINKED)
 		link_on_ready(client->server);
 	listen_flush(client);
 	if (client->listen && listen->n_subscriptions == 0 && listen->queue.n == 0 && !listen->is_held &&
-		client->state == CLIENT_IDLE)
+		listen->fence == FENCE_NONE && client->state == CLIENT_IDLE)
 		free_listen(client);
 	return false;
 }

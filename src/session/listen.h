@@ -21,6 +21,7 @@
 #include "base/strbuf.h"
 #include "session/client.h"
 
+struct expect;
 struct server;
 struct listen_hub;
 struct listen_mail;
@@ -59,14 +60,24 @@ struct note {
 	uint8_t bytes[]; /* NotificationResponse or NoticeResponse */
 };
 
+struct note_item {
+	struct note *note;
+	const struct topic *topic; /* NULL: for whatever it listens to */
+};
+
 /* What waits until its client is at rest and reads; bounded by max_listen_bytes. */
 struct note_queue {
-	struct {
-		struct note *note;
-		const struct topic *topic; /* NULL: for whatever it listens to */
-	} *items; /* a ring; NULL: nothing was ever kept */
+	struct note_item *items; /* a ring; NULL: nothing was ever kept */
 	uint32_t head, n, cap; /* cap is a power of two */
 	size_t n_bytes;
+};
+
+/* Where its client's next transaction stands, which begins behind all that was notified before it was said. See listen_fence.c. */
+enum listen_fence {
+	FENCE_NONE,
+	FENCE_WAITS,  /* in hub->fences_next */
+	FENCE_ASKED,  /* in hub->fences_asked */
+	FENCE_PASSED, /* until it is told that it is in no transaction */
 };
 
 enum listen_step {
@@ -80,10 +91,11 @@ enum listen_step {
 struct listen {
 	struct client *client;
 	struct listen_hub *hub;
-	TAILQ_ENTRY(listen) of_hub;
+	TAILQ_ENTRY(listen) of_hub, of_fence;
 	TAILQ_HEAD(subscriptions, subscription) subscriptions;
 	uint32_t n_subscriptions;
 	uint8_t step;	   /* enum listen_step */
+	uint8_t fence;	   /* enum listen_fence */
 	bool is_served;	   /* by the listener: what its server says is dropped */
 	bool is_live;	   /* the listener has heard the marker: what it says is the client's, at once or (not served yet) later */
 	bool is_held;	   /* its LISTEN waits for the listener */
@@ -102,10 +114,12 @@ struct listen {
 	bool is_back_heard;  /* the listener's came: its server is next to say what the client hears */
 	bool is_back_passed; /* its server's came, or will not: what it says behind it is new */
 	bool is_back_lost;   /* the listener was lost meanwhile: it may miss the marker, and is not heard until that is over */
+	bool is_back_marked; /* its server's did come */
+	uint32_t n_early;    /* of `later`, what the server said before it */
 	uint64_t held_since_us, retry_us, back_since_us; /* mono */
 	struct strbuf answer; /* names, each with its NUL */
 	char mark[LISTEN_MARK_BYTES]; /* pglane.listen, where what it listens to was put back on its server; "": it was not */
-	struct note_queue queue, later; /* later: of whoever is next to say what it hears, until the marker */
+	struct note_queue queue, later; /* later: of whoever is next to say what it hears, until both are over the marker */
 };
 
 /* ---- listen.c: what a client listens to ---- */
@@ -143,7 +157,7 @@ void listen_take_answer(struct listen *listen);
 /* The server is at rest between transactions. true: something was sent to it. */
 bool listen_moves(struct client *client, struct server *server);
 /* ReadyForQuery of a query of ours: of that, or of a listener's. */
-void listen_query_over(struct server *server, bool failed);
+void listen_query_over(struct server *server, const struct expect *expect, bool failed);
 /* What its client listens to is listened to by the server, if the transaction that is open is committed. */
 void listen_put_back(struct listen *listen, struct server *server);
 /* The answer says whether it was. */
@@ -173,14 +187,31 @@ void listen_hear(struct listen *listen, struct note *note, const struct topic *t
 /* The same of its server: kept behind what is kept, in `later` or not; never ends it here. */
 void listen_keep(struct listen *listen, const void *message, size_t n, const struct topic *topic, bool later);
 void listen_later_is_now(struct listen *listen); /* what was for later is next */
+/* On the way back both say what came just before the marker: what the server said behind or instead of it is next, each once. */
+void listen_join(struct listen *listen);
+/* It was rolled back: what both said the listener says. */
+void listen_part_again(struct listen *listen);
 void listen_notice_loss(struct listen *listen, uint64_t away_us); /* 0: not known */
 /* What is kept leaves, if its client is at rest. */
 void listen_flush(struct client *client);
 void listen_end_slow(struct client *client);
+/* Between messages and outside of a transaction, it reads, and what it listens to is not in doubt. */
+bool listen_is_at_rest(const struct client *client);
 /* The same just ahead of the ReadyForQuery that says that it is in no transaction. */
 void listen_flush_ahead(struct client *client);
 void listen_forget(struct listen *listen, const struct topic *topic); /* what is kept of a channel */
 void note_queue_release(struct note_queue *queue);
+
+/* ---- listen_fence.c: what was notified before a transaction comes before it ---- */
+
+/* A message other than Terminate and COPY's: must it wait? client_resume() comes. */
+bool listen_holds_back(struct client *client, uint8_t type);
+/* It is told that it is in no transaction. */
+void listen_transaction_over(struct listen *listen);
+void listen_fence_passed(struct listen_hub *hub, uint64_t number);
+void listen_fences_open(struct listen_hub *hub); /* the listener was lost */
+void listen_fence_janitor(struct listen *listen, uint64_t now_us);
+void listen_fence_end(struct listen *listen); /* it is freed */
 
 /* ---- listen_hub.c: this worker's side of a pool's listener ---- */
 
@@ -198,6 +229,10 @@ struct listen_hub {
 	struct worker *worker;
 	struct shared_pool *shared; /* a reference */
 	TAILQ_HEAD(, listen) listens;
+	TAILQ_HEAD(, listen) fences_next, fences_asked;
+	uint64_t fence; /* the number of that of fences_asked; 0: none is under way */
+	uint64_t fence_since_us; /* mono */
+	bool is_fence_late;	 /* nobody waits for it any more, nor asks for another */
 	uint32_t n_listens;
 	uint32_t n_busy; /* somebody walks over it: it may not be freed */
 	uint8_t state; /* enum hub_state */
@@ -207,6 +242,7 @@ struct listen_hub {
 
 struct listen_hub *hub_join(struct client *client); /* of its pool, made when it is not there */
 void hub_leave(struct listen *listen);
+void hub_ask_for_fence(struct listen_hub *hub, uint64_t number);
 void hub_ask(struct listen_hub *hub); /* for a listener */
 struct topic *hub_find(const struct listen_hub *hub, const char *channel);
 struct topic *hub_topic(struct listen_hub *hub, const char *channel); /* made, and the listener is asked for it */

@@ -136,6 +136,8 @@ struct listen_hub *hub_join(struct client *client)
 		hub->worker = worker;
 		hub->shared = shared_pool_ref(client->pool->shared);
 		TAILQ_INIT(&hub->listens);
+		TAILQ_INIT(&hub->fences_next);
+		TAILQ_INIT(&hub->fences_asked);
 		LIST_INSERT_HEAD(&worker->hubs, hub, link);
 	}
 	hub->n_listens++;
@@ -158,6 +160,11 @@ void hub_leave(struct listen *listen)
 	TAILQ_REMOVE(&hub->listens, listen, of_hub);
 	hub->n_listens--;
 	maybe_free(hub);
+}
+
+void hub_ask_for_fence(struct listen_hub *hub, uint64_t number)
+{
+	tell(hub, LISTEN_FENCE, number, "");
 }
 
 void hub_ask(struct listen_hub *hub)
@@ -239,6 +246,7 @@ static void down(struct listen_hub *hub, uint8_t state)
 	hub->state = state;
 	TAILQ_FOREACH(listen, &hub->listens, of_hub)
 	listen_lost(listen);
+	listen_fences_open(hub);
 }
 
 static void take(struct listen_hub *hub, const struct listen_mail *mail)
@@ -265,6 +273,9 @@ static void take(struct listen_hub *hub, const struct listen_mail *mail)
 	case LISTEN_MARKED:
 		marked(hub, mail->number);
 		break;
+	case LISTEN_FENCED:
+		listen_fence_passed(hub, mail->number);
+		return;
 	case LISTEN_BACK:
 		back(hub, mail->number);
 		break;
@@ -272,6 +283,7 @@ static void take(struct listen_hub *hub, const struct listen_mail *mail)
 	case LISTEN_WANT:
 	case LISTEN_UNWANT:
 	case LISTEN_MARK:
+	case LISTEN_FENCE:
 	case LISTEN_TAKEN:
 	default:
 		break;

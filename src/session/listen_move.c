@@ -126,12 +126,12 @@ static void step_over(struct client *client, struct server *server, bool failed)
 		client->pin->reasons &= (uint8_t)~PIN_LISTEN;
 }
 
-void listen_query_over(struct server *server, bool failed)
+void listen_query_over(struct server *server, const struct expect *expect, bool failed)
 {
 	struct client *client = server->client;
 
 	if (server->listener)
-		listen_server_answered(server, failed);
+		listen_server_answered(server, expect, failed);
 	else if (client && client->listen && client->state != CLIENT_GONE)
 		step_over(client, server, failed);
 }
@@ -195,7 +195,8 @@ void listen_put_back(struct listen *listen, struct server *server)
 
 	if (listen->back == 0) {
 		listen->back = worker_new_id(server->worker);
-		listen->is_back_heard = listen->is_back_passed = listen->is_back_lost = false;
+		listen->is_back_heard = listen->is_back_passed = listen->is_back_lost = listen->is_back_marked = false;
+		listen->n_early = 0;
 		if (listen->hub->state != HUB_UP)
 			lose_back(listen);
 		(void)snprintf(listen->mark, sizeof(listen->mark), "%016llx", (unsigned long long)rng_u64());
@@ -218,7 +219,7 @@ static void end_back(struct listen *listen)
 		listen->step = STEP_NONE;
 		listen_take_answer(listen);
 	}
-	listen_later_is_now(listen);
+	listen_join(listen);
 }
 
 /* The listener has said what came before. */
@@ -241,7 +242,7 @@ void listen_settle_back(struct listen *listen)
 			listen->is_live = true;
 			listen_notice_loss(listen, 0);
 		}
-		listen_later_is_now(listen);
+		listen_part_again(listen);
 		listen_take_answer(listen);
 	} else {
 		listen->step = STEP_BACK;
@@ -284,8 +285,8 @@ static bool is_number(const struct listen *listen, const char *payload, uint64_t
 static void hear_server_marker(struct listen *listen, const char *payload)
 {
 	if (is_number(listen, payload, listen->back)) {
-		note_queue_release(&listen->later); /* the listener says it, too */
-		listen->is_back_passed = true;
+		listen->is_back_marked = listen->is_back_passed = true;
+		listen->n_early = listen->later.n;
 		end_back(listen);
 	} else if (listen->step == STEP_MARK && !listen->must_restart && is_number(listen, payload, listen->marker)) {
 		listen->has_passed = listen->is_served = true;

@@ -83,26 +83,126 @@ static struct note *pop(struct note_queue *queue)
 	return note;
 }
 
-static void forget(struct note_queue *queue, const struct topic *topic)
+static struct note_item *item_at(const struct note_queue *queue, uint32_t i)
 {
-	uint32_t i, n = queue->n, at;
+	return &queue->items[(queue->head + i) & (queue->cap - 1)];
+}
+
+static void take_out(struct note_queue *queue, struct note_item *item)
+{
+	queue->n_bytes -= cost_of(item->note);
+	note_unref(&item->note);
+}
+
+/* What was taken out leaves no gap. */
+static void close_gaps(struct note_queue *queue)
+{
+	uint32_t i, n = queue->n;
 
 	queue->n = 0;
-	for (i = 0; i < n; i++) {
-		at = (queue->head + i) & (queue->cap - 1);
-		if (queue->items[at].topic == topic) {
-			queue->n_bytes -= cost_of(queue->items[at].note);
-			note_unref(&queue->items[at].note);
+	for (i = 0; i < n; i++)
+		if (item_at(queue, i)->note)
+			*item_at(queue, queue->n++) = *item_at(queue, i);
+}
+
+/* Returns how many of the first n_early it were. */
+static uint32_t forget(struct note_queue *queue, const struct topic *topic, uint32_t n_early)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < queue->n; i++) {
+		if (item_at(queue, i)->topic != topic)
 			continue;
-		}
-		queue->items[(queue->head + queue->n++) & (queue->cap - 1)] = queue->items[at];
+		take_out(queue, item_at(queue, i));
+		n += i < n_early;
 	}
+	close_gaps(queue);
+	return n;
 }
 
 void listen_forget(struct listen *listen, const struct topic *topic)
 {
-	forget(&listen->queue, topic);
-	forget(&listen->later, topic);
+	(void)forget(&listen->queue, topic, 0);
+	listen->n_early -= forget(&listen->later, topic, listen->n_early);
+}
+
+/* ---- what both said ---- */
+
+static bool is_same(const struct note *a, const struct note *b)
+{
+	return a == b || (a->n_bytes == b->n_bytes && memcmp(a->bytes, b->bytes, a->n_bytes) == 0);
+}
+
+/*
+ * Its server did not hear the marker, as it was told to listen to nothing behind it, and then to some again. What it said first is what the
+ * listener said last: the longest such is taken, so that nothing comes twice. Returns up to where in `later`.
+ */
+static uint32_t find_overlap(const struct note_queue *queue, const struct note_queue *later)
+{
+	uint32_t *place = mem_alloc((later->n + 1) * sizeof(*place)), *border = mem_alloc((later->n + 1) * sizeof(*border));
+	uint32_t i, n = 0, k = 0;
+
+	place[0] = border[0] = 0;
+	for (i = 0; i < later->n; i++)
+		if (item_at(later, i)->topic)
+			place[n++] = i;
+	for (i = 1; i < n; i++) { /* Knuth, Morris, Pratt */
+		while (k > 0 && !is_same(item_at(later, place[i])->note, item_at(later, place[k])->note))
+			k = border[k - 1];
+		k += is_same(item_at(later, place[i])->note, item_at(later, place[k])->note);
+		border[i] = k;
+	}
+	for (i = 0, k = 0; i < queue->n && n > 0; i++) {
+		while (k > 0 && (k == n || !is_same(item_at(queue, i)->note, item_at(later, place[k])->note)))
+			k = border[k - 1];
+		k += is_same(item_at(queue, i)->note, item_at(later, place[k])->note);
+	}
+	n = k > 0 ? place[k - 1] + 1 : 0;
+	mem_free(place);
+	mem_free(border);
+	return n;
+}
+
+/*
+ * The server listens from the commit on, and says what came between that and the marker: of channels that its client listened to before
+ * this is the end of what the listener said, of others the listener said nothing. So the order is the server's, and what the listener
+ * said of it goes. What it did not say (it was lost) is not to come now, behind what came later.
+ */
+void listen_join(struct listen *listen)
+{
+	struct note_queue *queue = &listen->queue, *later = &listen->later;
+	uint32_t i, n = queue->n;
+	bool is_said = true;
+
+	i = listen->is_back_marked ? listen->n_early : find_overlap(queue, later);
+	for (; i > 0; i--) {
+		struct note_item *item = item_at(later, i - 1);
+
+		if (item->topic == NULL)
+			continue;
+		while (is_said && n > 0 && !is_same(item_at(queue, n - 1)->note, item->note))
+			n--;
+		is_said &= n > 0;
+		if (is_said)
+			take_out(queue, item_at(queue, --n));
+		else
+			take_out(later, item);
+	}
+	close_gaps(queue);
+	close_gaps(later);
+	listen_later_is_now(listen);
+}
+
+void listen_part_again(struct listen *listen)
+{
+	struct note_queue *later = &listen->later;
+	uint32_t i;
+
+	for (i = 0; i < later->n; i++)
+		if (item_at(later, i)->topic)
+			take_out(later, item_at(later, i));
+	close_gaps(later);
+	listen_later_is_now(listen);
 }
 
 /* ---- to the client ---- */
@@ -114,8 +214,7 @@ static bool is_settled(const struct client *client)
 	       client->listen->step == STEP_NONE;
 }
 
-/* Between messages and outside of a transaction, and it reads. */
-static bool is_at_rest(const struct client *client)
+bool listen_is_at_rest(const struct client *client)
 {
 	const struct server *server = client->server;
 
@@ -177,13 +276,12 @@ void listen_keep(struct listen *listen, const void *message, size_t n, const str
 void listen_later_is_now(struct listen *listen)
 {
 	struct note_queue *later = &listen->later;
-	uint32_t i, at;
+	uint32_t i;
 
-	for (i = 0; i < later->n; i++) {
-		at = (later->head + i) & (later->cap - 1);
-		push(&listen->queue, later->items[at].note, later->items[at].topic);
-	}
+	for (i = 0; i < later->n; i++)
+		push(&listen->queue, item_at(later, i)->note, item_at(later, i)->topic);
 	note_queue_release(later);
+	listen->n_early = 0;
 }
 
 void listen_notice_loss(struct listen *listen, uint64_t away_us)
@@ -213,7 +311,7 @@ void listen_hear(struct listen *listen, struct note *note, const struct topic *t
 		listen->is_slow |= is_too_much(listen, &listen->later, note, topic);
 		return;
 	}
-	if (listen->queue.n == 0 && is_at_rest(listen->client) && can_be_read(listen->client, note))
+	if (listen->queue.n == 0 && listen_is_at_rest(listen->client) && can_be_read(listen->client, note))
 		client_reply(listen->client, note->bytes, note->n_bytes);
 	else if (is_too_much(listen, &listen->queue, note, topic))
 		listen_end_slow(listen->client);
@@ -235,7 +333,7 @@ static void send_all(struct client *client, bool (*may)(const struct client *cli
 void listen_flush(struct client *client)
 {
 	if (client->listen && client->listen->queue.n > 0)
-		send_all(client, is_at_rest);
+		send_all(client, listen_is_at_rest);
 }
 
 static bool may_ahead(const struct client *client)

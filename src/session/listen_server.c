@@ -226,10 +226,14 @@ static void is_up(struct listen_server *listener)
 		listener_tell_those(listener, listener->workers, LISTEN_BACK, clock_mono_us() - listener->lost_us, "");
 }
 
-void listen_server_answered(struct server *server, bool has_failed)
+void listen_server_answered(struct server *server, const struct expect *expect, bool has_failed)
 {
 	struct listen_server *listener = server->listener;
 
+	if (expect->kind == EXPECT_SYNC) {
+		listener_tell(listener, (unsigned)expect->hash.hi, LISTEN_FENCED, expect->hash.lo, "");
+		return;
+	}
 	listener->is_asking = false;
 	if (has_failed) { /* a standby, or out of memory */
 		listen_server_lost(server, "LISTEN failed", true);
@@ -419,6 +423,19 @@ static void mark(struct worker *worker, const struct listen_mail *mail)
 	strbuf_release(&sql);
 }
 
+/* Its connection passes what was notified before, and then answers: as it would ahead of any statement. No transaction, no work. */
+static void fence(struct worker *worker, const struct listen_mail *mail)
+{
+	struct listen_server *listener = find(worker, mail->shared);
+
+	if (listener == NULL || listener->state != LISTENER_UP) /* its end was told */
+		return;
+	expect_push(&listener->server->expects, (struct expect){.kind = EXPECT_SYNC,
+							.flags = EXPECT_SWALLOW | EXPECT_LISTEN,
+							.hash = {.lo = mail->number, .hi = mail->from}});
+	inject_sync(listener->server);
+}
+
 static void taken(struct worker *worker, const struct listen_mail *mail)
 {
 	struct listen_server *listener = find(worker, mail->shared);
@@ -446,6 +463,9 @@ void listen_server_take(struct worker *worker, struct listen_mail *mail)
 	case LISTEN_MARK:
 		mark(worker, mail);
 		break;
+	case LISTEN_FENCE:
+		fence(worker, mail);
+		break;
 	case LISTEN_TAKEN:
 		taken(worker, mail);
 		break;
@@ -455,6 +475,7 @@ void listen_server_take(struct worker *worker, struct listen_mail *mail)
 	case LISTEN_REFUSED:
 	case LISTEN_HEARD:
 	case LISTEN_MARKED:
+	case LISTEN_FENCED:
 	case LISTEN_BACK:
 	default:
 		break;

@@ -15,6 +15,7 @@
 #define SESSION_LISTEN_SERVER_H
 
 #include "io/mailbox.h"
+#include "session/expect.h"
 #include "session/listen.h"
 #include "session/pool.h"
 
@@ -24,6 +25,7 @@ enum listen_mail_kind {
 	LISTEN_WANT,   /* text: a channel; number: what the answer is to say */
 	LISTEN_UNWANT, /* text: a channel */
 	LISTEN_MARK,   /* number: of a marker that it is to notify itself */
+	LISTEN_FENCE,  /* number: what the answer is to say when all is heard that was notified before */
 	LISTEN_TAKEN,  /* a HEARD comes back */
 	/* From it: */
 	LISTEN_UP,	 /* text: the marker */
@@ -32,6 +34,7 @@ enum listen_mail_kind {
 	LISTEN_REFUSED,	 /* the same */
 	LISTEN_HEARD,	 /* text: a whole NotificationResponse */
 	LISTEN_MARKED,	 /* number: of the marker that was heard */
+	LISTEN_FENCED,	 /* number: of the FENCE */
 	LISTEN_BACK,	 /* number: for how many us it was away */
 };
 
@@ -120,7 +123,7 @@ bool channels_are_wanted(const struct listen_server *listener);
 void listen_server_take(struct worker *worker, struct listen_mail *mail);
 void listen_server_delivered(struct lane_ticket *ticket);
 void listen_server_ready(struct server *server); /* logged in */
-void listen_server_answered(struct server *server, bool failed); /* ReadyForQuery */
+void listen_server_answered(struct server *server, const struct expect *expect, bool failed); /* ReadyForQuery */
 void listen_server_hears(struct server *server, const uint8_t *message, size_t n); /* a whole NotificationResponse */
 /* Its connection is gone, or never was; the caller closes it. */
 void listen_server_lost(struct server *server, const char *why, bool could_not_connect);

@@ -279,7 +279,7 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		if (expect.flags & EXPECT_ANSWER)
 			pin_answered(server, failed);
 		else if (expect.flags & EXPECT_LISTEN)
-			listen_query_over(server, failed);
+			listen_query_over(server, &expect, failed);
 		else if (expect.flags & EXPECT_SETUP)
 			setup_settled(walk, failed);
 		else if (UNLIKELY(failed && (expect.flags & EXPECT_CLEARS)))

@@ -117,6 +117,7 @@ class Twin:
 
     def until(self, kinds, may_forget=False):
         """What both say up to one of these kinds; raises Differs."""
+        n_due = len(self.oracle.notes)
         expected = self.oracle.take(kinds)
         try:
             got = self.subject.take(kinds)
@@ -127,7 +128,8 @@ class Twin:
         if kinds == "Z":
             self.status = expected[-1][1].decode()
             self.compare_parameters()
-            self.compare_notes()
+            if self.compare_notes() < n_due:
+                raise Differs(f"notifications: {self.oracle.notes} came ahead of this there and not here")
         return expected
 
     def is_refused(self, expected, got):
@@ -148,12 +150,13 @@ class Twin:
                                                      if here.get(name) != there.get(name)))
 
     def compare_notes(self):
-        """As far as both have heard."""
+        """As far as both have heard; returns how many. The oracle may be ahead by what came since the last statement began."""
         there, here = self.oracle.notes, self.subject.notes
         n = min(len(there), len(here))
         if there[:n] != here[:n]:
             raise Differs(f"notifications: {here} and not {there}")
         del there[:n], here[:n]
+        return n
 
     def settle(self, timeout_s=10):
         """All that was notified so far has come to both; only outside of transactions."""

@@ -30,9 +30,8 @@ WEIGHTS = {
     "read": 10, "write": 10, "set": 10, "set_local": 4, "reset": 4, "reset_of_login": 4, "set_config": 5, "role": 5, "transaction": 26, "savepoint": 6, "sql_prepared": 8,
     "protocol_prepared": 12, "advisory": 7, "notify": 5, "temporary": 10, "cursor": 8, "portal": 4, "copy": 4, "discard": 3, "sequence": 4,
     "currval": 6,
-    "look": 7, "text": 6, "block": 3, "pipeline": 5, "leave": 2,
+    "look": 7, "text": 6, "block": 3, "pipeline": 5, "leave": 2, "listen": 3,
     "hidden": 0,             # SET, advisory locks and LISTEN in DO and functions are not seen
-    "listen": 0,             # what is notified in the moment in which a client's channels change hands; test_listen.py has walks of its own
     "mixed_names": 0,        # one name by the protocol and by SQL in turn: a name that was closed can be found again, on a server that its client keeps
 }
 
@@ -99,6 +98,7 @@ class Client:
         self.twin = Twin(self.hunt.make_subject, self.hunt.make_oracle, self.parameters, TIMEOUT_S)
         self.is_pinned = self.may_pin = self.had_role = False
         self.portals = set()
+        self.listening, self.notifying, self.since = set(), set(), 0  # channels, in the transaction that is open; when that began
 
     @property
     def status(self):
@@ -129,9 +129,14 @@ class Client:
 
     def step(self):
         kind = self.rng.choices(self.hunt.kinds, self.hunt.weights)[0]
+        self.hunt.now += 1
+        if self.status == "I":
+            self.since = self.hunt.now
         getattr(self, "do_" + kind)()
         if self.status == "I":
             self.portals.clear()
+            self.hunt.notified.update((channel, (self.hunt.now, self)) for channel in self.notifying)
+            self.listening, self.notifying = set(), set()
             if self.may_pin or self.is_pinned:
                 self.twin.oracle.socket.sendall(KEEPS)
                 self.is_pinned = any(message[0] == "D" for message in self.twin.oracle.take("Z"))
@@ -224,13 +229,28 @@ class Client:
                                   "SELECT pg_advisory_unlock_all()", f"SELECT pg_advisory_xact_lock({own})", f"SELECT pg_try_advisory_xact_lock({SHARED_LOCK})",
                                   f"SELECT pg_advisory_unlock({own})", "SELECT pg_advisory_unlock_all()"]))
 
+    def may_listen(self, channel):
+        """Who listens to others already hears what was notified on a new channel since its transaction began, even before its LISTEN: not through pglane.
+        So nobody notifies a channel while somebody's transaction may listen to it."""
+        when, who = self.hunt.notified.get(channel, (0, None))
+        return (who is self or when < self.since) and not any(channel in other.notifying for other in self.hunt.clients if other is not self)
+
+    def may_notify(self, channel):
+        return not any(channel in other.listening for other in self.hunt.clients if other is not self)
+
     def do_listen(self):
         self.may_pin = True
-        channel = self.rng.choice(["ch0", "ch1", '"Ch2"'])
-        self.sql(self.rng.choice([f"LISTEN {channel}", f"LISTEN {channel}", f"UNLISTEN {channel}", "UNLISTEN *"]))
+        channel = self.rng.choice(["ch0", "ch1", "Ch2"])
+        listens = self.rng.random() < 0.5 and self.may_listen(channel)
+        if listens:
+            self.listening.add(channel)
+        self.sql(f'LISTEN "{channel}"' if listens else self.rng.choice([f'UNLISTEN "{channel}"', "UNLISTEN *"]))
 
     def do_notify(self):
         channel, payload = self.rng.choice(["ch0", "ch1", "Ch2", "ch3"]), f"{self.number} {self.rng.randint(0, 999)}"
+        if not self.may_notify(channel):
+            channel = "ch3"  # nobody's
+        self.notifying.add(channel)
         self.sql(self.rng.choice([f"NOTIFY \"{channel}\", '{payload}'", f"SELECT pg_notify('{channel}', '{payload}')", f'NOTIFY "{channel}"']))
 
     def do_temporary(self):
@@ -297,13 +317,17 @@ class Client:
         self.had_role = True
         name, value = self.setting()
         given = self.rng.choice(GIVEN)
-        self.sql(self.rng.choice([
+        listens = [f"LISTEN ch0; SET {name} = {value}"] if self.may_listen("ch0") else []
+        listens += ["LISTEN ch1; SELECT 1/0"] if self.may_listen("ch1") else []
+        text = self.rng.choice(listens + [
             f"SET {name} = {value}; SELECT 1", f"SET {name} = {value}; SELECT 1/0", f"BEGIN; SET {name} = {value}; COMMIT", f"BEGIN; SET {name} = {value}; ROLLBACK",
-            f"SELECT 1; SET {name} = {value}; SAVEPOINT s", f"LISTEN ch0; SET {name} = {value}", "LISTEN ch1; SELECT 1/0", "CREATE TEMP TABLE tt0 (n int, who text); DROP TABLE tt0",
+            f"SELECT 1; SET {name} = {value}; SAVEPOINT s", "CREATE TEMP TABLE tt0 (n int, who text); DROP TABLE tt0",
             f"BEGIN; INSERT INTO public.t{{i}} VALUES ({{k}}, 'text')", "COMMIT; SELECT 1", "ROLLBACK; BEGIN", "SET ROLE hunt_a; SELECT current_user; RESET ROLE",
             "PREPARE q0 AS SELECT 1; EXECUTE q0; DEALLOCATE q0", f"SELECT pg_advisory_lock({1000 + self.number * 10}); SELECT pg_advisory_unlock({1000 + self.number * 10})",
             f"RESET {given}; SELECT current_setting('{given}', true)", f"SELECT 1; SET {given} TO DEFAULT; SELECT current_setting('{given}', true), nowhere", f"RESET ALL; SET {name} = {value}; SHOW {name}",
-            f"BEGIN; RESET ALL; SAVEPOINT s; SET {name} = {value}; ROLLBACK TO s; COMMIT"]), False)
+            f"BEGIN; RESET ALL; SAVEPOINT s; SET {name} = {value}; ROLLBACK TO s; COMMIT"])
+        self.listening.update(channel for channel in ("ch0", "ch1") if f"LISTEN {channel}" in text)
+        self.sql(text, False)
 
     def do_block(self):
         self.sql(self.rng.choice(["DO $$ BEGIN RAISE NOTICE 'noticed by {i}'; END $$", "DO $$ BEGIN RAISE EXCEPTION 'raised by {i}' USING ERRCODE = 'P9999'; END $$",
@@ -333,7 +357,7 @@ class Client:
         how = self.rng.choice([wire.TERMINATE, wire.TERMINATE, b"", wire.query("SELECT 'half'")[:-3], wire.parse("", "SELECT 1") + wire.bind("", "")])
         self.history = [f"-- left with {how}"]
         self.twin.close(how)
-        self.hunt.until_gone()
+        self.hunt.until_gone(self.twin.oracle.pid)
         self.enter()
 
 
@@ -350,6 +374,7 @@ class Hunt:
         self.weights = [WEIGHTS[kind] for kind in self.kinds]
         self.control = cluster.connect()
         self.clients = []
+        self.now, self.notified = 0, {}  # steps; when a channel was notified last, and by whom
 
     def make_subject(self):
         return Tail(self.proxy.host, self.proxy.port, TIMEOUT_S)
@@ -357,10 +382,10 @@ class Hunt:
     def make_oracle(self):
         return Tail("127.0.0.1", self.cluster.port, TIMEOUT_S)
 
-    def until_gone(self):
-        """What the last one held is free on both sides: locks that others try, names that others use."""
-        question = """SELECT count(*) FILTER (WHERE datname = 'hunt'), count(*) FILTER (WHERE datname = 'hunt_oracle')
-                      FROM (SELECT database, objid, mode FROM pg_locks WHERE locktype = 'advisory') l JOIN pg_database d ON d.oid = l.database"""
+    def until_gone(self, pid):
+        """What the last one held, in the oracle by this backend, is free on both sides: locks that others try, names that others use."""
+        question = f"""SELECT count(*) FILTER (WHERE datname = 'hunt'), count(*) FILTER (WHERE datname = 'hunt_oracle') + 1000 * count(*) FILTER (WHERE pid = {pid})
+                      FROM (SELECT database, objid, mode, pid FROM pg_locks WHERE locktype = 'advisory') l JOIN pg_database d ON d.oid = l.database"""
 
         def equal():
             with self.control.cursor() as cursor:

@@ -4,6 +4,7 @@
 import os
 import random
 import select
+import signal
 import socket
 import threading
 import time
@@ -165,6 +166,8 @@ def test_many_clients_on_one_connection(start, cluster):
 # Statements one after the other; {} is a number of the test's own. What is heard at the end of each is the same as over a connection of its own.
 SCRIPTS = {
     "commit": ["BEGIN", "LISTEN a", "!a", "COMMIT", "!a"],
+    "commit behind others": ["BEGIN", "!a", "LISTEN a", "!a", "COMMIT", "!a"],
+    "commit and chain": ["LISTEN a", "BEGIN", "!a", "UNLISTEN a", "COMMIT AND CHAIN", "!a", "LISTEN b", "COMMIT AND CHAIN", "!b", "NOTIFY b, 'mine'", "COMMIT", "!a", "!b"],
     "rollback": ["BEGIN", "LISTEN a", "ROLLBACK", "!a", "LISTEN a", "!a"],
     "savepoint": ["BEGIN", "LISTEN a", "SAVEPOINT s", "LISTEN b", "ROLLBACK TO s", "COMMIT", "!a", "!b"],
     "unlisten": ["LISTEN a", "LISTEN b", "!a", "UNLISTEN a", "!a", "!b", "UNLISTEN b", "!a", "!b"],
@@ -190,6 +193,17 @@ SCRIPTS = {
     "own, in its transaction": ["BEGIN", "LISTEN a", "NOTIFY a, 'mine'", "COMMIT", "!a"],
     "own": ["LISTEN a", "NOTIFY a, 'mine'", "BEGIN", "NOTIFY a, 'late'", "NOTIFY a, 'late'", "NOTIFY a, 'later'", "!a", "COMMIT", "!a"],
     "own, rolled back": ["LISTEN a", "BEGIN", "NOTIFY a, 'never'", "ROLLBACK", "!a"],
+    "own, then listened to": ["LISTEN b", "BEGIN", "NOTIFY a, 'mine'", "LISTEN a", "COMMIT", "!a"],
+    "own, then listened to again": ["LISTEN a", "BEGIN", "NOTIFY a, 'mine'", "LISTEN a", "NOTIFY a, 'too'", "COMMIT", "!a"],
+    "own, of several channels": ["LISTEN b", "LISTEN c", "BEGIN", "NOTIFY a, '1'", "NOTIFY b, '2'", "NOTIFY c, '3'", "NOTIFY a, '4'", "LISTEN a", "UNLISTEN c", "NOTIFY b, '5'",
+                                 "NOTIFY a, '6'", "COMMIT", "!a", "!b", "!c"],
+    "own, unlistened and listened to": ["LISTEN a", "BEGIN", "NOTIFY a, '1'", "UNLISTEN a", "NOTIFY a, '2'", "LISTEN a", "NOTIFY a, '3'", "COMMIT", "!a"],
+    "own, around a savepoint": ["LISTEN b", "BEGIN", "NOTIFY a, '1'", "SAVEPOINT s", "NOTIFY b, 'never'", "LISTEN c", "ROLLBACK TO s", "NOTIFY b, '2'", "LISTEN a", "COMMIT", "!a"],
+    "own, and all are another": ["LISTEN a", "LISTEN b", "BEGIN", "NOTIFY a, '1'", "NOTIFY b, '2'", "UNLISTEN *", "LISTEN a", "NOTIFY a, '3'", "COMMIT", "!a", "!b"],
+    "own, and all are another, in one string": ["LISTEN a", "LISTEN b", "BEGIN", "NOTIFY a, '1'", "NOTIFY c, '2'", "NOTIFY b, '3'", "NOTIFY a, '4'",
+                                                "UNLISTEN *; LISTEN a; LISTEN c", "NOTIFY a, '5'", "COMMIT", "!a", "!b", "!c"],
+    "own, twice, and all are the same": ["LISTEN a", "NOTIFY a, 'x'; UNLISTEN *; LISTEN a; NOTIFY a, 'y'", "!a", "NOTIFY a, 'x'; UNLISTEN *; LISTEN a", "!a"],
+    "own, then listened to, rolled back": ["LISTEN b", "BEGIN", "NOTIFY a, 'mine'", "NOTIFY b, 'mine'", "LISTEN a", "ROLLBACK", "!a", "!b"],
     "own, unlistened": ["LISTEN a", "BEGIN", "NOTIFY a, 'never'", "UNLISTEN a", "COMMIT", "!a"],
     "discard all": ["LISTEN a", "!a", "DISCARD ALL", "!a", "LISTEN b", "!a", "!b"],
     "discard all, refused": ["LISTEN a", "BEGIN", "SELECT 1", "DISCARD ALL", "ROLLBACK", "!a"],
@@ -250,14 +264,113 @@ def test_semantics_are_those_of_a_connection_of_its_own(start, cluster, extended
             assert [notice["C"] for notice in client.notices] == [notice["C"] for notice in own.notices], name
 
 
-def test_nothing_interrupts_a_transaction(start):
+def check_moments(listener, sender, a, n):
+    """What a client can tell for certain: what was notified, and acknowledged, before it says something, and what while it was in a transaction."""
+
+    def notify(what):
+        sender.ok(f"NOTIFY {a}, '{what}'")
+
+    def heard():
+        entries, listener.heard = listener.heard, []
+        return [payload for _, payload in entries]
+
+    listener.ok(f"LISTEN {a}", f"LISTEN {a}_too")
+    for i in range(n):
+        # Ahead of the answer of whatever comes next.
+        for say in ("SELECT 1", "", f"LISTEN {a}", "UNLISTEN c", "BEGIN; ROLLBACK"):
+            notify(f"{i} {say}")
+            listener.ok(say)
+            assert heard() == [f"{i} {say}"], say
+        notify(f"{i} ahead")
+        assert not listener.extended("SELECT 1").errors
+        assert heard() == [f"{i} ahead"]
+        # To who leaves the channel: what was said before, and nothing of what came in its transaction.
+        for unlisten in (f"UNLISTEN {a}", "UNLISTEN *"):
+            notify(f"{i} before")
+            listener.ok(unlisten)
+            assert heard() == [f"{i} before"], unlisten
+            notify(f"{i} nobody hears")
+            listener.ok(f"LISTEN {a}", "SELECT 1")
+            assert not heard()
+        notify(f"{i} before")
+        listener.ok("BEGIN")
+        assert heard() == [f"{i} before"]
+        notify(f"{i} within")
+        listener.ok(f"UNLISTEN {a}")
+        notify(f"{i} later within")
+        listener.ok("COMMIT", f"LISTEN {a}", "SELECT 1")
+        assert not heard()
+        # To who stays: all, when it ends.
+        for leave in ([f"UNLISTEN {a}", "ROLLBACK"], [f"UNLISTEN {a}", f"LISTEN {a}", "COMMIT"], [f"LISTEN {a}_three", "COMMIT"], ["SELECT 1", "COMMIT"], ["COMMIT"]):
+            listener.ok("BEGIN")
+            notify(f"{i} within")
+            listener.ok(*leave, "SELECT 1")
+            assert heard() == [f"{i} within"], leave
+        notify(f"{i} ahead of all")
+        listener.ok("DISCARD ALL")
+        assert heard() == [f"{i} ahead of all"]
+        listener.ok(f"LISTEN {a}", f"LISTEN {a}_too")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_moments_are_those_of_a_connection_of_its_own(start, cluster, workers):
+    """Nobody waits for anything here: what must have come has come."""
+    proxy, faults = start(lanes={"default": 8}, workers=workers), []
+    with direct(cluster) as own, direct(cluster) as sender:
+        check_moments(own, sender, "oracle", 1)
+
+    def check(channel):
+        try:
+            with ear(proxy) as client, direct(cluster) as sender:
+                check_moments(client, sender, channel, int(20 * SCALE) or 1)
+        except BaseException as error:  # pylint: disable=broad-except
+            faults.append((channel, error))
+
+    threads = [threading.Thread(target=check, args=(f"c{i}",)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults, faults
+
+
+def test_listener_that_hangs_stops_nobody_for_long(start):
+    """Its clients go on without it, as when it is lost, and hear what it was notified of when it goes on itself."""
+    proxy = start(lanes={"default": 3})
+    with ear(proxy) as client, ear(proxy) as second, proxy.client() as sender:
+        client.ok("LISTEN a")
+        second.ok("LISTEN a")
+        until_served(proxy, 2)
+        pid = listeners(proxy)[0]["remote_pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            sender.query("NOTIFY a, 'x'")
+            for one in (client, second):
+                one.client.send(wire.query("SELECT 1"))
+            for one in (client, second):
+                one.take(one.client.result().messages)
+            begun = time.monotonic()
+            client.ok(*["SELECT 1", "BEGIN", "SELECT 1", "COMMIT"] * 10)
+            assert time.monotonic() - begun < 10, "each waits anew"
+            assert not client.heard and not second.heard
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        for one in (client, second):
+            one.until_heard("a", "x")
+        sender.query("NOTIFY a, 'y'")
+        client.ok("SELECT 1")
+        assert client.payloads("a") == ["x", "y"]
+
+
+def test_nothing_interrupts_a_transaction(start, cluster):
     """As PostgreSQL: what comes while a statement runs or a transaction is open arrives when it ends, ahead of its ReadyForQuery."""
     proxy = start(lanes={"default": 4})
     with ear(proxy) as client, ear(proxy) as witness, proxy.client() as sender:
         client.ok("LISTEN a")
         witness.ok("LISTEN a")
         until_served(proxy, 2)
-        client.client.send(wire.query("SELECT pg_sleep(0.5)"))
+        client.client.send(wire.query("SELECT pg_sleep(1)"))
+        system.eventually(lambda: cluster.run("SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(1)'"))
         sender.query("NOTIFY a, 'during'")
         messages = client.client.receive_until("Z")
         client.take(messages)
