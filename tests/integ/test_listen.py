@@ -362,6 +362,20 @@ def test_listener_that_hangs_stops_nobody_for_long(start):
         assert client.payloads("a") == ["x", "y"]
 
 
+def test_what_waits_for_a_reader_is_ahead_of_its_unlisten(start):
+    proxy, n = start(lanes={"default": 4}, max_listen_bytes=4 << 20), 300
+    with ear(proxy) as client, proxy.client() as sender:
+        client.ok("LISTEN a")
+        until_served(proxy, 1)
+        client.client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for number in range(n):
+            assert not sender.query(f"NOTIFY a, '{number:05} {'x' * 7000}'").errors
+        client.client.send(wire.query("UNLISTEN a"))
+        client.client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        client.take(client.client.result().messages)
+        assert [int(payload[:5]) for payload in client.payloads("a")] == list(range(n))
+
+
 def test_nothing_interrupts_a_transaction(start, cluster):
     """As PostgreSQL: what comes while a statement runs or a transaction is open arrives when it ends, ahead of its ReadyForQuery."""
     proxy = start(lanes={"default": 4})
