@@ -102,7 +102,7 @@ static void read_converted(const char **at, char *out, size_t cap)
 	read_quoted(at, encoding, sizeof(encoding));
 	expect_text(at, ")");
 	for (const char *digits = hex; *digits; digits += 2) {
-		unsigned byte;
+		unsigned byte = 0;
 
 		assert_true(n < cap - 1 && sscanf(digits, "%2x", &byte) == 1);
 		out[n++] = (char)byte;
