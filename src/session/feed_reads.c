@@ -60,11 +60,13 @@ static bool bind_reads(struct batch *batch, const struct pgw_frame *frame)
 
 	if (!view_bind(frame, &bind))
 		return false;
-	/* Of what is parsed in this batch the text was read. */
-	if (bind.n_statement_bytes > 0 ? batch->parses_named : batch->parses_unnamed)
+	/* Of what is parsed in this batch the text was read; but a name that the client has already may still be that of its statement. */
+	if (bind.n_statement_bytes == 0 && batch->parses_unnamed)
 		return true;
 	statement = feed_find_statement(batch->client, bind.statement, bind.n_statement_bytes);
-	return statement && statement->route.reads == READS && statement->route.actions == 0;
+	if (statement == NULL)
+		return bind.n_statement_bytes > 0 && batch->parses_named;
+	return statement->route.reads == READS && statement->route.actions == 0;
 }
 
 static bool message_reads(struct batch *batch, const struct pgw_frame *frame)

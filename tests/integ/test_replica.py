@@ -390,6 +390,19 @@ def test_prepared_statement_is_refused_only_once(pair):
     assert notes(pair, "prepared") == 3
 
 
+def test_name_of_before_is_not_what_its_batch_parses(pair):
+    """A batch that parses one name and runs another does what that other does: it is not the standby's to refuse."""
+    proxy = pair.start()
+    with proxy.client() as client:
+        client.exchange(wire.parse("w", training("INSERT INTO notes (text) VALUES ('named')")))
+        result = client.exchange(wire.parse("r", training(HERE)), wire.bind("", "w"), wire.execute(), wire.bind("", "r"), wire.execute())
+        assert (result.rows, result.errors) == ([[b"f"]], [])
+        assert counts(proxy) == (0, 0, 0)
+        # What it parses and runs itself is read.
+        assert client.exchange(wire.parse("s", training(HERE)), wire.bind("", "s"), wire.execute()).value == REPLICA
+    assert notes(pair, "named") == 1
+
+
 def test_batch_of_several_statements_runs_again_as_a_whole(pair):
     proxy = pair.start()
     with proxy.client() as client:
