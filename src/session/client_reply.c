@@ -443,5 +443,10 @@ void client_unnamed_failed(struct client *client)
 
 void client_statements_deallocated(struct client *client)
 {
+	struct pending_name *pending;
+
+	/* What was closed ahead of that, or behind it in one string, does not come back. */
+	TAILQ_FOREACH(pending, &client->pending_names, link)
+		statement_unref(&client->worker->statements, &pending->closed);
 	client_names_clear(&client->names, &client->worker->statements);
 }

@@ -19,7 +19,7 @@
 #include "session/replication.h"
 #include "session/sequence.h"
 #include "session/server.h"
-#include "session/sql_prepared.h"
+#include "session/sql_agree.h"
 
 /* Its error is read in PostgreSQL's log. */
 #define FAILED_TRANSACTION "BEGIN;SELECT 'this transaction failed in pglane'::pg_catalog.int4"
@@ -373,7 +373,7 @@ static enum want prepare_server(struct client *client)
 		server_unset(server, SERVER_FRESH);
 		replay_drop_old_copies(server);
 		if (UNLIKELY(server->sql_names != NULL))
-			sql_prepared_linked(client, server);
+			sql_agree_linked(client, server);
 		sequence_linked(client, server);
 		watch_leaks(client, server);
 		if (UNLIKELY(server->params != client->params || server->pool != client->pool))

@@ -9,6 +9,7 @@
 #include "session/feed.h"
 #include "session/server.h"
 #include "session/sql_names.h"
+#include "session/sql_prepared.h"
 
 #define SQL_BYTES (STATEMENT_NAME_BYTES + 16)
 
@@ -88,6 +89,8 @@ static void take(struct client *client, const char *name, struct expect *expect)
 	struct statement *closed =
 		client_names_take(&client->names, &client->worker->statements, name);
 
+	if (UNLIKELY(client->server->sql_names != NULL))
+		sql_prepared_forget(client, name);
 	server_ensure_statement(client->server, closed);
 	server_copies_drop(&client->server->copies, closed->hash);
 	expect->flags |= EXPECT_COPY;
@@ -108,7 +111,7 @@ static void take_all(struct client *client, struct expect *expect)
 		mem_free(copy);
 		expect->n_names++;
 	}
-	sql_names_doubt(client->server->sql_names, NULL); /* they are still there when it fails */
+	sql_names_gone_all(client->server->sql_names);
 	server_copies_move(&client->server->copies_taken, &client->server->copies);
 	client->server->unnamed = (struct pgw_hash128){0, 0};
 	expect->flags |= EXPECT_ALL;

@@ -16,6 +16,7 @@
 #include "session/sequence.h"
 #include "session/server.h"
 #include "session/setting.h"
+#include "session/sql_agree.h"
 #include "session/sql_prepared.h"
 #include "session/write_sync.h"
 
@@ -337,7 +338,11 @@ static void send_named_parse(struct feed *feed, const char *name, struct stateme
 	struct expect expect = {
 		.kind = EXPECT_PARSE, .n_names = 1, .hash = statement->hash};
 
-	if (server_copies_touch(&server->copies, statement->hash)) {
+	if (UNLIKELY(server->xact == PGW_XACT_FAILED)) /* it refuses what it is asked, whatever it has */
+		server_close_statement(server, statement);
+	if (UNLIKELY(server->sql_names != NULL) && sql_prepared_parse_own(client, name, statement)) {
+		expect.hash = (struct pgw_hash128){0, 0};
+	} else if (server_copies_touch(&server->copies, statement->hash)) {
 		expect.flags |= EXPECT_LOCAL;
 	} else {
 		expect.flags |= EXPECT_COPY;
@@ -356,7 +361,7 @@ static void send_duplicate_parse(struct feed *feed, const char *name,
 	struct server *server = feed->client->server;
 
 	if (taken->of_sql) {
-		(void)sql_prepared_ensure(feed->client, name, strlen(name), taken);
+		sql_agree_on_some(server, name);
 	} else {
 		server_ensure_statement(server, taken);
 		name = taken->name;
@@ -424,10 +429,6 @@ static enum step parse_named(
 	struct pgw_fault fault;
 	enum step step;
 
-	if (taken && client->state != CLIENT_LINKED) {
-		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_EXISTS, parse->name, NULL);
-		return feed_fail_batch(feed, frame, &fault);
-	}
 	if (!taken && !feed_within_memory(feed, parse, &fault))
 		return feed_fail_batch(feed, frame, &fault);
 	statement = statement_intern(&feed->worker->statements, parse, client_meaning(client));
@@ -439,6 +440,11 @@ static enum step parse_named(
 	if (feed_refused(feed, frame, statement, &step)) {
 		statement_unref(&feed->worker->statements, &statement);
 		return step;
+	}
+	if (taken && client->state != CLIENT_LINKED) {
+		statement_unref(&feed->worker->statements, &statement);
+		pgw_fault_set(&fault, PGW_FAULT_STATEMENT_EXISTS, parse->name, NULL);
+		return feed_fail_batch(feed, frame, &fault);
 	}
 	if (!taken && prepared_here(feed, frame, parse->name, statement))
 		return feed_skip_message(feed, frame);

@@ -87,8 +87,13 @@ static enum step close_target(
 	else if (target->kind == 'S')
 		client_unnamed_is(client, NULL);
 	if (client->state == CLIENT_LINKED) {
-		if (target->kind == 'S' && UNLIKELY(client->server->sql_names != NULL))
+		if (target->kind == 'S' && UNLIKELY(client->server->sql_names != NULL)) {
+			if (closed == NULL && sql_prepared_closes_own(client, target->name)) {
+				expect_push(&client->server->expects, (struct expect){.kind = EXPECT_CLOSE});
+				return feed_forward(feed, frame);
+			}
 			sql_prepared_forget(client, target->name);
+		}
 		if (closed) { /* behind an error it did not happen */
 			client_name_pending(client, target->name, closed);
 			expect.n_names = 1;

@@ -221,9 +221,14 @@ enum step feed_send_query(
 		   query_restores(client, frame, route, &expect);
 	if (UNLIKELY(route->counted) && !restores)
 		tally_queried(client->server, &expect, route);
-	feed_query_sent(client, expect);
-	if (UNLIKELY(route->effects & EFFECT_DEALLOCATE_ALL))
+	if (UNLIKELY(route->effects & EFFECT_DEALLOCATE_ALL)) {
 		server_set(client->server, SERVER_STATEMENTS_GOING);
+		if (expect.kind == EXPECT_QUERY) { /* so that its tag is looked at */
+			client_name_pending(client, "", NULL);
+			expect.n_names++;
+		}
+	}
+	feed_query_sent(client, expect);
 	return restores ? feed_skip_message(feed, frame) : feed_forward(feed, frame);
 }
 

@@ -237,6 +237,16 @@ static void build_close(struct pgw_writer *writer, const void *arg)
 	pgw_build_target(writer, PGW_CLOSE, 'S', arg);
 }
 
+void server_close_statement(struct server *server, const struct statement *statement)
+{
+	if (!server_copies_has(&server->copies, statement->hash))
+		return;
+	server_copies_drop(&server->copies, statement->hash);
+	inject_built(server, build_close, statement->name, 64 + STATEMENT_NAME_BYTES);
+	expect_push(&server->expects,
+		(struct expect){.kind = EXPECT_CLOSE, .flags = EXPECT_SWALLOW | EXPECT_COPY, .hash = statement->hash});
+}
+
 void inject_evictions(struct server *server)
 {
 	unsigned max = MAX_OF(worker_config(server->worker)->max_prepared_statements, 1u);

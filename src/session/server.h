@@ -175,6 +175,8 @@ void inject_evictions(struct server *server); /* closes its copies beyond max_pr
 void server_ensure_statement(struct server *server, const struct statement *statement);
 void server_ensure_statement_as(
 	struct server *server, const struct statement *statement, bool named);
+/* Its copy, if it has one, is closed ahead of what is sent next. */
+void server_close_statement(struct server *server, const struct statement *statement);
 
 /* link.c */
 void link_client(struct client *client,

@@ -14,7 +14,7 @@
 #include "session/restore.h"
 #include "session/sequence.h"
 #include "session/setting.h"
-#include "session/sql_names.h"
+#include "session/sql_agree.h"
 #include "session/sql_prepared.h"
 #include "session/walk.h"
 #include "session/write_sync.h"
@@ -121,7 +121,7 @@ void walk_statements_settled(struct server *server, bool failed)
 		return;
 	}
 	server_copies_clear(&server->copies);
-	sql_names_free(&server->sql_names);
+	sql_agree_forget(server);
 	server->unnamed = (struct pgw_hash128){0, 0};
 	if (server->client)
 		client_statements_deallocated(server->client);
@@ -260,8 +260,6 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 		restore_amid_over(server->client);
 	server_unset(server, SERVER_BATCH_FAILED);
 	server_unset(server, SERVER_COPY_IN | SERVER_COPY_BOTH);
-	if (UNLIKELY(server->sql_names != NULL) && (failed || !(expect.flags & EXPECT_SWALLOW)))
-		sql_names_settle(&server->sql_names, failed);
 	if (UNLIKELY(expect.n_names) && server->client) {
 		uint32_t n_ran = sql_prepared_ran(server, &expect, failed);
 
@@ -270,6 +268,8 @@ static bool on_ready_for_query(struct walk *walk, const struct pgw_frame *frame)
 	}
 	if (UNLIKELY(expect.n_names) && failed)
 		undo(walk, &expect);
+	if (UNLIKELY(server->sql_names != NULL) && (failed || !(expect.flags & EXPECT_SWALLOW)))
+		sql_agree_settle(server, failed);
 	if (UNLIKELY(server->client && server->client->sync) &&
 		(expect.flags & (EXPECT_SWALLOW | EXPECT_COMMIT)) != EXPECT_SWALLOW &&
 		!server_is(server, SERVER_SETUP_FAILED) &&
@@ -494,8 +494,9 @@ static bool on_reply(
 	front = expect_front(&server->expects);
 	if (UNLIKELY(front == NULL))
 		return false;
-	if (UNLIKELY(front->n_names) && front->kind == EXPECT_QUERY && frame->type == PGW_COMMAND_COMPLETE)
-		sql_prepared_tag(server, frame->body, frame->n_available);
+	if (UNLIKELY(front->n_names) && front->kind == EXPECT_QUERY && frame->type == PGW_COMMAND_COMPLETE &&
+		sql_prepared_tag(server, frame->body, frame->n_available) && server_is(server, SERVER_STATEMENTS_GOING))
+		walk_statements_settled(server, false); /* done, whatever becomes of the rest of its string */
 	watched = (front->flags & EXPECT_WATCH) != 0;
 	kept = UNLIKELY(watched) ? write_sync_keeps(walk, frame, front)
 				 : (front->flags & EXPECT_SWALLOW) != 0;

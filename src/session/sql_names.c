@@ -104,6 +104,19 @@ void sql_names_gone(struct sql_names *names, const char *name)
 	open_entry(names, entry);
 }
 
+void sql_names_gone_all(struct sql_names *names)
+{
+	struct sql_name *entry, *next;
+
+	if (names == NULL)
+		return;
+	HASH_ITER(hh, names->table, entry, next)
+	{
+		entry->state = SQL_NAME_GONE;
+		open_entry(names, entry);
+	}
+}
+
 void sql_names_touch(struct sql_names *names, const char *name)
 {
 	struct sql_name *entry = find(names, name);
@@ -112,15 +125,6 @@ void sql_names_touch(struct sql_names *names, const char *name)
 		return;
 	HASH_DEL(names->table, entry);
 	add(names, entry);
-}
-
-/* Where names may be there that are not here, there is no need to keep it. */
-static void doubt(struct sql_names *names, struct sql_name *entry)
-{
-	if (names->own)
-		drop(names, entry);
-	else
-		entry->state = SQL_NAME_UNKNOWN;
 }
 
 void sql_names_settle(struct sql_names **names, bool failed)
@@ -135,7 +139,7 @@ void sql_names_settle(struct sql_names **names, bool failed)
 			continue;
 		entry->is_open = false;
 		if (failed)
-			doubt(*names, entry);
+			entry->state = SQL_NAME_UNKNOWN;
 		else if (entry->state == SQL_NAME_GONE)
 			drop(*names, entry);
 	}
@@ -152,7 +156,7 @@ void sql_names_doubt(struct sql_names *names, const char *name)
 	HASH_ITER(hh, names->table, entry, next)
 	{
 		if (name == NULL || strcmp(entry->name, name) == 0)
-			doubt(names, entry);
+			entry->state = SQL_NAME_UNKNOWN;
 	}
 }
 

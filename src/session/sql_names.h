@@ -27,6 +27,7 @@ bool sql_names_is(const struct sql_names *names, const char *name, struct pgw_ha
 /* Sent, not settled yet: the server has it (used now), or not any more. */
 void sql_names_made(struct sql_names **names, const char *name, struct pgw_hash128 key);
 void sql_names_gone(struct sql_names *names, const char *name);
+void sql_names_gone_all(struct sql_names *names);
 void sql_names_touch(struct sql_names *names, const char *name); /* used now */
 /* ReadyForQuery of what was sent, or (failed) it cannot be known. Nulls when nothing is left. */
 void sql_names_settle(struct sql_names **names, bool failed);

@@ -3,8 +3,8 @@
  * Prepared statements of SQL in transaction and statement pooling: PREPARE, EXECUTE (also under EXPLAIN and CREATE TABLE … AS),
  * DEALLOCATE. A client keeps its names with those of the protocol (PostgreSQL has one space of names for both): name -> the text of
  * its PREPARE, once that has run. A server keeps what it has of them (sql_names.h). Ahead of whatever names one, in the same send, the
- * server is made to agree with its client about that name: Close, and PREPARE as Parse, Bind and Execute without a Sync; so it is the
- * server that says 42P05 and 26000, and no text is changed.
+ * server is made to agree with its client about that name (sql_agree.h): Close, and PREPARE as Parse, Bind and Execute without a Sync; so
+ * it is the server that says 42P05 and 26000, and no text is changed.
  *
  * While a server is linked to a client it has no name that this client has not, with the same text and the same settings that decide
  * what the text means: others are closed ahead of its first statement. So nobody can run or see what another prepared, not even from
@@ -15,7 +15,8 @@
  * ahead of it and behind). Names of tables are looked up anew by PostgreSQL itself.
  *
  * What cannot be followed pins, as before: on_session_state = pin, a text that is not here whole, a name that is not ASCII,
- * DEALLOCATE ALL in one string with others, a portal with a name. Such statements are their server's own and unknown here.
+ * DEALLOCATE ALL in one string with others, a portal with a name. Such statements are their server's own and unknown here; where there may
+ * be some, the protocol's Parse and Close of what is unknown here go to the server under the client's own names.
  * Owner: the worker.
  */
 #ifndef SESSION_SQL_PREPARED_H
@@ -47,8 +48,6 @@ bool sql_prepared_fits(struct feed *feed, const struct statement_route *route, c
 
 /* ---- the client's server is about to get it ---- */
 
-/* A server is linked, nothing is expected of it: it loses what its client has not. */
-void sql_prepared_linked(struct client *client, struct server *server);
 /* A Query of that text. Returns how many of its client's names it gives and takes, for what is expected of it. */
 uint32_t sql_prepared_query(struct client *client, const struct statement_route *route, const char *sql, size_t n);
 /* Parse of the unnamed statement: what it executes decides how it is described. */
@@ -59,13 +58,19 @@ void sql_prepared_parse_big(struct client *client, const struct statement_route 
 bool sql_prepared_ensure(struct client *client, const char *name, size_t n_name, const struct statement *statement);
 /* The client has no statement of that name (any more): nor is its server to, whose names are not NULL. */
 void sql_prepared_forget(struct client *client, const char *name);
+/*
+ * Where names may be the server's own (sql_names_own()) it is asked, under the client's own names. Both only where the client has no such
+ * name, and server->sql_names is not NULL; false: it goes the way of all others.
+ */
+bool sql_prepared_closes_own(struct client *client, const char *name); /* a Close of it is to be sent on */
+bool sql_prepared_parse_own(struct client *client, const char *name, const struct statement *statement); /* Parse was sent */
 /* Bind, behind sql_prepared_ensure(), with its sql_prepared_route(). statement may be NULL. */
 void sql_prepared_bind(struct client *client, const char *portal, struct statement *statement, const struct statement_route *route);
 /* Execute, while something of that kind is bound (client->bound). */
 void sql_prepared_execute(struct client *client, const char *portal, struct expect *expect);
 void sql_prepared_unbind(struct client *client);
-/* A tag came in answer to a Query that gives or takes names. n with the NUL. */
-void sql_prepared_tag(struct server *server, const uint8_t *tag, size_t n);
+/* A tag came in answer to a Query that gives or takes names. n with the NUL. true: it has taken all of them. */
+bool sql_prepared_tag(struct server *server, const uint8_t *tag, size_t n);
 /*
  * Its ReadyForQuery: how many of its names hold. Those of a Query that failed whose tags had come, as PostgreSQL takes nothing back;
  * else all, or none.

@@ -30,9 +30,8 @@ WEIGHTS = {
     "read": 10, "write": 10, "set": 10, "set_local": 4, "reset": 4, "reset_of_login": 4, "set_config": 5, "role": 5, "transaction": 26, "savepoint": 6, "sql_prepared": 8,
     "protocol_prepared": 12, "advisory": 7, "notify": 5, "temporary": 10, "cursor": 8, "portal": 4, "copy": 4, "discard": 3, "sequence": 4,
     "currval": 6,
-    "look": 7, "text": 6, "block": 3, "pipeline": 5, "leave": 2, "listen": 3,
+    "look": 7, "text": 6, "block": 3, "pipeline": 5, "leave": 2, "listen": 3, "mixed_names": 4,
     "hidden": 0,             # SET, advisory locks and LISTEN in DO and functions are not seen
-    "mixed_names": 0,        # one name by the protocol and by SQL in turn: a name that was closed can be found again, on a server that its client keeps
 }
 
 SETTINGS = {
@@ -199,17 +198,16 @@ class Client:
                                   f"EXECUTE {name}", f"EXECUTE {name}(3)", f"EXECUTE {name}", f"EXECUTE {name}(1)", f"DEALLOCATE {name}", f"DEALLOCATE {name}",
                                   "DEALLOCATE ALL", f"PREPARE {name} AS SELECT nonsense"]))
 
-    def protocol_part(self):
-        """A Parse in a failed transaction is not sent: of a text that a server has, nobody is asked."""
-        name, rng = self.rng.choice(["p0", "p1", "p2"]), self.rng
+    def protocol_part(self, names=("p0", "p1", "p2")):
+        name, rng = self.rng.choice(names), self.rng
         kind = rng.choice(["parse", "run", "run", "close", "unnamed"])
         text, values = rng.choice([("SELECT $1::int + 1", ["41"]), ("SELECT v FROM public.t{i} WHERE n = $1", ["3"]), ("INSERT INTO public.t{i} VALUES ($1, $2)", [str(rng.randint(1, 12)), "p"]),
                                    ("SELECT current_setting('work_mem'), current_user", []), ("SELECT 1/$1::int", ["0"])])
         text = self.fill(text)
         if kind == "parse":
-            return b"" if self.status == "E" else wire.close("S", name) + wire.parse(name, text)
+            return wire.close("S", name) + wire.parse(name, text)
         if kind == "close":
-            return b"" if self.status == "E" else wire.close("S", name)
+            return wire.close("S", name)
         if kind == "unnamed":
             return wire.parse("", text) + wire.bind("", "", values) + wire.execute()
         return wire.bind("", name, rng.choice([[], ["5"], ["7", "z"]])) + (wire.describe("P") if rng.random() < 0.3 else b"") + wire.execute()
@@ -217,9 +215,33 @@ class Client:
     def do_protocol_prepared(self):
         self.say(*[self.protocol_part() for _ in range(self.rng.randint(1, 4))], wire.SYNC)
 
+    def mixed_text(self):
+        """Names of both kinds, by SQL."""
+        name = self.rng.choice(["p0", "p1", "q0", "q1"])
+        return self.rng.choice([f"EXECUTE {name}", f"EXECUTE {name}(5)", f"EXECUTE {name}(7, 'z')", f"PREPARE {name} AS SELECT 'sql'", f"PREPARE {name} (int) AS SELECT $1 + {{i}}",
+                                f"DEALLOCATE {name}", f"EXECUTE {name}(3)"])
+
+    def mixed_part(self):
+        """The same, by the protocol: named statements without the Close ahead, and SQL in the midst of a batch."""
+        name, pick = self.rng.choice(["p0", "p1", "q0", "q1"]), self.rng.random()
+        if pick < 0.25:
+            return wire.parse(name, self.fill(self.rng.choice(["SELECT $1::int + 1", "SELECT 'protocol'", "SELECT v FROM public.t{i} WHERE n = $1"])))
+        if pick < 0.6:
+            return wire.parse("", self.fill(self.mixed_text())) + wire.bind("", "") + wire.execute()
+        return self.protocol_part(("p0", "p1", "q0", "q1"))
+
     def do_mixed_names(self):
-        self.sql(self.rng.choice(["EXECUTE p0", "EXECUTE p1(5)", "PREPARE p0 AS SELECT 'sql'"]))
+        """Prepared statements have one space of names, whichever way they come, are used and go."""
         self.may_pin = True
+        pick = self.rng.random()
+        if pick < 0.45:
+            self.sql(self.mixed_text())
+        elif pick < 0.85:
+            self.say(*[self.mixed_part() for _ in range(self.rng.randint(1, 4))], wire.SYNC)
+        elif pick < 0.95:
+            self.sql("; ".join(self.mixed_text() for _ in range(self.rng.randint(2, 3))), False)
+        else:  # these pin
+            self.sql(self.rng.choice([f"DEALLOCATE ALL; {self.mixed_text()}", f"{self.mixed_text()}; DEALLOCATE ALL", f"SET work_mem = '7MB'; {self.mixed_text()}"]), False)
 
     def do_advisory(self):
         self.may_pin = True

@@ -773,13 +773,12 @@ class Walk:
         for _ in range(self.rng.randint(1, 3)):
             pick = self.rng.random()
             if pick < 0.4:
-                # In a failed transaction pglane answers the Parse of a text that the server has, PostgreSQL does not.
-                name = self.rng.choice(["", "", "", "p"]) if self.pair.status != "E" else ""
+                name = self.rng.choice(["", "", "", "p"])
                 parts += [wire.parse(name, self.one() if name == "" else self.execute())]
                 parts += [wire.describe("S", name)] if self.rng.random() < 0.3 else []
                 parts += [wire.bind("", name), wire.describe("P")]
                 parts += [wire.execute()] if self.rng.random() < 0.9 else []
-            elif pick < 0.5 and self.pair.status != "E":
+            elif pick < 0.5:
                 parts += [wire.parse(self.protocol_name(), self.text())]
             elif pick < 0.8:
                 parts += [wire.bind("", self.protocol_name(), self.rng.choice([[], ["1"], ["2"]])), wire.describe("P"), wire.execute()]

@@ -53,7 +53,7 @@ static void test_failed(void **state)
 	assert_null(names);
 }
 
-/* Where names may be there that are not here, what is in doubt is not kept. */
+/* Where names may be there that are not here, it stays when nothing is left in it. */
 static void test_own(void **state)
 {
 	struct sql_names *names = NULL;
@@ -63,18 +63,31 @@ static void test_own(void **state)
 	sql_names_set_own(&names, true);
 	sql_names_made(&names, "a", one);
 	sql_names_settle(&names, true);
-	assert_int_equal(sql_names_state(names, "a"), SQL_NAME_NONE);
-	sql_names_made(&names, "a", one);
-	sql_names_made(&names, "b", one);
-	sql_names_settle(&names, false);
-	sql_names_doubt(names, "a");
-	assert_int_equal(sql_names_state(names, "a"), SQL_NAME_NONE);
-	assert_true(sql_names_is(names, "b", one));
-	assert_true(sql_names_own(names));
-	sql_names_drop(&names, "b");
+	assert_int_equal(sql_names_state(names, "a"), SQL_NAME_UNKNOWN);
+	sql_names_drop(&names, "a");
 	assert_true(sql_names_own(names));
 	sql_names_set_own(&names, false);
 	assert_null(names);
+}
+
+static void test_all_gone(void **state)
+{
+	struct sql_names *names = NULL;
+	unsigned failed;
+
+	sql_names_gone_all(names);
+	for (failed = 0; failed < 2; failed++) {
+		sql_names_made(&names, "a", one);
+		sql_names_made(&names, "b", two);
+		sql_names_settle(&names, false);
+		sql_names_gone_all(names);
+		assert_int_equal(sql_names_state(names, "a"), SQL_NAME_GONE);
+		sql_names_made(&names, "b", one);
+		sql_names_settle(&names, failed == 1);
+		assert_int_equal(sql_names_state(names, "a"), failed ? SQL_NAME_UNKNOWN : SQL_NAME_NONE);
+		assert_int_equal(sql_names_is(names, "b", one), failed == 0);
+	}
+	sql_names_free(&names);
 }
 
 static void test_oldest(void **state)
@@ -107,6 +120,7 @@ int main(void)
 		cmocka_unit_test(test_settled),
 		cmocka_unit_test(test_failed),
 		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_all_gone),
 		cmocka_unit_test(test_oldest),
 	};
 
