@@ -405,15 +405,15 @@ class Hunt:
         return Tail("127.0.0.1", self.cluster.port, TIMEOUT_S)
 
     def until_gone(self, pid):
-        """What the last one held, in the oracle by this backend, is free on both sides: locks that others try, names that others use."""
-        question = f"""SELECT count(*) FILTER (WHERE datname = 'hunt'), count(*) FILTER (WHERE datname = 'hunt_oracle') + 1000 * count(*) FILTER (WHERE pid = {pid})
-                      FROM (SELECT database, objid, mode, pid FROM pg_locks WHERE locktype = 'advisory') l JOIN pg_database d ON d.oid = l.database"""
+        """What the last one held is free on both sides: locks that others try, names that others use. Its own server first: until that is gone both may hold them."""
+        question = """SELECT count(*) FILTER (WHERE datname = 'hunt'), count(*) FILTER (WHERE datname = 'hunt_oracle'), EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)
+                      FROM (SELECT database, objid, mode FROM pg_locks WHERE locktype = 'advisory') l JOIN pg_database d ON d.oid = l.database"""
 
         def equal():
             with self.control.cursor() as cursor:
-                cursor.execute(question)
-                here, there = cursor.fetchone()
-            return here == there
+                cursor.execute(question, [pid])
+                here, there, is_there = cursor.fetchone()
+            return here == there and not is_there
         system.eventually(equal, 10, "locks of one who has left are free")
 
     def run(self, n_steps):
