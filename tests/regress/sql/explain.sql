@@ -3,6 +3,7 @@
 CREATE TABLE t (n int PRIMARY KEY, v text);
 INSERT INTO t SELECT g, 'v' || g FROM generate_series(1, 1000) g;
 VACUUM ANALYZE t;
+SET enable_indexonlyscan = off; -- its Heap Fetches hang on how far others let VACUUM go
 EXPLAIN (COSTS OFF) SELECT * FROM t WHERE n = 5;
 EXPLAIN (COSTS OFF, VERBOSE) SELECT v FROM t ORDER BY v LIMIT 3;
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT count(*) FROM t WHERE n < 10;
