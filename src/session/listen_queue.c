@@ -210,7 +210,10 @@ void listen_part_again(struct listen *listen)
 /* What it listens to is not in doubt. */
 static bool is_settled(const struct client *client)
 {
-	return !(client->pin && (client->pin->must_ask || client->pin->is_asking)) &&
+	const struct pin *pin = client->pin;
+
+	/* Where nothing of the session is in doubt it will not be asked for it. */
+	return !(pin && ((pin->must_ask && (pin->reasons & PIN_ASKED)) || pin->is_asking)) &&
 	       client->listen->step == STEP_NONE;
 }
 

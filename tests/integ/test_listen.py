@@ -376,6 +376,20 @@ def test_what_waits_for_a_reader_is_ahead_of_its_unlisten(start):
         assert [int(payload[:5]) for payload in client.payloads("a")] == list(range(n))
 
 
+def test_a_pin_without_a_question_is_in_no_doubt(start):
+    """Who keeps its server for currval() alone has nothing that is asked for: it hears as it goes."""
+    proxy = start(lanes={"default": 4}, sequence_state="pin")
+    with ear(proxy) as client, proxy.client() as sender:
+        client.ok("CREATE TABLE IF NOT EXISTS public.heard (n serial)", "LISTEN a")
+        until_served(proxy, 1)
+        for number in range(20):
+            client.ok("INSERT INTO public.heard DEFAULT VALUES", "SET work_memory.own = 1", "SELECT currval('public.heard_n_seq')", "INSERT INTO public.heard DEFAULT VALUES")
+            sender.query(f"NOTIFY a, '{number}'")
+            client.ok("BEGIN", "DISCARD TEMP", "COMMIT")
+            client.ok("SELECT 1")
+            assert client.payloads("a") == [str(n) for n in range(number + 1)]
+
+
 def test_nothing_interrupts_a_transaction(start, cluster):
     """As PostgreSQL: what comes while a statement runs or a transaction is open arrives when it ends, ahead of its ReadyForQuery."""
     proxy = start(lanes={"default": 4})
