@@ -11,7 +11,7 @@
 #define OID_UUID 2950u
 #define OID_UUID_ARRAY 2951u
 #define NOTE_SQL "SELECT public.ml_outbox_notes($1,$2,$3)"
-#define NOTE_ONE_NOW_SQL "SELECT public.ml_outbox_note($1,$2,$3)"
+#define NOTE_ONE_NOW_SQL "SELECT public.ml_outbox_note_known($1,$2,$3)" /* its type has been checked, lately */
 #define NOTE_NOW_SQL "SELECT public.ml_outbox_notes_now($1,$2,$3)"
 #define KNOWN_US 10000000u /* how long a type that was checked is taken to be right */
 /* Names of tables mean what they mean to the client. */
