@@ -135,8 +135,10 @@ bool write_sync_refused(struct feed *feed, const struct pgw_frame *frame,
 	}
 	if (entity_read(sql, n, client->params->backslash_escapes,
 		    frame->n_available < frame->n_body_bytes, &sync->marks, &fault) &&
-		(sync->marks.n == 0 || check(client, simple, route, &sync->marks, &fault)))
+		(sync->marks.n == 0 || check(client, simple, route, &sync->marks, &fault))) {
+		sync->is_write = sync->marks.n_statements == 1 && route->kind == STATEMENT_WORK && (route->effects & EFFECT_WRITE);
 		return false;
+	}
 	*step_r = refuse(feed, frame, &fault);
 	return true;
 }
@@ -208,6 +210,12 @@ static struct watched *watched_new(const struct entity_marks *marks, const char 
 
 /* ---- Query ---- */
 
+/* In a transaction of the client's that lasts, what is named can be noted ahead of the client's next message as well, which may be the COMMIT. */
+static bool can_wait(const struct client *client)
+{
+	return client->xact != XACT_NONE && client->sync->is_write && !client_is(client, CLIENT_EXTENDED); /* an open batch may have ended it */
+}
+
 uint16_t write_sync_query_ahead(struct client *client)
 {
 	struct write_sync *sync = client->sync;
@@ -217,7 +225,7 @@ uint16_t write_sync_query_ahead(struct client *client)
 	sync->wraps = sync->marks.has_returned && client->xact == XACT_NONE;
 	if (sync->wraps)
 		inject_begin(client->server, "BEGIN");
-	write_sync_send_marks(client);
+	write_sync_send_marks(client, can_wait(client));
 	sync->in_query = sync->is_busy = true;
 	if (!sync->marks.has_returned)
 		return 0;
@@ -327,7 +335,7 @@ void write_sync_bind(struct client *client, const struct pgw_bind *bind, bool no
 	write_sync_forget_portal(client, bind->portal);
 	if (!noted || sync->marks.n == 0)
 		return;
-	write_sync_send_marks(client);
+	write_sync_send_marks(client, false);
 	if (!sync->marks.has_returned)
 		return;
 	watched = watched_new(&sync->marks, bind->portal);

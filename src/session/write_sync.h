@@ -49,6 +49,7 @@ struct write_sync {
 	bool is_busy;	/* nothing more of the client is sent until what runs is answered: */
 	bool in_query;	/* a simple query, by its ReadyForQuery */
 	bool wraps;	/* BEGIN and COMMIT around it are ours */
+	bool is_write;	/* the text that was read last is one INSERT, UPDATE, DELETE, MERGE or COPY: it ends no transaction and no savepoint */
 	bool is_broken; /* its rows cannot be noted: client->fault says why, and it is to fail */
 	bool has_put_down; /* notes that the end of the transaction takes */
 	bool has_organization;
@@ -94,8 +95,8 @@ uint16_t write_sync_query_ahead(struct client *client);
 void write_sync_forget_portal(struct client *client, const char *portal);
 /* true: the Execute is of a portal whose rows are looked at, and *step_r says what became of it. */
 bool write_sync_execute(struct feed *feed, const struct pgw_frame *frame, enum step *step_r);
-/* Notes what the marks of the text under way name, and checks the rest. */
-void write_sync_send_marks(struct client *client);
+/* Notes what the marks of the text under way name, and checks the rest. waits: that is noted behind the statement, too, and checked now. */
+void write_sync_send_marks(struct client *client, bool waits);
 /* The transaction has ended well: what was checked in it need not be for a while. */
 void write_sync_types_known(struct client *client);
 /* Notes what is still to be noted. ends: nothing follows but the COMMIT. */

@@ -198,14 +198,20 @@ void write_sync_types_known(struct client *client)
 	sync->n_checked = 0;
 }
 
+/* Its type is to be checked ahead of the statement: the note itself comes behind it. */
+static bool is_checked(const struct entity_mark *mark, bool waits)
+{
+	return mark->source == ENTITY_RETURNED || (waits && mark->has_id);
+}
+
 /* Each type was checked a moment ago. */
-static bool are_known(struct client *client, const struct entity_marks *marks)
+static bool are_known(struct client *client, const struct entity_marks *marks, bool waits)
 {
 	const struct known_type *known;
 	unsigned i;
 
 	for (i = 0; i < marks->n; i++) {
-		if (marks->items[i].source != ENTITY_RETURNED)
+		if (!is_checked(&marks->items[i], waits))
 			continue;
 		known = find_known(client, marks->items[i].type);
 		if (known == NULL || known->until_us < loop_now_us(&client->worker->loop))
@@ -214,8 +220,8 @@ static bool are_known(struct client *client, const struct entity_marks *marks)
 	return true;
 }
 
-/* Types whose ids will be known when the statement has run: what is wrong with them is said before. */
-static void send_check(struct client *client)
+/* Types whose notes come when the statement has run: what is wrong with them is said before. */
+static void send_check(struct client *client, bool waits)
 {
 	const struct entity_marks *marks = &client->sync->marks;
 	struct strbuf types = STRBUF_INIT, ids = STRBUF_INIT;
@@ -225,7 +231,7 @@ static void send_check(struct client *client)
 	for (i = 0; i < marks->n; i++) {
 		const char *type = marks->items[i].type;
 
-		if (marks->items[i].source != ENTITY_RETURNED)
+		if (!is_checked(&marks->items[i], waits))
 			continue;
 		add_element(&types, type, strlen(type));
 		if (client->sync->n_checked < KNOWN_TYPES)
@@ -290,16 +296,17 @@ static void count_marks(struct client *client)
 	}
 }
 
-void write_sync_send_marks(struct client *client)
+void write_sync_send_marks(struct client *client, bool waits)
 {
 	struct write_sync *sync = client->sync;
 
 	sync->has_organization = sync->marks.has_organization;
 	memcpy(sync->organization, sync->marks.organization, ENTITY_UUID_BYTES);
 	note_literals(sync);
-	write_sync_flush(client, false);
-	if (sync->marks.has_returned && !are_known(client, &sync->marks))
-		send_check(client);
+	if (!waits)
+		write_sync_flush(client, false);
+	if ((sync->marks.has_returned || sync->n_ids > 0) && !are_known(client, &sync->marks, waits))
+		send_check(client, waits);
 	if (has_loaded(&sync->marks))
 		send_loaded(client);
 	count_marks(client);

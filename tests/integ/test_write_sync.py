@@ -13,7 +13,7 @@ from harness.proxy import Proxy
 from harness.relay import Relay
 from harness.wire import bind, close, copy_data, describe, execute, parse, query
 
-A, B, C = (str(uuid.UUID(int=n)) for n in (0xA, 0xB, 0xC))
+A, B, C, D = (str(uuid.UUID(int=n)) for n in (0xA, 0xB, 0xC, 0xD))
 ORGANIZATION = str(uuid.UUID(int=0x0F))
 OID_UUID = 2950
 
@@ -99,6 +99,15 @@ SHAPES = {
     "string that fails": ([[query(f"{ITEM_A}; SELECT 1/0")]], []),
     "fails": ([[query(ITEM_A + " garbage")]], []),
     "block": ([[query("BEGIN")], [query(ITEM_A)], [query("COMMIT")]], [A]),
+    "block of two": ([[query("BEGIN")], [query(ITEM_A)], [query(note(f"item:{B}", INSERT_B))], [query("COMMIT")]], [A, B]),
+    "block, string": ([[query("BEGIN")], [query(f"{ITEM_A}; {note(f'item:{B}', INSERT_B)}")], [query("COMMIT")]], [A, B]),
+    "block, a string that ends it": ([[query("BEGIN")], [query(ITEM_A)], [query("COMMIT; SELECT 1")]], [A]),
+    "block, chained": ([[query("BEGIN")], [query(ITEM_A)], [query("COMMIT AND CHAIN")], [query(note(f"item:{B}", INSERT_B))], [query("ROLLBACK")]], [A]),
+    "block, two phases": ([[query("BEGIN")], [query(ITEM_A)], [query(f"PREPARE TRANSACTION '{A}'")], [query(f"COMMIT PREPARED '{A}'")]], [A]),
+    "block, its own error": ([[query("BEGIN")], [query("SAVEPOINT s")], [query(ITEM_A + " garbage")], [query("ROLLBACK TO s")], [query(note(f"item:{B}", INSERT_B))], [query("COMMIT")]], [B]),
+    "block, read by itself": ([[query("BEGIN")], [query(ITEM_A)], [*whole("SELECT 1"), SYNC], [*whole("COMMIT"), SYNC]], [A]),
+    "block, ended by a batch without Sync": ([[query("BEGIN")], [query("SELECT 1")], [*whole("COMMIT"), query(ITEM_A)]], [A]),
+    "block, ended by a portal": ([[query("BEGIN")], [query("SELECT 1")], [parse("", "COMMIT"), bind("c", ""), SYNC], [query(ITEM_A)], [execute("c"), SYNC]], [A]),
     "block, deferred commit": ([[query("BEGIN")], [query(note(f"item:{A}", "COMMIT"))]], [A]),
     "block rolled back": ([[query("BEGIN")], [query(ITEM_A)], [query("ROLLBACK")]], []),
     "block, rollback annotated": ([[query("BEGIN")], [query(ITEM_A)], [query(note(f"item:{A}", "ROLLBACK"))]], []),
@@ -466,9 +475,11 @@ def test_a_type_is_checked_once_in_a_while(cluster, database, start):
             assert client.query(note("item", f"INSERT INTO items (id) VALUES ('{C}') RETURNING id")).errors == []
             client.send(*whole("COMMIT"), SYNC)
             assert client.result().errors == []
+            client.query("BEGIN")
+            assert client.query(note(f"item:{D}", f"INSERT INTO items (id) VALUES ('{D}')")).errors == [] and client.query("COMMIT").errors == []
         finally:
             cluster.run(f"ALTER FUNCTION {CHECK.replace('notes', 'away')} RENAME TO ml_outbox_notes", database)
-    assert notes(cluster, database, "item") == [A, B, C]
+    assert notes(cluster, database, "item") == [A, B, C, D]
 
 
 def test_what_cannot_run_in_a_transaction_says_so(cluster, database, proxy):
