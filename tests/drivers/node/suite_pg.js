@@ -197,8 +197,9 @@ step('plain', 'COPY in and out', async () => {
 	const into = client.query(copy.from('COPY copied FROM STDIN'))
 	await pipeline(Readable.from(lines), into)
 	const outOf = client.query(copy.to('COPY (SELECT * FROM copied ORDER BY n) TO STDOUT'))
-	let text = ''
-	for await (const chunk of outOf) text += chunk
+	const chunks = [] // a character may be in two of them
+	for await (const chunk of outOf) chunks.push(chunk)
+	const text = Buffer.concat(chunks).toString()
 	client.release()
 	return [into.rowCount === lines.length, outOf.rowCount === lines.length, text === lines.join('')]
 })
